@@ -1,0 +1,153 @@
+"""The one place that knows how an agent lies on disk.
+
+A checkpoint is a folder: ``agent.json``, what the agent is and how it came about, and ``weights.safetensors``.
+Neither can run code when it is read. The weights carry a checksum of themselves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from glimpse_gym.agents.ram import RAM, RAMConfig
+from glimpse_gym.files import replacing
+
+_FORMAT = "glimpse_gym agent, format 1"
+_CARD, _WEIGHTS = "agent.json", "weights.safetensors"
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that is missing, damaged, foreign, or does not fit."""
+
+
+def package_versions() -> dict[str, str]:
+    """What the agent was made with."""
+    names = ("glimpse_gym", "gymnasium", "numpy", "torch")
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in names}}
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is to be known of an agent beside its weights."""
+
+    env_id: str
+    env_kwargs: dict[str, Any]
+    config: RAMConfig
+    glimpse_shape: tuple[int, ...]
+    num_classes: int
+    training: dict[str, Any] = field(default_factory=dict)
+    """The configuration of the run that made it, its seed among it."""
+    versions: dict[str, str] = field(default_factory=package_versions)
+    scores: list[dict[str, Any]] = field(default_factory=list)
+    """What it scored, as :class:`glimpse_gym.agents.evaluation.Score` says it."""
+
+
+def save_agent(folder: Path, agent: RAM, card: Card) -> None:
+    """Write an agent's folder; each file takes its name only when it is whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_tensors(folder / _WEIGHTS, agent.state_dict(), {})
+    save_card(folder, card)
+
+
+def save_card(folder: Path, card: Card) -> None:
+    """Write what is to be known of the agent, without its weights."""
+    with replacing(folder / _CARD) as temporary:
+        temporary.write_text(json.dumps({"format": _FORMAT, "agent": "ram"} | asdict(card), indent=2) + "\n")
+
+
+def add_scores(folder: Path, card: Card, scores: list[dict[str, Any]]) -> None:
+    """Write what the agent scored beside it, in the place of earlier scores of the same split."""
+    kept = [score for score in card.scores if score["split"] not in {new["split"] for new in scores}]
+    save_card(folder, replace(card, scores=kept + scores))
+
+
+def load_card(folder: Path) -> Card:
+    """Read what is to be known of an agent.
+
+    Raises:
+        CheckpointError: the folder or the file is missing, damaged, or something else.
+    """
+    path = folder / _CARD
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{folder} holds no agent: {_CARD} is missing; name a folder that 'glimpse-gym train' made"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}); it is damaged or no checkpoint") from error
+    if not isinstance(entries, dict) or entries.get("format") != _FORMAT:
+        raise CheckpointError(f"{path} is no agent of this package: its format must be {_FORMAT!r}")
+    try:
+        values = {f.name: entries[f.name] for f in fields(Card)}
+        values["config"] = RAMConfig(**values["config"])
+        values["glimpse_shape"] = tuple(values["glimpse_shape"])
+        return Card(**values)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} does not say what an agent needs: {error!r}") from error
+
+
+def load_agent(folder: Path) -> tuple[RAM, Card]:
+    """Read an agent's folder.
+
+    Raises:
+        CheckpointError: the folder or a file is missing, damaged, or something else.
+    """
+    card = load_card(folder)
+    tensors, _ = load_tensors(folder / _WEIGHTS)
+    agent = RAM(card.glimpse_shape, card.num_classes, card.config)
+    load_weights(agent, tensors, folder / _WEIGHTS)
+    return agent.eval(), card
+
+
+def load_weights(agent: RAM, tensors: dict[str, Tensor], path: Path) -> None:
+    """Put weights in their places, or raise a CheckpointError where they do not fit."""
+    try:
+        agent.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise CheckpointError(f"{path} does not fit the agent that {_CARD} describes: {error}") from error
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write tensors and strings as safetensors, with a checksum of the whole."""
+    metadata = metadata | {"checksum": _checksum(tensors, metadata)}
+    with replacing(path) as temporary:
+        safetensors.torch.save_file({name: t.contiguous() for name, t in tensors.items()}, temporary, metadata)
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read what :func:`save_tensors` wrote.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or something else.
+    """
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            metadata = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing") from None
+    except (OSError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}); it is damaged or no checkpoint") from error
+    if metadata.pop("checksum", None) != _checksum(tensors, metadata):
+        raise CheckpointError(f"{path} is damaged, or was not written by this package: its checksum does not match")
+    return tensors, metadata
+
+
+def _checksum(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

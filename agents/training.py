@@ -1,0 +1,260 @@
+"""A training run: schedule, log, curve, and a state that any kill leaves whole."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from glimpse_gym.agents.checkpoint import (
+    Card,
+    CheckpointError,
+    load_card,
+    load_tensors,
+    load_weights,
+    save_agent,
+    save_tensors,
+)
+from glimpse_gym.agents.evaluation import Conditions, evaluate
+from glimpse_gym.agents.learning import Learner, TrainConfig
+from glimpse_gym.agents.ram import Losses, RAMConfig
+from glimpse_gym.files import replacing
+
+_STATE = "training.safetensors"
+
+
+class Run:
+    """A training run in a folder of its own.
+
+    Args:
+        folder: where everything is written.
+        env_id: of a classification world.
+        env_kwargs: its keyword values, without ``split``.
+        train_config: how to train.
+        ram_config: what to train.
+        resume: go on with the run that the folder holds, if it holds one.
+
+    Raises:
+        CheckpointError: the folder holds a run already, or, with ``resume``, one of another configuration, or a
+            damaged one. It is left as it is.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        env_id: str,
+        env_kwargs: dict[str, Any] | None = None,
+        train_config: TrainConfig | None = None,
+        ram_config: RAMConfig | None = None,
+        resume: bool = False,
+    ) -> None:
+        self.folder = Path(folder)
+        self.config = train_config or TrainConfig()
+        self.env_kwargs = env_kwargs or {}
+        exists = (self.folder / _STATE).exists()
+        if exists and not resume:
+            raise CheckpointError(f"{self.folder} holds a run already: resume it, or name another folder")
+        self.learner = Learner(env_id, self.env_kwargs, self.config, ram_config)
+        self.agent = self.learner.agent
+        self.card = Card(
+            env_id,
+            self.env_kwargs,
+            self.agent.config,
+            self.agent.glimpse_shape,
+            self.agent.num_classes,
+            asdict(self.config),
+        )
+        self.seconds = 0.0
+        self.history: list[dict[str, float]] = []
+        if exists:
+            self._load()
+        else:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.save()
+
+    def train(self, progress: bool = True) -> bool:
+        """Train to the end, or until Ctrl-C (or SIGTERM) asks to stop; either way the state is saved.
+
+        Returns:
+            Whether the run has come to its end.
+        """
+        threads = torch.get_num_threads()
+        torch.set_num_threads(self.config.threads)
+        writer = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.learner.images_seen)
+        try:
+            with _stop_requests() as stop, self._bar(progress) as bar:
+                self._loop(stop, bar, writer)
+            self.save()
+            self._draw_curve()
+        finally:
+            writer.close()
+            torch.set_num_threads(threads)
+        return self.learner.done
+
+    def _loop(self, stop: threading.Event, bar: tqdm[Any], writer: SummaryWriter) -> None:
+        config = self.config
+        saved = begun = time.monotonic()
+        error = math.nan  # of the episodes trained on, averaged over the last hundred updates or so
+        while not (self.learner.done or stop.is_set()):
+            losses, batch_error = self.learner.update()
+            error = batch_error if math.isnan(error) else error + (batch_error - error) / 100
+            bar.update(config.batch_size)
+            now = time.monotonic()
+            if self._evaluation_is_due():
+                self.seconds, begun = self.seconds + now - begun, now
+                self._record(writer, losses, error)
+            if now - saved > config.save_seconds:
+                self.seconds, begun, saved = self.seconds + now - begun, now, now
+                self.save()
+            if self.learner.num_updates_done % 10 == 0:
+                validation = self.history[-1]["validation_error"] if self.history else math.nan
+                bar.set_postfix(error=f"{error:.2%}", validation=f"{validation:.2%}", refresh=False)
+        self.seconds += time.monotonic() - begun
+
+    def _evaluation_is_due(self) -> bool:
+        total, times = self.config.num_updates, self.config.num_evaluations
+        return self.learner.num_updates_done * times // total > (self.learner.num_updates_done - 1) * times // total
+
+    def _record(self, writer: SummaryWriter, losses: Losses, error: float) -> None:
+        """Measure the validation error, and log everything."""
+        generator = self.agent.generator.get_state()  # the evaluation draws nothing of the run's own
+        split_size = len(self.learner.envs.unwrapped.world.images)  # type: ignore[attr-defined]
+        score = evaluate(
+            self.agent,
+            self.card.env_id,
+            self.env_kwargs,
+            Conditions(split="validation"),
+            num_images=min(self.config.validation_images, split_size),
+        )
+        self.agent.generator.set_state(generator)
+        values = {
+            "validation_error": score.errors[-1],
+            "training_error": error,
+            **{f"{name}_loss": float(value) for name, value in losses._asdict().items()},
+        }
+        for name, value in values.items():
+            writer.add_scalar(name, value, self.learner.images_seen)
+        self.history.append({"images": self.learner.images_seen, "seconds": self.seconds, **values})
+
+    def _bar(self, progress: bool) -> tqdm[Any]:
+        total = self.config.num_updates * self.config.batch_size
+        return tqdm(
+            desc="training",
+            total=total,
+            initial=self.learner.images_seen,
+            unit="image",
+            unit_scale=True,
+            disable=not progress,
+        )
+
+    def summary(self) -> str:
+        """What came of the run, in a line."""
+        return (
+            f"validation error {self.history[-1]['validation_error']:.2%} after {self.learner.images_seen} images in "
+            f"{self.seconds:.0f} s ({self.learner.images_seen / self.seconds:.0f} a second)"
+        )
+
+    def save(self) -> None:
+        """Save the agent, the log, and all that is needed to go on; each file whole or not at all."""
+        save_agent(self.folder, self.agent, self.card)
+        if self.history:
+            with replacing(self.folder / "log.csv") as temporary, temporary.open("w", newline="") as file:
+                writer = csv.DictWriter(file, self.history[0])
+                writer.writeheader()
+                writer.writerows(self.history)
+        tensors = {f"agent.{name}": value for name, value in self.agent.state_dict().items()}
+        for i, state in self.learner.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{i}.{name}": value for name, value in state.items()}
+        tensors["generator"] = self.agent.generator.get_state()
+        progress = {"updates": self.learner.num_updates_done, "seconds": self.seconds, "history": self.history}
+        # Last, and complete in itself: what was written before it is written again on the way from here.
+        save_tensors(self.folder / _STATE, tensors, {"progress": json.dumps(progress)})
+
+    def _load(self) -> None:
+        path = self.folder / _STATE
+        card = load_card(self.folder)
+        for name in ("env_id", "env_kwargs", "config", "glimpse_shape", "num_classes", "training"):
+            there, asked = (json.loads(json.dumps(_plain(getattr(c, name)))) for c in (card, self.card))
+            if there != asked:
+                raise CheckpointError(
+                    f"{self.folder} holds a run with {name} = {there}, and {asked} was asked for: "
+                    "ask for the same, or name another folder"
+                )
+        self.card = card
+        tensors, metadata = load_tensors(path)
+        optimizer: dict[int, dict[str, Tensor]] = {}
+        weights: dict[str, Tensor] = {}
+        for name, tensor in tensors.items():
+            kind, _, rest = name.partition(".")
+            if kind == "agent":
+                weights[rest] = tensor
+            elif kind == "optimizer":
+                index, _, key = rest.partition(".")
+                optimizer.setdefault(int(index), {})[key] = tensor
+        load_weights(self.agent, weights, path)
+        self.learner.optimizer.load_state_dict(self.learner.optimizer.state_dict() | {"state": optimizer})
+        self.agent.generator.set_state(tensors["generator"])
+        progress = json.loads(metadata["progress"])
+        self.learner.num_updates_done, self.seconds = progress["updates"], progress["seconds"]
+        self.history = progress["history"]
+
+    def _draw_curve(self) -> None:
+        """The errors against the images seen, as ``curve.png``."""
+        if not self.history:
+            return
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(7, 4.2), layout="constrained")
+        axes = figure.add_subplot()
+        images = [record["images"] for record in self.history]
+        for name, label in (
+            ("training_error", "training (sampled locations)"),
+            ("validation_error", "validation"),
+        ):
+            axes.plot(images, [100 * record[name] for record in self.history], marker=".", label=label)
+        axes.set(xlabel="images seen", ylabel="error after the last glimpse, %", yscale="log")
+        axes.set_title(f"{self.card.env_id}, seed {self.config.seed}, {self.seconds / 60:.1f} min")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.grid(alpha=0.3, which="both")
+        axes.legend()
+        with replacing(self.folder / "curve.png") as temporary:
+            figure.savefig(temporary, dpi=120)
+
+
+@contextmanager
+def _stop_requests() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C or SIGTERM sets, so that an update is never cut in two; the second interrupts."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
+        yield stop
+        return
+
+    def request(number: int, frame: Any) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _plain(value: Any) -> Any:
+    """A dataclass as a dict; anything else as it is."""
+    return asdict(value) if isinstance(value, RAMConfig) else value

@@ -1,0 +1,265 @@
+"""Classification: an image is a world, looked at a few glimpses at a time, and then named."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from glimpse_gym.env import GlimpseEnv
+from glimpse_gym.retina import Retina, Scene, check_whole, kernels_for
+from glimpse_gym.sources import open_images
+from glimpse_gym.vector import GlimpseVectorEnv
+from glimpse_gym.world import Action, Outcome, World, check_one_of, scaled
+
+# Columns of an episode's random numbers; every piece of clutter takes five more.
+_IMAGE, _LOCATION, _CORNER, _CLUTTER = slice(0, 1), slice(1, 3), slice(3, 5), slice(5, None)
+
+
+class ClassificationWorld(World):
+    """The rules of classification for B images; see :class:`ClassificationEnv` for what the arguments mean."""
+
+    choice_name: ClassVar[str] = "label"
+    choice_ends: ClassVar[bool] = True
+    image_moves: ClassVar[bool] = False
+    reset_options: ClassVar[tuple[str, ...]] = ("image_index",)
+
+    def __init__(
+        self,
+        num_rows: int,
+        *,
+        images: Any,
+        labels: Any = None,
+        split: str = "train",
+        num_classes: int | None = None,
+        canvas_size: int | tuple[int, int] | None = None,
+        num_clutter: int = 0,
+        clutter_size: int = 8,
+        num_glimpses: int = 6,
+        patch_size: int = 8,
+        num_scales: int = 1,
+        first_glimpse: str = "random",
+        glimpse_cost: float = 0.0,
+        reveal_label: bool = False,
+    ) -> None:
+        self.images = open_images(images, labels, split=split, num_classes=num_classes)
+        self.num_clutter = check_whole("num_clutter", num_clutter, at_least=0)
+        self.clutter_size = check_whole("clutter_size", clutter_size, at_least=1)
+        super().__init__(
+            num_rows,
+            Retina(patch_size, num_scales),
+            horizon=check_whole("num_glimpses", num_glimpses, at_least=1),
+            num_choices=self.images.num_classes,
+            num_draws=5 + 5 * self.num_clutter,
+        )
+        self.first_glimpse = check_one_of("first_glimpse", first_glimpse, ("random", "center"))
+        if not (isinstance(glimpse_cost, (int, float)) and np.isfinite(glimpse_cost)):
+            raise ValueError(f"glimpse_cost must be a finite number, got {glimpse_cost!r}")
+        self.glimpse_cost = float(glimpse_cost)
+        self.reveal_label = check_one_of("reveal_label", reveal_label, (True, False))
+        self.image_index = np.zeros(num_rows, np.int64)
+        self.labels = np.zeros(num_rows, np.int64)
+        self.predictions = np.full(num_rows, -1, np.int64)
+        self.canvases = self._blank_canvases(canvas_size)
+        self.scene = self._blank_scene()
+
+    def _blank_canvases(self, canvas_size: int | tuple[int, int] | None) -> np.ndarray | None:
+        if canvas_size is None:
+            if self.num_clutter:
+                raise ValueError("clutter needs a canvas: give canvas_size, in pixels, or num_clutter=0")
+            return None
+        sides = (canvas_size, canvas_size) if isinstance(canvas_size, int) else tuple(canvas_size)
+        if len(sides) != 2:
+            raise ValueError(f"canvas_size must be a number or (height, width), got {canvas_size!r}")
+        height, width = (check_whole("canvas_size", side, at_least=1) for side in sides)
+        largest = self.images.sizes.max(axis=0)
+        if largest[0] > height or largest[1] > width:
+            raise ValueError(
+                f"every image must fit on the canvas: the largest are {largest[0]} pixels high and {largest[1]} wide, "
+                f"canvas_size is {height} x {width}; give a larger one"
+            )
+        if self.num_clutter and (self.images.sizes.min() < self.clutter_size or min(height, width) < self.clutter_size):
+            raise ValueError(
+                f"clutter is cut in squares of clutter_size={self.clutter_size} pixels, and some image or the canvas "
+                "is smaller; give a smaller clutter_size"
+            )
+        if self.num_clutter and len(self.images) < 2:
+            raise ValueError("clutter is cut out of other images, and there is only one; give more or num_clutter=0")
+        return np.zeros((self.num_rows, height, width, self.images.num_channels), np.uint8)
+
+    def _blank_scene(self) -> Scene:
+        n, channels = self.num_rows, self.images.num_channels
+        if self.canvases is None:  # look at the images where they lie: _begin chooses which
+            return Scene(self.images.pixels, np.zeros(n, np.int64), np.repeat(self.images.sizes[:1], n, 0), channels)
+        height, width = self.canvases.shape[1:3]
+        offsets = np.arange(n) * (height * width * channels)
+        return Scene(self.canvases.reshape(-1), offsets, np.full((n, 2), (height, width)), channels)
+
+    def check_options(self, options: dict[str, Any], num_rows: int) -> dict[str, Any]:
+        """See :meth:`World.check_options`. ``image_index`` is one index for all rows, or an array of one per row."""
+        options = super().check_options(options, num_rows)
+        if "image_index" not in options:
+            return {}
+        index, number = np.asarray(options["image_index"]), len(self.images)
+        if index.dtype.kind not in "iu" or index.shape not in ((), (num_rows,)):
+            raise ValueError(
+                f"image_index must be an integer, or an integer array with one for each of the {num_rows} rows; "
+                f"got {options['image_index']!r:.200}"
+            )
+        if ((index < 0) | (index >= number)).any():
+            raise ValueError(
+                f"image_index must be from 0 to {number - 1}: the split has {number} images; "
+                f"got {options['image_index']!r:.200}"
+            )
+        return {"image_index": np.broadcast_to(index.astype(np.int64), (num_rows,))}
+
+    def _begin(self, rows: np.ndarray, draws: np.ndarray, image_index: np.ndarray | None = None) -> None:
+        if image_index is None:
+            image_index = scaled(draws[:, _IMAGE], len(self.images))[:, 0]
+        self.image_index[rows] = image_index
+        self.labels[rows] = self.images.labels[image_index]
+        self.predictions[rows] = -1
+        self.locations[rows] = 0.0 if self.first_glimpse == "center" else 2 * draws[:, _LOCATION] - 1
+        if self.canvases is None:
+            self.scene.offsets[rows] = self.images.offsets[image_index]
+            self.scene.sizes[rows] = self.images.sizes[image_index]
+        else:
+            self._compose(rows, image_index, draws)
+
+    def _compose(self, rows: np.ndarray, image_index: np.ndarray, draws: np.ndarray) -> None:
+        """Place each image on its canvas, wholly inside, and add the clutter (sections 4.1.1 and 4.1.2)."""
+        images, canvases = self.images, self.canvases
+        assert canvases is not None
+        room = np.array(canvases.shape[1:3])
+        corners = scaled(draws[:, _CORNER], room - images.sizes[image_index] + 1)
+        clutter = draws[:, _CLUTTER].reshape(len(rows), self.num_clutter, 5)
+        # Another image: any but the one on the canvas.
+        others = scaled(clutter[:, :, 0], len(images) - 1)
+        others += others >= image_index[:, None]
+        cuts = scaled(clutter[:, :, 1:3], images.sizes[others] - self.clutter_size + 1)
+        clutter_corners = scaled(clutter[:, :, 3:5], room - self.clutter_size + 1)
+        kernels_for(canvases).compose(
+            images.pixels,
+            images.offsets,
+            images.sizes,
+            canvases,
+            rows,
+            image_index,
+            corners,
+            others,
+            cuts,
+            clutter_corners,
+            self.clutter_size,
+        )
+
+    def _play(self, action: Action, active: np.ndarray) -> Outcome:
+        # An answer ends the episode, and so does the last step. Where nothing says which choices are answers,
+        # those of the last step are.
+        ended = (self.steps >= self.horizon) & active
+        answers = ended
+        if action.commits is not None:
+            answers = action.commits & active
+            ended = ended | answers
+        looks = active ^ ended
+        self.locations = np.where(looks[:, None], action.location, self.locations)
+        self.predictions = np.where(answers, action.choice, self.predictions)
+        reward = (answers & (self.predictions == self.labels)).astype(np.float64)
+        if self.glimpse_cost:
+            reward -= self.glimpse_cost * looks
+        return Outcome(reward, ended)
+
+    def begin_info(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Which image it is, and its label only where the world was asked to reveal it."""
+        info = {"image_index": self.image_index[rows]}
+        if self.reveal_label:
+            info["label"] = self.labels[rows]
+        return info
+
+    def end_info(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """The label, what was answered (-1: nothing), and whether that is right."""
+        label, prediction = self.labels[rows], self.predictions[rows]
+        return {"label": label, "prediction": prediction, "correct": label == prediction}
+
+
+class ClassificationEnv(GlimpseEnv):
+    """Look at an image a few glimpses at a time, then say what it is.
+
+    ## Description
+    The classification tasks of section 4.1 of Mnih et al., "Recurrent Models of Visual Attention", 2014. The agent
+    never sees the image, only what a retina of limited width senses at one location: sharp in the middle, coarser
+    around. At every step it chooses where to look next; at the last one it names the image.
+
+    On a canvas (`canvas_size`) the image lies at a uniform place, wholly inside. Each of `num_clutter` pieces of
+    clutter is a square of `clutter_size` pixels, cut at a uniform place out of another image of the same split, and
+    added at a uniform place, wholly inside, the sum clipped at 255.
+
+    ## Action Space
+    K is the number of classes, T = `num_glimpses`, M = `grid_size`.
+
+    `actions="hybrid"`: `Dict(location=Box(-1, 1, (2,), float32), label=Discrete(K))`.
+
+    | key | meaning |
+    | --- | --- |
+    | `location` | where to look next: x to the right, y down, (0, 0) the image's centre; clipped to [-1, 1] |
+    | `label` | what it is; ignored but at step T |
+
+    `actions="discrete"`: `Discrete(M*M + K)`: a < M*M looks at the centre of cell a of an M x M grid, counted row by
+    row; a >= M*M answers class a - M*M and ends the episode at once.
+    `actions="multidiscrete"`: `MultiDiscrete([M*M, K])`, a cell and a label, the last label judged.
+
+    ## Observation Space
+    A `Dict`, for g = `patch_size`, k = `num_scales`, C channels (1 for grey images):
+
+    | key | dtype | shape | range | meaning |
+    | --- | --- | --- | --- | --- |
+    | `glimpse` | float32 | (k*C, g, g) | 0 to 1 | what the retina sees, finest scale first |
+    | `location` | float32 | (2,) | -1 to 1 | where it was taken |
+    | `time` | float32 | (1,) | 0 to 1 | steps taken / T |
+
+    The observation of the last step repeats the last glimpse.
+
+    ## Rewards
+    1.0 for the right label, else 0.0, at the end; 0.0 before. `glimpse_cost` is subtracted for every look.
+
+    ## Starting State
+    A uniformly drawn image of the split, or the one asked for: `reset(options={"image_index": i})`. The first glimpse
+    is at a uniformly random location, or at the centre.
+
+    ## Episode End
+    `terminated` at step T: steps 1 to T-1 bring glimpses 2 to T, step T judges the label. In the discrete form an
+    answer ends the episode earlier, and a look at step T ends it with reward 0: no glimpse is left to take.
+
+    ## Info
+    At reset `image_index`, which image of the split it is, in file order. At the end `label`, `prediction` (-1 where
+    there was no answer) and `correct`; never before.
+
+    ## Arguments
+    | name | default | meaning |
+    | --- | --- | --- |
+    | `images`, `labels` | by id | `"mnist"`, `"fashion-mnist"`, arrays, paths; see `glimpse_gym.sources.open_images` |
+    | `split` | `"train"` | `"train"`, `"validation"`, `"test"`, or `"all"`, the default with one's own images |
+    | `num_classes` | found | K, where it is more than the labels show |
+    | `canvas_size` | by id | side, or (height, width), in pixels; None: the image itself |
+    | `num_clutter` | by id | pieces of clutter |
+    | `clutter_size` | 8 | side of a piece in pixels |
+    | `num_glimpses` | by id | T |
+    | `patch_size` | by id | g |
+    | `num_scales` | by id | k |
+    | `first_glimpse` | `"random"` | or `"center"` |
+    | `glimpse_cost` | 0.0 | subtracted from the reward for every look |
+    | `reveal_label` | False | whether reset's `info` holds `label` |
+    | `actions` | `"hybrid"` | or `"discrete"`, `"multidiscrete"` |
+    | `grid_size` | 5 | M |
+    | `render_mode` | None | or `"rgb_array"` |
+
+    ## Version History
+    * v0: first version.
+    """
+
+    world_class = ClassificationWorld
+
+
+class ClassificationVectorEnv(GlimpseVectorEnv):
+    """Many episodes of :class:`ClassificationEnv` at once, with the same arguments; see there."""
+
+    world_class = ClassificationWorld

@@ -1,0 +1,172 @@
+"""The command line: each subcommand is a few lines that call a library function."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+
+from glimpse_gym.data import DATA_SETS, SPLITS, DataError, fetch
+from glimpse_gym.version import __version__
+
+# Exit statuses: 1, something is wrong and the message says what; 130, stopped by Ctrl-C, as shells have it.
+_WRONG, _INTERRUPTED = 1, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand and return the exit status."""
+    # Threads that wait for each other shall sleep, not spin: two busy cores with two spinning threads of torch
+    # bring training to a near halt. Read when torch is loaded, so it is set before any of that.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    parsed = _parser().parse_args(arguments)
+    try:
+        return parsed.run(parsed) or 0
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return _INTERRUPTED
+    except (DataError, OSError, RuntimeError, TypeError, ValueError, gym.error.Error) as error:
+        if parsed.debug:
+            raise
+        print(f"glimpse-gym {parsed.command}: {error}", file=sys.stderr)
+        return _WRONG
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="glimpse-gym", description="Worlds seen through a retina, and agents that learn where to look."
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show where an error came from")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
+        child = commands.add_parser(
+            name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        )
+        child.set_defaults(run=run)
+        return child
+
+    command("envs", _envs, "List the ids with their spaces.")
+    data = command("data", _data, "Fetch and verify a data set, and say where it lies.")
+    data.add_argument("name", nargs="*", default=["mnist"], help=f"any of {', '.join(DATA_SETS)}")
+    _add_train(command("train", _train, "Train the recurrent attention model in an env."))
+    _add_eval(command("eval", _eval, "Measure an agent's error after each glimpse, and draw where it looks."))
+    bench = command("bench", _bench, "Measure speeds, as ratios to Gymnasium's CartPole in the same run.")
+    bench.add_argument("--seconds", type=float, default=1.0, help="how long each measurement takes")
+    bench.add_argument("--num-envs", type=int, default=256, help="sub-envs of the vector envs")
+    return parser
+
+
+def _envs(parsed: argparse.Namespace) -> None:
+    from glimpse_gym.registration import describe_envs
+
+    print(describe_envs())
+
+
+def _data(parsed: argparse.Namespace) -> None:
+    for name in parsed.name:
+        print(f"{name}: whole and verified in {fetch(name)}")
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("env", metavar="ENV", help="the id of a classification env, such as glimpse_gym/MNIST-v0")
+    parser.add_argument("--out", type=Path, help="the run's folder (default: runs/ENV-seedSEED)")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in that folder, if there is one")
+    _add_env_arguments(parser)
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KNOB=VALUE",
+        help="change a knob of the training or of the model; 'glimpse-gym train ENV --knobs' lists them",
+    )
+    parser.add_argument("--knobs", action="store_true", help="list the knobs with their defaults, and stop")
+
+
+def _add_env_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--env-arg",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a keyword value of the env, such as num_glimpses=6 or images=FOLDER (VALUE is JSON, or else a string)",
+    )
+
+
+def _train(parsed: argparse.Namespace) -> int | None:
+    from glimpse_gym.agents.learning import TrainConfig
+    from glimpse_gym.agents.ram import RAMConfig
+    from glimpse_gym.agents.training import Run
+
+    if parsed.knobs:
+        for config in (TrainConfig, RAMConfig):
+            for knob in fields(config):
+                print(f"{knob.name} = {knob.default!r}\n    {knob.metadata['help']}")
+        return None
+    values = _assignments(parsed.set)
+    known = {config: {knob.name for knob in fields(config)} for config in (TrainConfig, RAMConfig)}
+    if unknown := values.keys() - set().union(*known.values()):
+        raise ValueError(f"unknown knobs {sorted(unknown)}; --knobs lists what there is")
+    train_config, ram_config = (
+        config(**{name: value for name, value in values.items() if name in names}) for config, names in known.items()
+    )
+    folder = parsed.out or Path("runs", f"{parsed.env.rpartition('/')[2]}-seed{train_config.seed}")
+    run = Run(folder, parsed.env, _assignments(parsed.env_arg), train_config, ram_config, resume=parsed.resume)
+    if not run.train():
+        print(
+            f"stopped after {run.learner.images_seen} images; the same command with --resume goes on", file=sys.stderr
+        )
+        return _INTERRUPTED
+    print(f"{run.summary()}\nThe agent, its log and its curve (curve.png) are in {folder}")
+    return None
+
+
+def _add_eval(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("agent", metavar="AGENT", type=Path, help="the folder of a trained agent")
+    parser.add_argument("--split", choices=SPLITS, default="validation", help="of the env's images")
+    parser.add_argument("--seed", type=int, default=0, help="of canvases, first glimpses and samples")
+    parser.add_argument("--num-images", type=int, help="only the first so many of the split (default: all)")
+    parser.add_argument("--out", type=Path, help="where the pictures go (default: the agent's folder)")
+
+
+def _eval(parsed: argparse.Namespace) -> None:
+    from glimpse_gym.agents.checkpoint import add_scores, load_agent
+    from glimpse_gym.agents.report import evaluate_all, save_pictures, table
+
+    agent, card = load_agent(parsed.agent)
+    scores = evaluate_all(agent, card, parsed.split, parsed.seed, parsed.num_images, progress=True)
+    print(f"{card.env_id}: error in % after each glimpse, on {scores[0].num_images} images ({parsed.split})")
+    print(table(scores))
+    add_scores(parsed.agent, card, [score._asdict() for score in scores])
+    folder = parsed.out or parsed.agent
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in save_pictures(folder, agent, card, parsed.split, parsed.seed):
+        print(path)
+
+
+def _bench(parsed: argparse.Namespace) -> None:
+    from glimpse_gym.bench import bench
+
+    for line in bench(parsed.seconds, parsed.num_envs):
+        print(line, flush=True)
+
+
+def _assignments(pairs: Sequence[str]) -> dict[str, Any]:
+    """NAME=VALUE pairs as a dict; a VALUE that is no JSON is a string."""
+    values = {}
+    for pair in pairs:
+        name, sign, value = pair.partition("=")
+        if not (name and sign):
+            raise ValueError(f"expected NAME=VALUE, got {pair!r}")
+        try:
+            values[name] = json.loads(value)
+        except ValueError:
+            values[name] = value
+    return values

@@ -1,0 +1,186 @@
+"""The retina: the only place where a location becomes pixels."""
+
+from __future__ import annotations
+
+from functools import cache
+from math import isfinite
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+# A cell of the coarsest scale is then 2048 pixels a side: its sum fits into 32 bits.
+_MAX_SCALES = 12
+
+
+class Scene(NamedTuple):
+    """Where the image of each of B episodes lies in one flat array: no image is ever copied to be looked at."""
+
+    pixels: np.ndarray
+    """uint8 (total,). Image b lies row-major, (H, W, C), from ``pixels[offsets[b]]`` on."""
+    offsets: np.ndarray
+    """int64 (B,)."""
+    sizes: np.ndarray
+    """int64 (B, 2), height and width in pixels."""
+    num_channels: int
+    """C, the same for all."""
+
+
+def first_pixel(coordinate: Any, extent: Any, side: Any) -> Any:
+    """The first row or column of a patch, as a float.
+
+    ``floor(p - side/2 + 1/2)``, where ``p = (coordinate + 1) * extent/2`` is the location in pixels.
+    Written with operations that Python's floats, NumPy, torch and Numba share, so that every backend rounds
+    alike; hand it float64. May be negative: a patch may hang over the border.
+
+    Args:
+        coordinate: x or y of a location, in [-1, 1], -1 the image's left or upper edge.
+        extent: the image's width or height in pixels.
+        side: the patch's side in pixels.
+    """
+    return ((coordinate + 1) * extent / 2 - side / 2 + 0.5) // 1
+
+
+@cache
+def _cpu_kernels() -> ModuleType:
+    """The compiled kernels, imported at the first glimpse: loading the compiler takes as long as all the rest."""
+    from glimpse_gym.kernels import cpu
+
+    return cpu
+
+
+def kernels_for(array: Any) -> ModuleType:
+    """The module whose ``sense`` and ``compose`` serve this kind of array."""
+    if isinstance(array, np.ndarray):
+        return _cpu_kernels()
+    raise TypeError(f"images must be NumPy arrays, got {type(array).__name__}; convert them with numpy.asarray")
+
+
+def check_locations(locations: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Locations as float32 clipped to [-1, 1], in an array of their own.
+
+    Args:
+        locations: floating point, of the given shape, x and y along the last axis.
+        shape: what is accepted, ``(2,)`` or ``(B, 2)``.
+
+    Raises:
+        ValueError: where the kind of number or the shape is another, or a value is NaN or infinite.
+    """
+    array = np.asarray(locations)
+    if array.dtype.kind != "f" or array.shape != shape:
+        raise ValueError(
+            f"location must be floating point of shape {shape}, got {array.dtype} of shape {array.shape}: "
+            f"{locations!r:.200}; give x and y as floats in [-1, 1]"
+        )
+    # The sum of squares is the cheapest witness; where it overflows, look closer.
+    if not isfinite(np.vdot(array, array)) and not np.isfinite(array).all():
+        bad = array.reshape(-1, 2)[~np.isfinite(array).all(axis=-1).reshape(-1)][0]
+        raise ValueError(f"location must be finite, got ({bad[0]}, {bad[1]}); give x and y in [-1, 1]")
+    clipped = np.minimum(np.maximum(array, -1.0), 1.0)
+    return clipped if clipped.dtype == np.float32 else clipped.astype(np.float32)
+
+
+class Retina:
+    """Square patches around one location, each twice as wide as the one before and no finer than the first.
+
+    Patch s (s = 0 ... k-1) is a square of ``w = g * 2**s`` pixels a side whose left column is
+    ``floor(px - w/2 + 1/2)`` and whose top row is ``floor(py - w/2 + 1/2)``, where
+    ``px = (x + 1) * W/2`` and ``py = (y + 1) * H/2``. It is cut into g x g cells; each output is the mean of its
+    cell's pixels, those outside the image counting as 0, divided by 255. After section 3.1 of Mnih et al.,
+    "Recurrent Models of Visual Attention", 2014.
+
+    Args:
+        patch_size: g, at least 1.
+        num_scales: k, from 1 to 12.
+
+    Raises:
+        ValueError: where one of them is not a whole number in its range.
+
+    Example:
+        >>> import numpy as np
+        >>> retina = Retina(patch_size=2, num_scales=2)
+        >>> image = np.arange(16, dtype=np.uint8).reshape(1, 4, 4)
+        >>> retina.sense(image, np.zeros((1, 2), np.float32))[0, 0] * 255
+        array([[ 5.,  6.],
+               [ 9., 10.]], dtype=float32)
+        >>> retina.sense(image, np.zeros((1, 2), np.float32))[0, 1] * 255
+        array([[ 2.5,  4.5],
+               [10.5, 12.5]], dtype=float32)
+    """
+
+    def __init__(self, patch_size: int, num_scales: int = 1) -> None:
+        self.patch_size = check_whole("patch_size", patch_size, at_least=1)
+        self.num_scales = check_whole("num_scales", num_scales, at_least=1)
+        if self.num_scales > _MAX_SCALES:
+            raise ValueError(f"num_scales must be at most {_MAX_SCALES}, got {num_scales}")
+
+    def __repr__(self) -> str:
+        return f"Retina(patch_size={self.patch_size}, num_scales={self.num_scales})"
+
+    def side(self, scale: int) -> int:
+        """The side in pixels of the patch of this scale (0 is the finest)."""
+        return self.patch_size * 2**scale
+
+    def glimpse_shape(self, num_channels: int = 1) -> tuple[int, int, int]:
+        """The shape of one glimpse of an image with C channels: ``(k*C, g, g)``."""
+        return (self.num_scales * num_channels, self.patch_size, self.patch_size)
+
+    def corner(self, location: Any, size: tuple[int, int], scale: int) -> tuple[int, int]:
+        """Row and column of the top left pixel of one patch, for drawing; either may be negative.
+
+        Args:
+            location: x and y in [-1, 1].
+            size: height and width of the image in pixels.
+            scale: s, from 0 to k-1.
+        """
+        (x, y), (height, width) = location, size
+        side = self.side(scale)
+        return int(first_pixel(float(y), height, side)), int(first_pixel(float(x), width, side))
+
+    def sense(self, images: np.ndarray, locations: np.ndarray) -> np.ndarray:
+        """What is seen at one location of each image. Costs the same on an image of any size.
+
+        Args:
+            images: uint8 ``(B, H, W)`` or ``(B, H, W, C)``.
+            locations: floating point ``(B, 2)``, x and y, clipped to [-1, 1].
+
+        Returns:
+            float32 ``(B, k*C, g, g)`` in [0, 1], finest scale first, the C channels of a scale together.
+
+        Raises:
+            ValueError: images or locations of another kind, shape or size, or a location that is NaN or infinite.
+        """
+        kernels_for(images)
+        if images.dtype != np.uint8 or images.ndim not in (3, 4) or 0 in images.shape[1:]:
+            raise ValueError(
+                f"images must be uint8 of shape (B, H, W) or (B, H, W, C) with no zero size, "
+                f"got {images.dtype} of shape {images.shape}"
+            )
+        num_images, height, width = images.shape[:3]
+        channels = images.shape[3] if images.ndim == 4 else 1
+        scene = Scene(
+            np.ascontiguousarray(images).reshape(-1),
+            np.arange(num_images) * (height * width * channels),
+            np.full((num_images, 2), (height, width)),
+            channels,
+        )
+        return self.sense_scene(scene, check_locations(locations, (num_images, 2)))
+
+    def sense_scene(self, scene: Scene, locations: np.ndarray) -> np.ndarray:
+        """As :meth:`sense`, of images that lie in one flat array; the arguments are not checked.
+
+        Args:
+            scene: B images.
+            locations: float32 ``(B, 2)`` in [-1, 1].
+
+        Returns:
+            float32 ``(B, k*C, g, g)`` in [0, 1], a new array.
+        """
+        return kernels_for(scene.pixels).sense(*scene, locations, self.patch_size, self.num_scales)
+
+
+def check_whole(name: str, value: Any, at_least: int) -> int:
+    """The value as an int, or a ValueError that names it."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < at_least:
+        raise ValueError(f"{name} must be a whole number of at least {at_least}, got {value!r}")
+    return int(value)

@@ -1,0 +1,491 @@
+"""Catch, against boards drawn by hand and closed forms. R is the last column of the board, B the number of games.
+
+On the boards ``.`` is dark, ``o`` the ball, ``_`` the paddle, and ``*`` a pixel of the paddle with the ball on it.
+"""
+
+import math
+from fractions import Fraction
+
+import gymnasium as gym
+import numpy as np
+import oracles
+import pytest
+from gymnasium import spaces
+from gymnasium.error import ResetNeeded
+
+from glimpse_gym.envs import CatchEnv, CatchVectorEnv
+
+LEFT, STAY, RIGHT = range(3)
+
+
+def make(**kwargs):
+    return gym.make("glimpse_gym/Catch-v0", **kwargs).unwrapped
+
+
+def make_vec(num_envs, **kwargs):
+    return gym.make_vec("glimpse_gym/Catch-v0", num_envs=num_envs, **kwargs)
+
+
+def act(move, x=0.0, y=0.0):
+    return {"location": np.array([x, y], np.float32), "move": move}
+
+
+def screen(*rows):
+    return np.array([[0 if pixel == "." else 255 for pixel in row] for row in rows], np.uint8)
+
+
+def set_up(env, ball, speed, paddle):
+    """A game under way from its first row, with this ball and this paddle (the left one of its two columns)."""
+    env.reset(seed=0)
+    env.world.ball[:], env.world.speed[:], env.world.paddle[:] = ball, speed, paddle
+    return env
+
+
+def follow(env, moves):
+    """The screens, one after each move."""
+    screens = []
+    for move in moves:
+        env.step(act(move))
+        screens.append(env.image)
+    return screens
+
+
+# ---------------------------------------------------------------- boards
+
+
+def test_the_ball_falls_one_row_a_step():
+    screens = follow(set_up(make(num_glimpses=4), ball=3, speed=0.0, paddle=0), [STAY] * 4)
+    expected = [
+        screen(".....", "...o.", ".....", ".....", "__..."),
+        screen(".....", ".....", "...o.", ".....", "__..."),
+        screen(".....", ".....", ".....", "...o.", "__..."),
+        screen(".....", ".....", ".....", ".....", "__.o."),
+    ]
+    oracles.assert_identical(screens, expected)
+
+
+def test_the_ball_moves_sideways_by_fractions_of_a_column():
+    # Positions 0.5, 1, 1.5, 2: a half is drawn in the column to the right.
+    screens = follow(set_up(make(num_glimpses=4), ball=0, speed=0.5, paddle=3), [STAY] * 4)
+    expected = [
+        screen(".....", ".o...", ".....", ".....", "...__"),
+        screen(".....", ".....", ".o...", ".....", "...__"),
+        screen(".....", ".....", ".....", "..o..", "...__"),
+        screen(".....", ".....", ".....", ".....", "..o__"),
+    ]
+    oracles.assert_identical(screens, expected)
+
+
+def test_the_ball_is_reflected_at_the_right_wall():
+    # Positions 3.75, 3.5, 2.75, 2: at 4.5 it is half a column beyond the wall, and so half a column before it.
+    screens = follow(set_up(make(num_glimpses=4), ball=3, speed=0.75, paddle=0), [STAY] * 4)
+    expected = [
+        screen(".....", "....o", ".....", ".....", "__..."),
+        screen(".....", ".....", "....o", ".....", "__..."),
+        screen(".....", ".....", ".....", "...o.", "__..."),
+        screen(".....", ".....", ".....", ".....", "__o.."),
+    ]
+    oracles.assert_identical(screens, expected)
+
+
+def test_the_ball_is_reflected_at_the_left_wall():
+    # Positions 0.25, 0.5, 1.25, 2.
+    screens = follow(set_up(make(num_glimpses=4), ball=1, speed=-0.75, paddle=3), [STAY] * 4)
+    expected = [
+        screen(".....", "o....", ".....", ".....", "...__"),
+        screen(".....", ".....", ".o...", ".....", "...__"),
+        screen(".....", ".....", ".....", ".o...", "...__"),
+        screen(".....", ".....", ".....", ".....", "..o__"),
+    ]
+    oracles.assert_identical(screens, expected)
+
+
+def test_at_full_speed_the_wall_itself_is_reached():
+    screens = follow(set_up(make(num_glimpses=4), ball=3, speed=1.0, paddle=0), [STAY] * 4)
+    expected = [
+        screen(".....", "....o", ".....", ".....", "__..."),
+        screen(".....", ".....", "...o.", ".....", "__..."),
+        screen(".....", ".....", ".....", "..o..", "__..."),
+        screen(".....", ".....", ".....", ".....", "_*..."),
+    ]
+    oracles.assert_identical(screens, expected)
+    screens = follow(set_up(make(num_glimpses=4), ball=0, speed=-1.0, paddle=0), [STAY] * 4)
+    expected = [
+        screen(".....", ".o...", ".....", ".....", "__..."),
+        screen(".....", ".....", "..o..", ".....", "__..."),
+        screen(".....", ".....", ".....", "...o.", "__..."),
+        screen(".....", ".....", ".....", ".....", "__..o"),
+    ]
+    oracles.assert_identical(screens, expected)
+
+
+def test_the_paddle_moves_one_column_a_step():
+    screens = follow(set_up(make(num_glimpses=4), ball=0, speed=0.0, paddle=1), [RIGHT, STAY, LEFT, RIGHT])
+    expected = [
+        screen(".....", "o....", ".....", ".....", "..__."),
+        screen(".....", ".....", "o....", ".....", "..__."),
+        screen(".....", ".....", ".....", "o....", ".__.."),
+        screen(".....", ".....", ".....", ".....", "o.__."),
+    ]
+    oracles.assert_identical(screens, expected)
+
+
+def test_the_walls_block_the_paddle():
+    screens = follow(set_up(make(num_glimpses=4), ball=2, speed=0.0, paddle=1), [LEFT, LEFT, LEFT, RIGHT])
+    expected = [
+        screen(".....", "..o..", ".....", ".....", "__..."),
+        screen(".....", ".....", "..o..", ".....", "__..."),
+        screen(".....", ".....", ".....", "..o..", "__..."),
+        screen(".....", ".....", ".....", ".....", ".__.."),
+    ]
+    expected[3][4, 2] = 255
+    oracles.assert_identical(screens, expected)
+    screens = follow(set_up(make(num_glimpses=4), ball=2, speed=0.0, paddle=2), [RIGHT, RIGHT, RIGHT, LEFT])
+    expected = [
+        screen(".....", "..o..", ".....", ".....", "...__"),
+        screen(".....", ".....", "..o..", ".....", "...__"),
+        screen(".....", ".....", ".....", "..o..", "...__"),
+        screen(".....", ".....", ".....", ".....", "..*_."),
+    ]
+    oracles.assert_identical(screens, expected)
+
+
+# Where the paddle stands when the ball lands in column 2.
+@pytest.mark.parametrize(
+    ("bottom", "paddle", "caught"),
+    [("__o..", 0, False), (".__..", 1, True), ("..*_.", 2, True), ("..o__", 3, False)],
+)
+def test_the_paddle_catches_with_either_pixel_and_misses_on_either_side(bottom, paddle, caught):
+    if caught:
+        bottom = bottom.replace(".__", "._*")
+    env = set_up(make(num_glimpses=4), ball=2, speed=0.0, paddle=paddle)
+    for _ in range(3):
+        assert env.step(act(STAY))[1:] == (0.0, False, False, {})
+    observation, reward, terminated, truncated, info = env.step(act(STAY))
+    assert (reward, terminated, truncated, info) == (float(caught), True, False, {"caught": caught})
+    assert (type(reward), type(terminated), type(info["caught"])) == (float, bool, bool)
+    oracles.assert_identical(env.image, screen(".....", ".....", ".....", ".....", bottom))
+    assert observation["time"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("paddle", "move", "caught"), [(3, LEFT, True), (2, RIGHT, False), (0, RIGHT, True), (1, LEFT, False)]
+)
+def test_the_last_move_of_the_paddle_counts(paddle, move, caught):
+    env = set_up(make(num_glimpses=4), ball=2, speed=0.0, paddle=paddle)
+    for _ in range(3):
+        env.step(act(STAY))
+    assert env.step(act(move))[1] == float(caught)
+
+
+@pytest.mark.parametrize("start", [0, 1, 11, 22, 23])
+@pytest.mark.parametrize("speed", [-1.0, -0.8125, -0.5, -0.03125, 0.0, 0.25, 0.96875, 1.0])
+def test_the_whole_path_is_the_closed_form(start, speed):
+    env = set_up(make(), ball=start, speed=speed, paddle=0)
+    for step in range(1, 24):
+        env.step(act(STAY))
+        position = oracles.reflected(Fraction(start) + step * Fraction(speed), 23)
+        expected = np.zeros((24, 24), np.uint8)
+        expected[23, :2] = 255
+        expected[step, math.floor(position + Fraction(1, 2))] = 255
+        oracles.assert_identical(env.image, expected)
+
+
+# ---------------------------------------------------------------- starting states
+
+
+def test_starting_states():
+    env = make_vec(6000)
+    observation, info = env.reset(seed=0)
+    assert info == {}
+    assert (observation["location"] == 0).all()
+    assert (observation["time"] == 0).all()
+    screens = np.stack(env.unwrapped.image)
+    assert screens.shape == (6000, 24, 24)
+    assert set(np.unique(screens)) == {0, 255}
+    # One ball in the first row, two neighbouring pixels of the paddle in the last, nothing between.
+    assert not screens[:, 1:23].any()
+    assert (screens[:, 0].sum(axis=1, dtype=int) == 255).all()
+    assert (screens[:, 23].sum(axis=1, dtype=int) == 2 * 255).all()
+    ball, paddle = screens[:, 0].argmax(axis=1), screens[:, 23].argmax(axis=1)
+    rows = np.arange(6000)
+    assert (screens[rows, 23, paddle + 1] == 255).all()
+    counts = np.bincount(ball, minlength=24)
+    assert len(counts) == 24
+    assert abs(oracles.chi_square(counts)) < 5
+    counts = np.bincount(paddle, minlength=23)
+    assert len(counts) == 23
+    assert abs(oracles.chi_square(counts)) < 5
+    speed = env.unwrapped.world.speed
+    assert (abs(speed) <= 1).all()
+    assert abs(oracles.chi_square(np.bincount(((speed + 1) * 10).astype(int), minlength=20))) < 5
+    # None of the three tells of another.
+    for a, b in ((ball, paddle), (ball, speed), (paddle, speed)):
+        assert abs(np.corrcoef(a, b)[0, 1]) < 5 / math.sqrt(6000)
+
+
+def test_balls_land_as_the_closed_form_says():
+    env = make_vec(3000, num_glimpses=5, autoreset_mode="Disabled")
+    env.reset(seed=1)
+    start = np.stack(env.unwrapped.image)[:, 0].argmax(axis=1)
+    env.unwrapped.world.paddle[:] = 0
+    stay = {"location": np.zeros((3000, 2), np.float32), "move": np.ones(3000, int)}
+    for _ in range(5):
+        _, reward, terminated, _, infos = env.step(stay)
+    assert terminated.all()
+    oracles.assert_identical(infos["caught"], reward == 1.0)
+    landed = env.unwrapped.world.column
+    for column in range(6):
+        chance = sum(oracles.landing_distribution(s, 5)[column] for s in range(6)) / 6
+        oracles.assert_binomial(int((landed == column).sum()), 3000, float(chance))
+        for s in range(6):
+            games = landed[start == s]
+            chance = float(oracles.landing_distribution(s, 5)[column])
+            oracles.assert_binomial(int((games == column).sum()), len(games), chance)
+    assert (reward == (landed <= 1)).all()
+
+
+# ---------------------------------------------------------------- observations and actions
+
+
+def test_an_episode():
+    env = make()
+    assert env.observation_space == spaces.Dict(
+        {
+            "glimpse": spaces.Box(0, 1, (3, 6, 6), np.float32),
+            "location": spaces.Box(-1, 1, (2,), np.float32),
+            "time": spaces.Box(0, 1, (1,), np.float32),
+        }
+    )
+    assert env.action_space == spaces.Dict(
+        {"location": spaces.Box(-1, 1, (2,), np.float32), "move": spaces.Discrete(3)}
+    )
+    rng = np.random.default_rng(0)
+    for seed in range(3):
+        observation, info = env.reset(seed=seed)
+        assert info == {}
+        location = np.zeros(2, np.float32)
+        for step in range(24):
+            assert observation in env.observation_space
+            assert env.image.shape == (24, 24)
+            oracles.assert_identical(observation["glimpse"], oracles.sense_one(env.image, location, 6, 3))
+            oracles.assert_identical(observation["location"], location)
+            oracles.assert_identical(observation["time"], np.array([step / 23], np.float32))
+            if step == 23:
+                break
+            target = rng.uniform(-1.3, 1.3, 2).astype(np.float32)
+            observation, reward, terminated, truncated, info = env.step(
+                {"location": target, "move": int(rng.integers(3))}
+            )
+            location = target.clip(-1, 1)
+            assert terminated == (step == 22)
+            assert not truncated
+            assert terminated or (reward, info) == (0.0, {})
+        assert info == {"caught": reward == 1.0}
+
+
+@pytest.mark.parametrize("num_glimpses", [1, 2, 7, 23, 40])
+def test_num_glimpses_gives_another_board(num_glimpses):
+    env = make(num_glimpses=num_glimpses)
+    env.reset(seed=0)
+    assert env.image.shape == (num_glimpses + 1, num_glimpses + 1)
+    ended = [env.step(act(RIGHT))[2] for _ in range(num_glimpses)]
+    assert ended == [False] * (num_glimpses - 1) + [True]
+    assert env.image[-1, -2:].tolist() == [255, 255]
+
+
+@pytest.mark.parametrize("actions", ["hybrid", "discrete", "multidiscrete"])
+def test_the_whole_screen_as_a_control(actions):
+    env = make(observe="screen", actions=actions)
+    assert env.observation_space["glimpse"] == spaces.Box(0, 1, (1, 24, 24), np.float32)
+    env.action_space.seed(0)
+    observation, _ = env.reset(seed=0)
+    for step in range(24):
+        assert observation in env.observation_space
+        oracles.assert_identical(observation["glimpse"], (env.image / 255).astype(np.float32)[None])
+        oracles.assert_identical(observation["time"], np.array([step / 23], np.float32))
+        if step < 23:
+            observation, *_ = env.step(env.action_space.sample())
+    small = make(observe="screen", num_glimpses=4)
+    observation, _ = small.reset(seed=0)
+    oracles.assert_identical(observation["glimpse"], (small.image / 255).astype(np.float32)[None])
+
+
+def test_the_screen_and_the_glimpse_show_the_same_game():
+    env, control = make(), make(observe="screen")
+    env.action_space.seed(0)
+    env.reset(seed=0), control.reset(seed=0)
+    for _ in range(23):
+        action = env.action_space.sample()
+        assert env.step(action)[1:] == control.step(action)[1:]
+        oracles.assert_identical(env.image, control.image)
+
+
+@pytest.mark.parametrize("grid_size", [1, 3, 5])
+def test_flat_and_factored_actions_are_a_move_and_a_cell(grid_size):
+    cells = grid_size**2
+    every = 3 * cells
+    hybrid = make_vec(every)
+    discrete = make_vec(every, actions="discrete", grid_size=grid_size)
+    multi = make_vec(every, actions="multidiscrete", grid_size=grid_size)
+    assert discrete.unwrapped.single_action_space == spaces.Discrete(every)
+    assert multi.unwrapped.single_action_space == spaces.MultiDiscrete([3, cells])
+    move, cell = np.divmod(np.arange(every), cells)
+    locations = np.array([oracles.cell_centre(c, grid_size) for c in cell], np.float32)
+    expected = hybrid.reset(seed=3)
+    oracles.assert_identical(discrete.reset(seed=3), expected)
+    oracles.assert_identical(multi.reset(seed=3), expected)
+    for _ in range(23):
+        expected = hybrid.step({"location": locations, "move": move})
+        oracles.assert_identical(expected[0]["location"], locations)
+        oracles.assert_identical(discrete.step(np.arange(every)), expected)
+        oracles.assert_identical(multi.step(np.stack([move, cell], axis=1)), expected)
+
+
+def test_five_by_five_places_unless_told_otherwise():
+    assert make(actions="discrete").action_space == spaces.Discrete(75)
+    assert make(actions="multidiscrete").action_space == spaces.MultiDiscrete([3, 25])
+
+
+# ---------------------------------------------------------------- players
+
+
+def play(env, moves, num_games, seed):
+    """The rewards of many games, ``moves`` telling the moves of all rows at a step."""
+    observation, _ = env.reset(seed=seed)
+    rewards = []
+    while len(rewards) < num_games:
+        action = {"location": observation["location"], "move": moves(env.unwrapped.world)}
+        observation, reward, terminated, _, _ = env.step(action)
+        rewards += reward[terminated].tolist()
+    assert len(rewards) == num_games
+    return np.array(rewards)
+
+
+@pytest.mark.parametrize("num_glimpses", [1, 2, 9, 23])
+def test_a_player_who_knows_where_the_ball_lands_always_catches(num_glimpses):
+    def towards_landing(world):
+        left = num_glimpses - world.steps
+        landing = np.array(
+            [oracles.reflected(p + s * n, num_glimpses) for p, s, n in zip(world.ball, world.speed, left, strict=True)]
+        )
+        target = np.minimum(np.floor(landing), num_glimpses - 1)
+        return (np.sign(target - world.paddle) + 1).astype(int)
+
+    env = make_vec(1000, num_glimpses=num_glimpses, autoreset_mode="SameStep")
+    assert play(env, towards_landing, 3000, seed=2).mean() == 1.0
+
+
+def test_a_player_who_sees_the_screen_can_follow_the_ball():
+    # Told nothing but the screen: it stays under the ball, and misses where the last step is a fast one.
+    env = make_vec(500, observe="screen", autoreset_mode="SameStep")
+    observation, _ = env.reset(seed=3)
+    caught = []
+    for _ in range(2 * 23):
+        screens = observation["glimpse"][:, 0]
+        ball = screens[:, :23].max(axis=1).argmax(axis=1)
+        bottom = screens[:, 23]
+        paddle = bottom.argmax(axis=1)
+        move = np.sign(np.minimum(ball, 22) - paddle) + 1
+        observation, reward, terminated, _, _ = env.step({"location": observation["location"], "move": move})
+        caught += reward[terminated].tolist()
+    assert len(caught) == 1000
+    assert np.mean(caught) > 0.6
+
+
+@pytest.mark.parametrize(("num_glimpses", "num_games"), [(1, 3000), (2, 3000), (4, 5000), (23, 8000)])
+def test_a_player_who_moves_at_random_catches_as_often_as_dynamic_programming_says(num_glimpses, num_games):
+    rng = np.random.default_rng(5)
+    env = make_vec(1000, num_glimpses=num_glimpses, autoreset_mode="SameStep")
+    rewards = play(env, lambda world: rng.integers(3, size=1000), num_games, seed=4)
+    chance = float(oracles.chance_of_random_catch(num_glimpses))
+    if chance == 1.0:  # a board of 2 x 2: the paddle is as wide as the board
+        assert rewards.mean() == 1.0
+    else:
+        oracles.assert_binomial(int(rewards.sum()), num_games, chance)
+
+
+def test_the_closed_form_of_chance():
+    # About 8.5% on the board of the paper.
+    assert oracles.chance_of_random_catch(23) == Fraction(45, 529)
+    assert oracles.chance_of_random_catch(1) == 1
+    for start in range(6):
+        assert oracles.landing_distribution(start, 5) == [Fraction(n, 10) for n in (1, 2, 2, 2, 2, 1)]
+
+
+# ---------------------------------------------------------------- what is not accepted
+
+GOOD = act(RIGHT, 0.5, -0.5)
+BAD_ACTIONS = [
+    *(("hybrid", bad) for bad in (None, 1, {}, {"move": 1}, GOOD | {"label": 1})),
+    ("hybrid", {"location": GOOD["location"], "label": 1}),
+    *(("hybrid", GOOD | {"move": bad}) for bad in (-1, 3, 1.0, True, None, "1", [1], math.nan)),
+    *(("hybrid", act(1, x, y)) for x, y in ((math.nan, 0), (0, math.inf), (-math.inf, 0))),
+    *(("hybrid", GOOD | {"location": bad}) for bad in (np.zeros(3), np.zeros((1, 2)), np.zeros(2, int), None, "x")),
+    *(("discrete", bad) for bad in (-1, 75, 1.0, None, True, [1], GOOD, math.nan)),
+    *(("multidiscrete", bad) for bad in ([3, 0], [0, 25], [-1, 0], [0, -1], [0.0, 1.0], [1], 1, None, GOOD)),
+]
+GOOD_ACTION = {"hybrid": GOOD, "discrete": 52, "multidiscrete": [2, 3]}
+
+
+@pytest.mark.parametrize(("actions", "bad"), BAD_ACTIONS, ids=repr)
+def test_a_bad_action_leaves_the_game_as_it_was(actions, bad):
+    env, twin = make(actions=actions, num_glimpses=4), make(actions=actions, num_glimpses=4)
+    good = GOOD_ACTION[actions]
+    oracles.assert_identical(env.reset(seed=6), twin.reset(seed=6))
+    oracles.assert_identical(env.step(good), twin.step(good))
+    with pytest.raises(ValueError, match=r"(location|move|action|cell) must be"):
+        env.step(bad)
+    for _ in range(3):
+        oracles.assert_identical(env.step(good), twin.step(good))
+        oracles.assert_identical(env.image, twin.image)
+    oracles.assert_identical(env.reset(), twin.reset())
+    oracles.assert_identical(env.image, twin.image)
+
+
+@pytest.mark.parametrize(
+    "bad", [{"seed": -1}, {"seed": 0.5}, {"options": {"image_index": 0}}, {"options": {"x": 1}}], ids=repr
+)
+def test_a_bad_reset_leaves_the_game_as_it_was(bad):
+    env, twin = make(num_glimpses=3), make(num_glimpses=3)
+    for each in (env, twin):
+        each.reset(seed=7)
+        each.step(GOOD)
+    with pytest.raises(ValueError, match=r"seed must be|unknown options"):
+        env.reset(**bad)
+    for _ in range(2):
+        oracles.assert_identical(env.step(GOOD), twin.step(GOOD))
+    oracles.assert_identical(env.reset(), twin.reset())
+
+
+def test_no_step_before_the_first_reset_nor_after_the_end():
+    env = make(num_glimpses=2)
+    with pytest.raises(ResetNeeded):
+        env.step(GOOD)
+    env.reset(seed=0)
+    env.step(GOOD), env.step(GOOD)
+    before = env.image
+    with pytest.raises(ResetNeeded):
+        env.step(GOOD)
+    oracles.assert_identical(env.image, before)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("num_glimpses", bad) for bad in (0, -3, 2.0, "23", None, True)),
+        *(("patch_size", bad) for bad in (0, 1.5, None)),
+        *(("num_scales", bad) for bad in (0, 13, "3")),
+        *(("grid_size", bad) for bad in (0, 2.5, None)),
+        *(("observe", bad) for bad in ("image", None, 1)),
+        *(("actions", bad) for bad in ("continuous", None)),
+        ("render_mode", "ansi"),
+        ("images", "mnist"),
+        ("glimpses", 23),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("kind", [CatchEnv, CatchVectorEnv])
+def test_wrong_values_at_construction_are_named(kind, name, value):
+    with pytest.raises((ValueError, TypeError), match=name):
+        kind(**{name: value})

@@ -1,0 +1,114 @@
+"""Random numbers by counting, against SplitMix64 written with Python's whole numbers."""
+
+import itertools
+
+import numpy as np
+import oracles
+import pytest
+
+from glimpse_gym.streams import keys_from_seeds, uniforms
+
+SEEDS = [0, 1, 2, 12345, 2**31, 2**63 - 1, 2**63, 2**64 - 1, 2**64 + 3, 10**30]
+
+
+def test_the_oracle_is_splitmix64():
+    # The first outputs of the reference implementation for this seed.
+    expected = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431]
+    assert list(itertools.islice(oracles.splitmix64(1234567), 4)) == expected
+
+
+def test_known_answers():
+    keys = keys_from_seeds(SEEDS)
+    for episode in (0, 1, 2, 1000, 2**40):
+        numbers = uniforms(keys, np.full(len(keys), episode, np.int64), 7)
+        expected = [[oracles.uniform(seed, episode, i) for i in range(7)] for seed in SEEDS]
+        oracles.assert_identical(numbers, np.array(expected))
+
+
+def test_kinds_and_shapes():
+    keys = keys_from_seeds([3, 4, 5])
+    assert (keys.dtype, keys.shape) == (np.int64, (3,))
+    numbers = uniforms(keys, np.zeros(3, np.int64), 11)
+    assert (numbers.dtype, numbers.shape) == (np.float64, (3, 11))
+    assert keys_from_seeds([]).shape == (0,)
+    assert uniforms(keys[:0], np.zeros(0, np.int64), 4).shape == (0, 4)
+    assert uniforms(keys, np.zeros(3, np.int64), 0).shape == (3, 0)
+
+
+def test_keys_of_any_sign_are_hashed_as_words_of_64_bits():
+    keys = np.array([-(2**63), -1, 0, 1, 2**63 - 1], np.int64)
+    numbers = uniforms(keys, np.zeros(5, np.int64), 3)
+    for key, row in zip(keys.tolist(), numbers.tolist(), strict=True):
+        generator = oracles.splitmix64(oracles.mix(key % 2**64))
+        assert row == [(next(generator) >> 11) / 2**53 for _ in range(3)]
+
+
+def test_what_a_row_gets_depends_on_nothing_around_it():
+    rng = np.random.default_rng(0)
+    keys, episodes = keys_from_seeds(list(range(50))), rng.integers(0, 9, 50)
+    together = uniforms(keys, episodes, 8)
+    order = rng.permutation(50)
+    oracles.assert_identical(uniforms(keys[order], episodes[order], 8), together[order])
+    for row in range(50):
+        oracles.assert_identical(uniforms(keys[row : row + 1], episodes[row : row + 1], 8), together[[row]])
+    # Asking for fewer numbers gives the first of them.
+    oracles.assert_identical(uniforms(keys, episodes, 3), together[:, :3].copy())
+
+
+def test_inputs_stay_as_they_are():
+    keys, episodes = keys_from_seeds([1, 2]), np.array([3, 4])
+    copies = keys.copy(), episodes.copy()
+    uniforms(keys, episodes, 5)
+    oracles.assert_identical((keys, episodes), copies)
+
+
+def numbers_of(rows=200, episodes=100, count=10):
+    """Neighbouring seeds, episodes and positions: (seed, episode, position)."""
+    keys = np.repeat(keys_from_seeds(list(range(rows))), episodes)
+    return uniforms(keys, np.tile(np.arange(episodes), rows), count).reshape(rows, episodes, count)
+
+
+def test_uniform_from_zero_to_below_one():
+    numbers = numbers_of()
+    assert numbers.min() >= 0.0
+    assert numbers.max() < 1.0
+    assert numbers.min() < 1e-4
+    assert numbers.max() > 1 - 1e-4
+    counts = np.bincount((numbers.reshape(-1) * 100).astype(int), minlength=100)
+    assert abs(oracles.chi_square(counts)) < 5
+    # And so it is at every position.
+    for position in range(numbers.shape[2]):
+        counts = np.bincount((numbers[:, :, position].reshape(-1) * 50).astype(int), minlength=50)
+        assert abs(oracles.chi_square(counts)) < 5
+    assert len(np.unique(numbers)) == numbers.size
+
+
+@pytest.mark.parametrize("lag", [1, 2, 7])
+@pytest.mark.parametrize("axis", [0, 1, 2], ids=["seeds", "episodes", "positions"])
+def test_neighbours_are_not_correlated(axis, lag):
+    numbers = np.moveaxis(numbers_of(), axis, 0)
+    first, second = numbers[:-lag].reshape(-1), numbers[lag:].reshape(-1)
+    # Of n independent pairs the correlation is normal with deviation 1 / sqrt(n).
+    assert abs(np.corrcoef(first, second)[0, 1]) < 5 / np.sqrt(first.size)
+    # Nor does the pair fall into some cells of a grid more often than into others.
+    cells = (first * 16).astype(int) * 16 + (second * 16).astype(int)
+    assert abs(oracles.chi_square(np.bincount(cells, minlength=256))) < 5
+
+
+def test_seed_and_episode_do_not_stand_for_each_other():
+    # What seed s + 1 sees in episode e is not what seed s sees in a later one.
+    numbers = numbers_of(rows=30, episodes=30, count=3)
+    assert len(np.unique(numbers[:, :, 0])) == 900
+
+
+def test_equal_seeds_give_equal_keys_and_others_do_not():
+    keys = keys_from_seeds([*range(1000), 5])
+    assert keys[5] == keys[1000]
+    assert len(set(keys.tolist())) == 1000
+    oracles.assert_identical(keys_from_seeds([np.int64(7), np.uint8(7)]), keys_from_seeds([7, 7]))
+
+
+@pytest.mark.parametrize("bad", [-1, 1.0, 0.5, "1", None, True, [1], np.float64(2)])
+def test_what_is_no_seed_is_an_error_that_names_it(bad):
+    with pytest.raises(ValueError, match="a seed must be a whole number of at least 0, got"):
+        keys_from_seeds([3, bad])
