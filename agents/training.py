@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import signal
 import threading
 import time
@@ -79,6 +78,7 @@ class Run:
         )
         self.seconds = 0.0
         self.history: list[dict[str, float]] = []
+        self._recent_errors: list[float] = []  # of the batches since the last record
         if exists:
             self._load()
         else:
@@ -105,30 +105,35 @@ class Run:
         return self.learner.done
 
     def _loop(self, stop: threading.Event, bar: tqdm[Any], writer: SummaryWriter) -> None:
-        config = self.config
         saved = begun = time.monotonic()
-        error = math.nan  # of the episodes trained on, averaged over the last hundred updates or so
         while not (self.learner.done or stop.is_set()):
-            losses, batch_error = self.learner.update()
-            error = batch_error if math.isnan(error) else error + (batch_error - error) / 100
-            bar.update(config.batch_size)
+            losses, error = self.learner.update()
+            self._recent_errors.append(error)
+            bar.update(self.config.batch_size)
             now = time.monotonic()
             if self._evaluation_is_due():
                 self.seconds, begun = self.seconds + now - begun, now
-                self._record(writer, losses, error)
-            if now - saved > config.save_seconds:
+                self._record(writer, losses)
+            if now - saved > self.config.save_seconds:
                 self.seconds, begun, saved = self.seconds + now - begun, now, now
                 self.save()
-            if self.learner.num_updates_done % 10 == 0:
-                validation = self.history[-1]["validation_error"] if self.history else math.nan
-                bar.set_postfix(error=f"{error:.2%}", validation=f"{validation:.2%}", refresh=False)
+            if self.learner.num_updates_done % 20 == 0:
+                self._show(bar)
         self.seconds += time.monotonic() - begun
+
+    def _show(self, bar: tqdm[Any]) -> None:
+        shown = {}
+        if recent := self._recent_errors[-100:]:
+            shown["error"] = f"{sum(recent) / len(recent):.2%}"
+        if self.history:
+            shown["validation"] = f"{self.history[-1]['validation_error']:.2%}"
+        bar.set_postfix(shown, refresh=False)
 
     def _evaluation_is_due(self) -> bool:
         total, times = self.config.num_updates, self.config.num_evaluations
         return self.learner.num_updates_done * times // total > (self.learner.num_updates_done - 1) * times // total
 
-    def _record(self, writer: SummaryWriter, losses: Losses, error: float) -> None:
+    def _record(self, writer: SummaryWriter, losses: Losses) -> None:
         """Measure the validation error, and log everything."""
         generator = self.agent.generator.get_state()  # the evaluation draws nothing of the run's own
         split_size = len(self.learner.envs.unwrapped.world.images)  # type: ignore[attr-defined]
@@ -142,9 +147,10 @@ class Run:
         self.agent.generator.set_state(generator)
         values = {
             "validation_error": score.errors[-1],
-            "training_error": error,
+            "training_error": sum(self._recent_errors) / len(self._recent_errors),
             **{f"{name}_loss": float(value) for name, value in losses._asdict().items()},
         }
+        self._recent_errors.clear()
         for name, value in values.items():
             writer.add_scalar(name, value, self.learner.images_seen)
         self.history.append({"images": self.learner.images_seen, "seconds": self.seconds, **values})
@@ -180,6 +186,7 @@ class Run:
             tensors |= {f"optimizer.{i}.{name}": value for name, value in state.items()}
         tensors["generator"] = self.agent.generator.get_state()
         progress = {"updates": self.learner.num_updates_done, "seconds": self.seconds, "history": self.history}
+        progress["recent_errors"] = self._recent_errors
         # Last, and complete in itself: what was written before it is written again on the way from here.
         save_tensors(self.folder / _STATE, tensors, {"progress": json.dumps(progress)})
 
@@ -209,7 +216,7 @@ class Run:
         self.agent.generator.set_state(tensors["generator"])
         progress = json.loads(metadata["progress"])
         self.learner.num_updates_done, self.seconds = progress["updates"], progress["seconds"]
-        self.history = progress["history"]
+        self.history, self._recent_errors = progress["history"], progress["recent_errors"]
 
     def _draw_curve(self) -> None:
         """The errors against the images seen, as ``curve.png``."""
@@ -228,6 +235,7 @@ class Run:
         axes.set(xlabel="images seen", ylabel="error after the last glimpse, %", yscale="log")
         axes.set_title(f"{self.card.env_id}, seed {self.config.seed}, {self.seconds / 60:.1f} min")
         axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("{x:g}")
         axes.grid(alpha=0.3, which="both")
         axes.legend()
         with replacing(self.folder / "curve.png") as temporary:

@@ -1,6 +1,7 @@
 """The native vector env against Gymnasium's SyncVectorEnv of single envs, bit for bit."""
 
 import copy
+import itertools
 
 import gymnasium as gym
 import numpy as np
@@ -196,12 +197,11 @@ def test_a_row_does_not_care_what_its_neighbours_do(case, mode):
 
     def of_row(told):
         observation, reward, terminated, truncated, infos = told
-        mine = {name: infos[name][row] for name in infos if not name.startswith("_") and infos["_" + name][row]}
-        if "final_info" in mine or "final_info" in infos:
-            final = infos["final_info"]
-            mine["final_info"] = {name: final[name][row] for name in final if final.get("_" + name, [0] * N)[row]}
-        observation = {name: value[row] for name, value in observation.items()}
-        return observation, reward[row], terminated[row], truncated[row], mine
+        return {n: v[row] for n, v in observation.items()}, reward[row], terminated[row], truncated[row], info(infos)
+
+    def info(infos):
+        told = {name for name in infos if not name.startswith("_") and infos["_" + name][row]}
+        return {n: info(infos[n]) if isinstance(infos[n], dict) else infos[n][row] for n in told}
 
     env.reset(seed=[1, 2, 3, 4, 5])
     other.reset(seed=[11, 22, 3, 44, 55])
@@ -213,9 +213,7 @@ def test_a_row_does_not_care_what_its_neighbours_do(case, mode):
         else:
             neighbours[row] = action[row]
         mine, theirs = env.step(action), other.step(neighbours)
-        told, same = of_row(mine), of_row(theirs)
-        told[4].pop("final_info", None), same[4].pop("final_info", None)
-        oracles.assert_identical(told, same)
+        oracles.assert_identical(of_row(mine), of_row(theirs))
         oracles.assert_identical(images(env)[row], images(other)[row])
         if mode is AutoresetMode.DISABLED:
             for each, (_, _, terminated, _, _) in ((env, mine), (other, theirs)):
@@ -329,7 +327,7 @@ def test_nothing_handed_out_is_ever_overwritten_or_shared(case, mode):
         spans.append((low, high, where))
     # All are contiguous, or parts of one: none may overlap the next.
     spans.sort()
-    for (_, high, where), (low, _, after) in zip(spans, spans[1:], strict=False):
+    for (_, high, where), (low, _, after) in itertools.pairwise(spans):
         assert high <= low, (where, after)
 
 
@@ -370,7 +368,7 @@ def test_what_single_envs_hand_out_is_never_overwritten_or_shared(case):
             copies.append(copy.deepcopy(kept[-1]))
     oracles.assert_identical(kept, copies)
     spans = sorted((*np.lib.array_utils.byte_bounds(array), where) for where, array in arrays_in(kept))
-    for (_, high, where), (low, _, after) in zip(spans, spans[1:], strict=False):
+    for (_, high, where), (low, _, after) in itertools.pairwise(spans):
         assert high <= low, (where, after)
 
 
@@ -423,7 +421,7 @@ BAD_MASKS = [
 BAD_RESETS = [({"options": {"reset_mask": mask}}, error) for mask, error in BAD_MASKS]
 BAD_RESETS += [({"seed": [1, 2]}, ValueError), ({"seed": list(range(N + 1))}, ValueError)]
 BAD_RESETS += [({"seed": [0, 1, 2, 3, bad]}, ValueError) for bad in (-1, 0.5, "4", True)]
-BAD_RESETS += [({"seed": bad}, (ValueError, TypeError)) for bad in (-1, 0.5, "4", True)]
+BAD_RESETS += [({"seed": bad}, (ValueError, TypeError)) for bad in (-1, 0.5, "4")]
 BAD_RESETS += [({"options": {"mask": np.ones(N, bool)}}, ValueError)]
 BAD_RESETS += [({"options": {"reset_mask": np.arange(N) == 1, "nothing": 1}}, ValueError)]
 
