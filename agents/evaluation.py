@@ -95,11 +95,11 @@ def evaluate(
         env_id: of a classification world.
         env_kwargs: keyword values, without ``split``.
         conditions: the split, who chooses the locations, and the seed: the same seed gives the same canvases.
-        num_images: the first so many of the split; None for all.
+        num_images: at most so many, the first of the split; None for all.
         progress: show a bar.
 
     Raises:
-        ValueError: more images than the split has.
+        ValueError: no images, or conditions that do not exist.
     """
     wrong: np.ndarray | float = 0.0
     count = 0
@@ -130,9 +130,9 @@ def play(
         kwargs["first_glimpse"] = "center"
     envs = gym.make_vec(env_id, num_envs=num_envs, autoreset_mode=AutoresetMode.DISABLED, **kwargs)
     split_size = len(envs.unwrapped.world.images)  # type: ignore[attr-defined]
-    total = split_size if num_images is None else num_images
-    if not 0 < total <= split_size:
-        raise ValueError(f"num_images must be from 1 to {split_size}, the size of the split; got {num_images}")
+    total = split_size if num_images is None else min(num_images, split_size)
+    if total < 1:
+        raise ValueError(f"num_images must be at least 1, got {num_images}")
     agent.seed(conditions.seed)
     rng = np.random.default_rng(conditions.seed)
     for first in range(0, total, num_envs):

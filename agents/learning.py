@@ -89,6 +89,11 @@ class Learner:
         self.num_updates_done = 0
 
     @property
+    def num_glimpses(self) -> int:
+        """T, of an episode."""
+        return int(self.envs.unwrapped.world.horizon)  # type: ignore[attr-defined]
+
+    @property
     def done(self) -> bool:
         """Whether all updates are done."""
         return self.num_updates_done >= self.config.num_updates

@@ -177,7 +177,11 @@ class RAM(nn.Module):
                 "RAM acts in the hybrid form of a classification world, Dict(label=..., location=...); "
                 f"got the action space {actions}"
             )
-        return cls(observations["glimpse"].shape, int(actions["label"].n), config)
+        assert isinstance(observations, spaces.Dict)
+        glimpse, label = observations["glimpse"], actions["label"]
+        assert isinstance(glimpse, spaces.Box)
+        assert isinstance(label, spaces.Discrete)
+        return cls(glimpse.shape, int(label.n), config)
 
     def seed(self, seed: int) -> None:
         """Begin the stream of sampled locations anew."""

@@ -136,13 +136,12 @@ class Run:
     def _record(self, writer: SummaryWriter, losses: Losses) -> None:
         """Measure the validation error, and log everything."""
         generator = self.agent.generator.get_state()  # the evaluation draws nothing of the run's own
-        split_size = len(self.learner.envs.unwrapped.world.images)  # type: ignore[attr-defined]
         score = evaluate(
             self.agent,
             self.card.env_id,
             self.env_kwargs,
             Conditions(split="validation"),
-            num_images=min(self.config.validation_images, split_size),
+            num_images=self.config.validation_images,
         )
         self.agent.generator.set_state(generator)
         values = {

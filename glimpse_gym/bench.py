@@ -54,7 +54,7 @@ def _compare(make: Callable[[str], Callable[[], None]], steps: int, seconds: flo
         yield f"  {name:<36}{statistics.median(values):>12,.0f} steps/s   ratio {statistics.median(ratios):.3f}"
 
 
-def _rate(call: Callable[[], None], seconds: float) -> float:
+def _rate(call: Callable[[], object], seconds: float) -> float:
     """Calls a second."""
     calls, begun = 0, time.perf_counter()
     while (passed := time.perf_counter() - begun) < seconds:
@@ -127,7 +127,7 @@ def _bench_training(seconds: float) -> Iterator[str]:
         learner = Learner(env_id(name), kwargs, config)
         learner.update()
         rate = config.batch_size * _rate(learner.update, 5 * seconds)
-        label = f"training, one thread, {env_id(name)}, {learner.envs.unwrapped.world.horizon} glimpses"
+        label = f"training, one thread, {env_id(name)}, {learner.num_glimpses} glimpses"
         yield f"{label}, batch {config.batch_size}: {rate:,.0f} images/s"
     torch.set_num_threads(threads)
     unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB elsewhere

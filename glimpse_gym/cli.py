@@ -111,12 +111,10 @@ def _train(parsed: argparse.Namespace) -> int | None:
                 print(f"{knob.name} = {knob.default!r}\n    {knob.metadata['help']}")
         return None
     values = _assignments(parsed.set)
-    known = {config: {knob.name for knob in fields(config)} for config in (TrainConfig, RAMConfig)}
-    if unknown := values.keys() - set().union(*known.values()):
+    ram_values = {knob.name: values.pop(knob.name) for knob in fields(RAMConfig) if knob.name in values}
+    if unknown := values.keys() - {knob.name for knob in fields(TrainConfig)}:
         raise ValueError(f"unknown knobs {sorted(unknown)}; --knobs lists what there is")
-    train_config, ram_config = (
-        config(**{name: value for name, value in values.items() if name in names}) for config, names in known.items()
-    )
+    train_config, ram_config = TrainConfig(**values), RAMConfig(**ram_values)
     folder = parsed.out or Path("runs", f"{parsed.env.rpartition('/')[2]}-seed{train_config.seed}")
     run = Run(folder, parsed.env, _assignments(parsed.env_arg), train_config, ram_config, resume=parsed.resume)
     if not run.train():

@@ -64,7 +64,7 @@ class GlimpseEnv(gym.Env[dict[str, np.ndarray], Any]):
         self.render_mode = check_one_of("render_mode", render_mode, (None, *RENDER_MODES))
         self.world = make_world(self.world_class, 1, kwargs)
         self.codec = make_codec(actions, self.world, grid_size)
-        self.observation_space = observation_space(self.world)
+        self.observation_space = observation_space(self.world)  # type: ignore[assignment]
         self.action_space = self.codec.space
         self._recorder = Recorder(self.world) if render_mode else None
         self._seeded = False
@@ -110,7 +110,7 @@ class GlimpseEnv(gym.Env[dict[str, np.ndarray], Any]):
         info = _first(self.world.end_info(_ONE_ROW)) if terminated else {}
         return self._observe(), reward, terminated, False, info
 
-    def render(self) -> np.ndarray | None:  # type: ignore[override]
+    def render(self) -> np.ndarray | None:
         """A picture of the episode, uint8 (height, width, 3), or None where no ``render_mode`` was given."""
         if self._recorder is None:
             gym.logger.warn("render() draws nothing without a mode: make the env with render_mode='rgb_array'")

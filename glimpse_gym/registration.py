@@ -33,7 +33,7 @@ ENV_IDS: tuple[str, ...] = tuple(env_id(name, discrete) for name in _TABLE for d
 
 def describe_envs() -> str:
     """Every id with its spaces. No data is needed: ten blank images of the digits' size stand in for the real ones."""
-    blank = {"images": np.zeros((10, 28, 28), np.uint8), "labels": np.arange(10), "split": "all"}
+    blank: dict[str, Any] = {"images": np.zeros((10, 28, 28), np.uint8), "labels": np.arange(10), "split": "all"}
     lines = []
     for name, (kind, _) in _TABLE.items():
         for discrete in (False, True):

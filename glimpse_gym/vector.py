@@ -60,7 +60,7 @@ class GlimpseVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
         self._recorder = Recorder(self.world) if render_mode else None
         self._begun = False
 
-    def reset(  # type: ignore[override]
+    def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Begin new episodes.
@@ -112,7 +112,7 @@ class GlimpseVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
         truncated = np.zeros(self.num_envs, np.bool_)
         return self.world.observe(), outcome.reward, outcome.terminated, truncated, infos
 
-    def render(self) -> tuple[np.ndarray, ...] | None:  # type: ignore[override]
+    def render(self) -> tuple[np.ndarray, ...] | None:
         """One picture per sub-env, each uint8 (height, width, 3), or None where no ``render_mode`` was given."""
         return None if self._recorder is None else tuple(map(self._recorder.draw, range(self.num_envs)))
 
@@ -146,7 +146,7 @@ class GlimpseVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
         if len(seed) != n:
             raise ValueError(f"a list of seeds must have one for each of the {n} sub-envs, got {len(seed)}")
         given = np.array([value is not None for value in seed])[rows]
-        keys = keys_from_seeds([seed[row] for row in rows[given]])  # type: ignore[misc]
+        keys = keys_from_seeds([seed[row] for row in rows[given]])
         if not self._begun:
             self.world.seed(rows, self.np_random.integers(-(2**63), 2**63 - 1, len(rows)))
         self.world.seed(rows[given], keys)

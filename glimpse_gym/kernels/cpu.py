@@ -17,7 +17,7 @@ from glimpse_gym.retina import first_pixel
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile at the first call and keep the result on disk, where there is a folder that can be written."""
     # NumPy's error model has no check for a zero divisor, which would keep loops from being vectorised.
-    options = {"nogil": True, "error_model": "numpy"}
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:  # Numba found no folder for its cache: compile anew in every process
