@@ -129,7 +129,7 @@ class Learner:
 def roll_out(agent: RAM, envs: VectorEnv[Any, Any, Any], seeds: list[int]) -> Rollout:
     """Play one episode in every sub-env, all equally long, locations sampled, gradients kept."""
     observation, _ = envs.reset(seed=seeds)  # type: ignore[arg-type]
-    hidden = agent.initial_state(envs.num_envs)
+    hidden: Tensor | None = None
     thoughts: list[Thought] = []
     locations: list[Tensor] = []
     rewards = np.zeros(envs.num_envs)

@@ -69,9 +69,10 @@ class CoreNetwork(nn.Module):
         self.hidden = nn.Linear(config.hidden_units, config.hidden_units)
         self.input = nn.Linear(config.glimpse_features, config.hidden_units)
 
-    def forward(self, features: Tensor, hidden: Tensor) -> Tensor:
-        """h_t = relu(linear(h_(t-1)) + linear(g_t))."""
-        return functional.relu(self.hidden(hidden) + self.input(features))
+    def forward(self, features: Tensor, hidden: Tensor | None) -> Tensor:
+        """h_t = relu(linear(h_(t-1)) + linear(g_t)); None stands for the zeros that h begins with."""
+        carried = self.hidden.bias if hidden is None else self.hidden(hidden)
+        return functional.relu(carried + self.input(features))
 
 
 class LocationNetwork(nn.Module):
@@ -210,8 +211,8 @@ class RAM(nn.Module):
         location = self.sample(thought.mean) if sample else thought.mean
         return self.action(thought, location), thought.hidden
 
-    def think(self, observation: dict[str, np.ndarray], hidden: Tensor) -> Thought:
-        """One step of the networks, with gradients."""
+    def think(self, observation: dict[str, np.ndarray], hidden: Tensor | None) -> Thought:
+        """One step of the networks, with gradients; no ``hidden`` where all episodes have just begun."""
         features = self.glimpse_network(
             torch.from_numpy(observation["glimpse"]), torch.from_numpy(observation["location"])
         )

@@ -77,12 +77,28 @@ def top_left(canvas):
 
 
 def test_places_are_uniform():
-    seen, _ = canvases(6000, images=np.array(patterned((3, 4))), labels=[0], canvas_size=(7, 9))
-    counts = np.zeros((5, 6))
-    for canvas in seen:
-        counts[top_left(canvas)] += 1
-    assert counts.min() > 0
-    assert abs(oracles.chi_square(counts)) < 5
+    images = patterned((3, 4), (3, 4))
+    env = make_vec(6000, images=images, labels=[0, 1], canvas_size=(7, 9))
+    observation, info = env.reset(seed=0)
+    counts = np.zeros((5, 6, 2, 2, 2))
+    quadrants = (observation["location"] > 0).astype(int)
+    for canvas, quadrant, index in zip(env.unwrapped.image, quadrants, info["image_index"], strict=True):
+        counts[(*top_left(canvas), *quadrant, index)] += 1
+    # Nor do the place, the first location and the image tell of each other.
+    for sums in (counts.sum(axis=(2, 3, 4)), counts.sum(axis=(0, 1)), counts):
+        assert sums.min() > 0
+        assert abs(oracles.chi_square(sums)) < 5
+
+
+def test_places_of_several_pieces_are_independent():
+    # Two pieces of one pixel on a row of four.
+    kwargs = {"images": constant([0, 1], size=(1, 1)), "labels": [0, 1], "canvas_size": (1, 4)}
+    seen, _ = canvases(4000, **kwargs, num_clutter=2, clutter_size=1, options={"image_index": 0})
+    rows = seen[:, 0].astype(int)
+    assert (rows.sum(axis=1) == 2).all()
+    # Both lie on one pixel in one of four cases, and anywhere.
+    oracles.assert_binomial(int((rows == 2).any(axis=1).sum()), 4000, 1 / 4)
+    assert abs(oracles.chi_square(rows.sum(axis=0))) < 5
 
 
 @pytest.mark.parametrize("canvas_size", [60, (60, 60)])
@@ -152,18 +168,18 @@ def test_windows_are_cut_and_placed_uniformly():
     images = [np.zeros((8, 8), np.uint8), source]
     kwargs = {"images": images, "labels": [0, 1], "canvas_size": (12, 11), "num_clutter": 1}
     seen, _ = canvases(6000, **kwargs, options={"image_index": 0})
-    cuts, places = np.zeros((3, 4)), np.zeros((5, 4))
+    counts = np.zeros((3, 4, 5, 4))
     for canvas in seen:
         row, column = top_left(canvas)
         cut = divmod(int(canvas[row, column]) - 1, 11)
         expected = np.zeros((12, 11), np.uint8)
         expected[row : row + 8, column : column + 8] = source[cut[0] : cut[0] + 8, cut[1] : cut[1] + 8]
         np.testing.assert_array_equal(canvas, expected)
-        cuts[cut] += 1
-        places[row, column] += 1
-    for counts in (cuts, places):
-        assert counts.min() > 0
-        assert abs(oracles.chi_square(counts)) < 5
+        counts[(*cut, row, column)] += 1
+    # So is each cut with each place: neither tells of the other.
+    for sums in (counts.sum(axis=(2, 3)), counts.sum(axis=(0, 1)), counts):
+        assert sums.min() > 0
+        assert abs(oracles.chi_square(sums)) < 5
 
 
 def test_clutter_is_added_and_clipped_at_255():
@@ -370,6 +386,8 @@ def test_an_answer_ends_the_episode_at_once(num_looks, right):
 def test_a_look_at_the_last_step_ends_the_episode_with_nothing():
     env = make(actions="discrete")
     env.reset(seed=0, options={"image_index": 6})
+    assert env.step(25 + int(LABELS[6]))[1] == 1.0  # what was right before does not count again
+    env.reset(options={"image_index": 6})
     env.step(3)
     before, *_ = env.step(4)
     after, reward, terminated, truncated, info = env.step(5)
