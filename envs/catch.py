@@ -58,16 +58,15 @@ class CatchWorld(World):
     def _play(self, action: Action, active: np.ndarray) -> Outcome:
         right = self.side - 1
         # The paddle moves, blocked by the walls; its right pixel is one column further.
-        self.paddle += (action.choice - 1) * active
-        self.paddle = self.paddle.clip(0, right - 1)
+        self.paddle = np.minimum(np.maximum(self.paddle + (action.choice - 1) * active, 0), right - 1)
         # The ball moves, reflected by the walls.
-        self.ball += self.speed * active
-        out = (self.ball < 0) | (self.ball > right)
-        self.ball = np.where(self.ball < 0, -self.ball, self.ball)
-        self.ball = np.where(self.ball > right, 2 * right - self.ball, self.ball)
-        self.speed = np.where(out, -self.speed, self.speed)
+        self.ball = self.ball + self.speed * active
+        over, under = self.ball > right, self.ball < 0
+        np.copyto(self.ball, 2 * right - self.ball, where=over)
+        np.copyto(self.ball, -self.ball, where=under)
+        np.copyto(self.speed, -self.speed, where=over | under)
         if not self.whole_screen:
-            self.locations = np.where(active[:, None], action.location, self.locations)
+            np.copyto(self.locations, action.location, where=active[:, None])
         self._draw(active.nonzero()[0])
         # The ball has landed: judge.
         landed = active & (self.steps >= self.horizon)

@@ -13,7 +13,7 @@ from glimpse_gym.vector import GlimpseVectorEnv
 from glimpse_gym.world import Action, Outcome, World, check_one_of, scaled
 
 # Columns of an episode's random numbers; every piece of clutter takes five more.
-_IMAGE, _LOCATION, _CORNER, _CLUTTER = slice(0, 1), slice(1, 3), slice(3, 5), slice(5, None)
+_IMAGE, _LOCATION, _CORNER, _CLUTTER = 0, slice(1, 3), slice(3, 5), slice(5, None)
 
 
 class ClassificationWorld(World):
@@ -59,7 +59,9 @@ class ClassificationWorld(World):
         self.reveal_label = check_one_of("reveal_label", reveal_label, (True, False))
         self.image_index = np.zeros(num_rows, np.int64)
         self.labels = np.zeros(num_rows, np.int64)
-        self.predictions = np.full(num_rows, -1, np.int64)
+        # The last step's, until the next: whose choice was an answer, and what everyone chose.
+        self._answers = np.zeros(num_rows, np.bool_)
+        self._choices = np.zeros(num_rows, np.int64)
         self.canvases = self._blank_canvases(canvas_size)
         self.scene = self._blank_scene()
 
@@ -115,10 +117,9 @@ class ClassificationWorld(World):
 
     def _begin(self, rows: np.ndarray, draws: np.ndarray, image_index: np.ndarray | None = None) -> None:
         if image_index is None:
-            image_index = scaled(draws[:, _IMAGE], len(self.images))[:, 0]
+            image_index = scaled(draws[:, _IMAGE], len(self.images))
         self.image_index[rows] = image_index
         self.labels[rows] = self.images.labels[image_index]
-        self.predictions[rows] = -1
         self.locations[rows] = 0.0 if self.first_glimpse == "center" else 2 * draws[:, _LOCATION] - 1
         if self.canvases is None:
             self.scene.offsets[rows] = self.images.offsets[image_index]
@@ -161,9 +162,9 @@ class ClassificationWorld(World):
             answers = action.commits & active
             ended = ended | answers
         looks = active ^ ended
-        self.locations = np.where(looks[:, None], action.location, self.locations)
-        self.predictions = np.where(answers, action.choice, self.predictions)
-        reward = (answers & (self.predictions == self.labels)).astype(np.float64)
+        np.copyto(self.locations, action.location, where=looks[:, None])
+        self._answers, self._choices = answers, action.choice
+        reward = (answers & (action.choice == self.labels)).astype(np.float64)
         if self.glimpse_cost:
             reward -= self.glimpse_cost * looks
         return Outcome(reward, ended)
@@ -177,7 +178,7 @@ class ClassificationWorld(World):
 
     def end_info(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """The label, what was answered (-1: nothing), and whether that is right."""
-        label, prediction = self.labels[rows], self.predictions[rows]
+        label, prediction = self.labels[rows], np.where(self._answers, self._choices, -1)[rows]
         return {"label": label, "prediction": prediction, "correct": label == prediction}
 
 

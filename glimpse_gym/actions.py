@@ -129,8 +129,13 @@ def make_codec(actions: str, world: World, grid_size: int) -> ActionCodec:
     return CODECS[actions](world, check_whole("grid_size", grid_size, at_least=1))
 
 
+_INTEGERS = (int, np.int64)
+
+
 def _check_integers(name: str, values: Any, shape: tuple[int, ...], number: int | None = None) -> np.ndarray:
     """Integers of this shape, from 0 to ``number - 1``, as an int64 array."""
+    if not shape and type(values) in _INTEGERS and 0 <= values < (number or 0):
+        return np.array(values, np.int64)  # the single env's everyday case, without the cost of the checks below
     array = np.asarray(values)
     if array.dtype.kind not in "iu" or array.shape != shape:
         raise ValueError(

@@ -50,7 +50,7 @@ def _cpu_kernels() -> ModuleType:
 
 
 def kernels_for(array: Any) -> ModuleType:
-    """The module whose ``sense`` and ``compose`` serve this kind of array."""
+    """The module that serves this kind of array; see :mod:`glimpse_gym.kernels`."""
     if isinstance(array, np.ndarray):
         return _cpu_kernels()
     raise TypeError(f"images must be NumPy arrays, got {type(array).__name__}; convert them with numpy.asarray")
@@ -72,6 +72,10 @@ def check_locations(locations: Any, shape: tuple[int, ...]) -> np.ndarray:
             f"location must be floating point of shape {shape}, got {array.dtype} of shape {array.shape}: "
             f"{locations!r:.200}; give x and y as floats in [-1, 1]"
         )
+    if len(shape) == 1:  # the single env's everyday case, in plain floats, which are faster than arrays of two
+        x, y = array.tolist()
+        if isfinite(x) and isfinite(y):
+            return np.array((min(max(x, -1.0), 1.0), min(max(y, -1.0), 1.0)), np.float32)
     # The sum of squares is the cheapest witness; where it overflows, look closer.
     if not isfinite(np.vdot(array, array)) and not np.isfinite(array).all():
         bad = array.reshape(-1, 2)[~np.isfinite(array).all(axis=-1).reshape(-1)][0]

@@ -11,8 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from glimpse_gym.retina import Retina, Scene
-from glimpse_gym.streams import uniforms
+from glimpse_gym.retina import Retina, Scene, kernels_for
 
 
 class Action(NamedTuple):
@@ -88,7 +87,7 @@ class World(ABC):
 
     def reset(self, rows: np.ndarray, **options: Any) -> None:
         """Begin a new episode in some rows, int64 (R,), without touching the others."""
-        draws = uniforms(self._keys[rows], self._episodes[rows], self._num_draws)
+        draws = kernels_for(rows).uniforms(self._keys[rows], self._episodes[rows], self._num_draws)
         self._episodes[rows] += 1
         self.steps[rows] = 0
         self.running[rows] = True
@@ -96,7 +95,7 @@ class World(ABC):
 
     def step(self, action: Action, active: np.ndarray) -> Outcome:
         """Take one step in the rows where ``active``, bool (B,), is true; the others rest and get reward 0."""
-        self.steps += active
+        self.steps = self.steps + active
         outcome = self._play(action, active)
         self.running ^= outcome.terminated
         return outcome

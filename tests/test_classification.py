@@ -728,6 +728,7 @@ BAD_RESETS += [
     {"options": {"image_index": 0, "label": 1}},
     {"options": {3: 1}},
     {"options": {"image_index": 0}, "seed": -1},
+    {"options": {"image_index": 12}, "seed": 4},
 ]
 BAD_RESETS += [{"seed": bad} for bad in (-1, 1.5, "1", [1])]
 

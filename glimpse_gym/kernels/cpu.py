@@ -1,4 +1,4 @@
-"""``sense`` and ``compose`` for NumPy arrays, compiled by Numba for one thread.
+"""``sense``, ``compose`` and ``uniforms`` for NumPy arrays, compiled by Numba for one thread.
 
 B episodes, k scales, patches of g x g cells, images of H x W pixels with C channels, n pieces of clutter.
 """
@@ -12,6 +12,7 @@ import numba
 import numpy as np
 
 from glimpse_gym.retina import first_pixel
+from glimpse_gym.streams import GOLDEN, mix
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -26,6 +27,7 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 _compiled_inline = numba.njit(inline="always", error_model="numpy")
 _first_pixel = _compiled(first_pixel)
+_mix = _compiled(mix)
 
 
 def sense(
@@ -51,11 +53,11 @@ def sense(
     Returns:
         float32 (B, k*C, g, g), a new array.
     """
-    glimpses = np.empty((len(locations), num_scales, channels, patch_size, patch_size), np.float32)
+    glimpses = np.empty((len(locations), num_scales * channels, patch_size, patch_size), np.float32)
     # The sum of a cell of 16 x 16 pixels is the largest that 16 bits hold, and narrow numbers add faster.
     sums = np.empty(patch_size * 2 ** (num_scales - 1) * channels, np.uint16 if num_scales <= 5 else np.uint32)
     _sense(pixels, offsets, sizes, channels, locations, sums, glimpses)
-    return glimpses.reshape(-1, num_scales * channels, patch_size, patch_size)
+    return glimpses
 
 
 @_compiled
@@ -68,7 +70,8 @@ def _sense(
     sums: np.ndarray,
     glimpses: np.ndarray,
 ) -> None:
-    num_rows, num_scales, _, patch_size, _ = glimpses.shape
+    num_rows, depth, patch_size, _ = glimpses.shape
+    num_scales = depth // channels
     for b in range(num_rows):
         height, width = sizes[b]
         for s in range(num_scales):
@@ -76,7 +79,7 @@ def _sense(
             side = patch_size * cell
             left = int(_first_pixel(np.float64(locations[b, 0]), width, side))
             top = int(_first_pixel(np.float64(locations[b, 1]), height, side))
-            patch = glimpses[b, s]
+            patch = glimpses[b, s * channels : (s + 1) * channels]
             if channels == 1:  # a constant here makes loops that the compiler can vectorise
                 _pool(pixels, offsets[b], height, width, 1, left, top, cell, sums, patch)
             else:
@@ -199,3 +202,20 @@ def compose(
                         total = np.int64(canvas[clutter_corners[r, n, 0] + y, clutter_corners[r, n, 1] + x, c])
                         total += pixels[start + x * channels + c]
                         canvas[clutter_corners[r, n, 0] + y, clutter_corners[r, n, 1] + x, c] = min(total, 255)
+
+
+@_compiled
+def uniforms(keys: np.ndarray, episodes: np.ndarray, count: int) -> np.ndarray:
+    """The random numbers of an episode, float64 (R, count), uniform in [0, 1); see :mod:`glimpse_gym.streams`.
+
+    Args:
+        keys: int64 (R,), one for each row.
+        episodes: int64 (R,), how many episodes the row has had under its key.
+        count: how many numbers each row gets.
+    """
+    numbers = np.empty((keys.size, count))
+    for r in range(keys.size):
+        start = _mix(keys[r] + episodes[r] * GOLDEN)
+        for j in range(count):
+            numbers[r, j] = ((_mix(start + (j + 1) * GOLDEN) >> 11) & (2**53 - 1)) * 2.0**-53
+    return numbers
