@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from glimpse_gym.env import GlimpseEnv
-from glimpse_gym.retina import Retina, Scene, check_whole
+from glimpse_gym.retina import Retina, check_whole
 from glimpse_gym.vector import GlimpseVectorEnv
 from glimpse_gym.world import Action, Outcome, World, check_one_of, scaled
 
@@ -35,18 +35,18 @@ class CatchWorld(World):
         self.whole_screen = check_one_of("observe", observe, ("glimpse", "screen")) == "screen"
         # A patch as wide as the screen, at its centre, is the screen.
         retina = Retina(side) if self.whole_screen else Retina(patch_size, num_scales)
-        super().__init__(num_rows, retina, horizon, num_choices=3, num_draws=3)
+        super().__init__(num_rows, retina, num_channels=1, horizon=horizon, num_choices=3, num_draws=3)
+        self.offsets[:] = np.arange(num_rows) * side**2
+        self.sizes[:] = side
         self.side = side
         self.ball = np.zeros(num_rows)  # the column, a real number in [0, side - 1]; its row is the step
         self.speed = np.zeros(num_rows)  # columns a step, in [-1, 1]
         self.paddle = np.zeros(num_rows, np.int64)  # the left one of its two columns
         self.screens = np.zeros((num_rows, side, side), np.uint8)
-        self.scene = Scene(
-            self.screens.reshape(-1),
-            np.arange(num_rows) * side**2,
-            np.full((num_rows, 2), side),
-            num_channels=1,
-        )
+
+    @property
+    def _pixels(self) -> np.ndarray:
+        return self.screens.reshape(-1)
 
     def _begin(self, rows: np.ndarray, draws: np.ndarray) -> None:
         self.ball[rows] = scaled(draws[:, 0], self.side)

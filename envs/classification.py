@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 
 from glimpse_gym.env import GlimpseEnv
-from glimpse_gym.retina import Retina, Scene, check_whole, kernels_for
+from glimpse_gym.retina import Retina, check_whole, kernels_for
 from glimpse_gym.sources import open_images
 from glimpse_gym.vector import GlimpseVectorEnv
 from glimpse_gym.world import Action, Outcome, World, check_one_of, scaled
@@ -48,12 +49,13 @@ class ClassificationWorld(World):
         super().__init__(
             num_rows,
             Retina(patch_size, num_scales),
+            num_channels=self.images.num_channels,
             horizon=check_whole("num_glimpses", num_glimpses, at_least=1),
             num_choices=self.images.num_classes,
             num_draws=5 + 5 * self.num_clutter,
         )
         self.first_glimpse = check_one_of("first_glimpse", first_glimpse, ("random", "center"))
-        if not (isinstance(glimpse_cost, (int, float)) and np.isfinite(glimpse_cost)):
+        if not (isinstance(glimpse_cost, Real) and np.isfinite(float(glimpse_cost))):
             raise ValueError(f"glimpse_cost must be a finite number, got {glimpse_cost!r}")
         self.glimpse_cost = float(glimpse_cost)
         self.reveal_label = check_one_of("reveal_label", reveal_label, (True, False))
@@ -63,16 +65,24 @@ class ClassificationWorld(World):
         self._answers = np.zeros(num_rows, np.bool_)
         self._choices = np.zeros(num_rows, np.int64)
         self.canvases = self._blank_canvases(canvas_size)
-        self.scene = self._blank_scene()
+        if self.canvases is not None:
+            height, width = self.canvases.shape[1:3]
+            self.offsets[:] = np.arange(num_rows) * (height * width * self.num_channels)
+            self.sizes[:] = height, width
+
+    @property
+    def _pixels(self) -> np.ndarray:
+        # Without a canvas images are looked at where they lie; _begin chooses which.
+        return self.images.pixels if self.canvases is None else self.canvases.reshape(-1)
 
     def _blank_canvases(self, canvas_size: int | tuple[int, int] | None) -> np.ndarray | None:
         if canvas_size is None:
             if self.num_clutter:
                 raise ValueError("clutter needs a canvas: give canvas_size, in pixels, or num_clutter=0")
             return None
-        sides = (canvas_size, canvas_size) if isinstance(canvas_size, int) else tuple(canvas_size)
+        sides = canvas_size if isinstance(canvas_size, (tuple, list)) else (canvas_size, canvas_size)
         if len(sides) != 2:
-            raise ValueError(f"canvas_size must be a number or (height, width), got {canvas_size!r}")
+            raise ValueError(f"canvas_size must be a whole number or (height, width), got {canvas_size!r}")
         height, width = (check_whole("canvas_size", side, at_least=1) for side in sides)
         largest = self.images.sizes.max(axis=0)
         if largest[0] > height or largest[1] > width:
@@ -88,14 +98,6 @@ class ClassificationWorld(World):
         if self.num_clutter and len(self.images) < 2:
             raise ValueError("clutter is cut out of other images, and there is only one; give more or num_clutter=0")
         return np.zeros((self.num_rows, height, width, self.images.num_channels), np.uint8)
-
-    def _blank_scene(self) -> Scene:
-        n, channels = self.num_rows, self.images.num_channels
-        if self.canvases is None:  # look at the images where they lie: _begin chooses which
-            return Scene(self.images.pixels, np.zeros(n, np.int64), np.repeat(self.images.sizes[:1], n, 0), channels)
-        height, width = self.canvases.shape[1:3]
-        offsets = np.arange(n) * (height * width * channels)
-        return Scene(self.canvases.reshape(-1), offsets, np.full((n, 2), (height, width)), channels)
 
     def check_options(self, options: dict[str, Any], num_rows: int) -> dict[str, Any]:
         """See :meth:`World.check_options`. ``image_index`` is one index for all rows, or an array of one per row."""
@@ -122,8 +124,8 @@ class ClassificationWorld(World):
         self.labels[rows] = self.images.labels[image_index]
         self.locations[rows] = 0.0 if self.first_glimpse == "center" else 2 * draws[:, _LOCATION] - 1
         if self.canvases is None:
-            self.scene.offsets[rows] = self.images.offsets[image_index]
-            self.scene.sizes[rows] = self.images.sizes[image_index]
+            self.offsets[rows] = self.images.offsets[image_index]
+            self.sizes[rows] = self.images.sizes[image_index]
         else:
             self._compose(rows, image_index, draws)
 
@@ -163,7 +165,7 @@ class ClassificationWorld(World):
             ended = ended | answers
         looks = active ^ ended
         np.copyto(self.locations, action.location, where=looks[:, None])
-        self._answers, self._choices = answers, action.choice
+        self._answers, self._choices = answers.copy(), action.choice  # a copy: ``ended`` is handed out
         reward = (answers & (action.choice == self.labels)).astype(np.float64)
         if self.glimpse_cost:
             reward -= self.glimpse_cost * looks
@@ -220,7 +222,8 @@ class ClassificationEnv(GlimpseEnv):
     The observation of the last step repeats the last glimpse.
 
     ## Rewards
-    1.0 for the right label, else 0.0, at the end; 0.0 before. `glimpse_cost` is subtracted for every look.
+    1.0 for the right label, else 0.0, at the end; 0.0 before. `glimpse_cost` is subtracted for every look that
+    brings a glimpse.
 
     ## Starting State
     A uniformly drawn image of the split, or the one asked for: `reset(options={"image_index": i})`. The first glimpse
@@ -247,7 +250,7 @@ class ClassificationEnv(GlimpseEnv):
     | `patch_size` | by id | g |
     | `num_scales` | by id | k |
     | `first_glimpse` | `"random"` | or `"center"` |
-    | `glimpse_cost` | 0.0 | subtracted from the reward for every look |
+    | `glimpse_cost` | 0.0 | subtracted from the reward for every look that brings a glimpse |
     | `reveal_label` | False | whether reset's `info` holds `label` |
     | `actions` | `"hybrid"` | or `"discrete"`, `"multidiscrete"` |
     | `grid_size` | 5 | M |

@@ -53,7 +53,8 @@ def _parser() -> argparse.ArgumentParser:
         child.set_defaults(run=run)
         return child
 
-    command("envs", _envs, "List the ids with their spaces.")
+    envs = command("envs", _envs, "List the ids with their spaces.")
+    envs.add_argument("--docs", action="store_true", help="print the page of docs on them instead, in Markdown")
     data = command("data", _data, "Fetch and verify a data set, and say where it lies.")
     data.add_argument("name", nargs="*", default=["mnist"], help=f"any of {', '.join(DATA_SETS)}")
     _add_train(command("train", _train, "Train the recurrent attention model in an env."))
@@ -65,9 +66,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _envs(parsed: argparse.Namespace) -> None:
-    from glimpse_gym.registration import describe_envs
+    from glimpse_gym.registration import describe_envs, document_envs
 
-    print(describe_envs())
+    print(document_envs() if parsed.docs else describe_envs())
 
 
 def _data(parsed: argparse.Namespace) -> None:

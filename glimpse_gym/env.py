@@ -22,10 +22,14 @@ _ACTIVE = np.array([True])
 
 def make_world(world_class: type[World], num_rows: int, kwargs: dict[str, Any]) -> World:
     """A world of B rows, or a TypeError that lists the keyword values it accepts."""
-    accepted = set(inspect.signature(world_class).parameters) - {"num_rows"}
-    if unknown := set(kwargs) - accepted:
-        own = {"actions", "grid_size", "render_mode"}
-        raise TypeError(f"unknown keyword values {sorted(unknown)}; accepted: {', '.join(sorted(accepted | own))}")
+    parameters = dict(inspect.signature(world_class).parameters)
+    del parameters["num_rows"]
+    accepted = ", ".join(sorted({"actions", "grid_size", "render_mode", *parameters}))
+    if unknown := set(kwargs) - set(parameters):
+        raise TypeError(f"unknown keyword values {sorted(unknown)}; accepted: {accepted}")
+    needed = {name for name, parameter in parameters.items() if parameter.default is inspect.Parameter.empty}
+    if missing := needed - set(kwargs):
+        raise TypeError(f"the keyword values {sorted(missing)} must be given; accepted: {accepted}")
     return world_class(num_rows, **kwargs)
 
 
@@ -81,9 +85,9 @@ class GlimpseEnv(gym.Env[dict[str, np.ndarray], Any]):
         Raises:
             ValueError: a seed, an option or an index that does not exist; the present episode goes on.
         """
-        checked = self.world.check_options(options or {}, 1)
+        checked = self.world.check_options({} if options is None else options, 1)
         keys = None if seed is None else keys_from_seeds([seed])
-        super().reset(seed=seed)
+        super().reset(seed=None if seed is None else int(seed))
         if keys is None and not self._seeded:
             keys = self.np_random.integers(-(2**63), 2**63 - 1, 1)
         if keys is not None:
@@ -119,7 +123,13 @@ class GlimpseEnv(gym.Env[dict[str, np.ndarray], Any]):
 
     @property
     def image(self) -> np.ndarray:
-        """The whole present image, a copy: uint8 (H, W), or (H, W, C). For drawing and tests; no agent reads it."""
+        """The whole present image, a copy: uint8 (H, W), or (H, W, C). For drawing and tests; no agent reads it.
+
+        Raises:
+            ResetNeeded: before the first reset.
+        """
+        if not self._seeded:
+            raise ResetNeeded("there is no image yet: call reset() first")
         return self.world.image(0)
 
     def _observe(self) -> dict[str, np.ndarray]:

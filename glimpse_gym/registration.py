@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import gymnasium as gym
@@ -44,6 +45,21 @@ def describe_envs() -> str:
     return "\n".join(lines)
 
 
+def document_envs() -> str:
+    """The page of docs on every id, out of the docstrings of the env classes."""
+    from glimpse_gym import envs
+
+    parts = ["# Environments", "Made by `glimpse-gym envs --docs` from the docstrings."]
+    for kind in ("Classification", "Catch"):
+        parts.append(f"# {kind}")
+        for name, (its_kind, kwargs) in _TABLE.items():
+            if its_kind == kind:
+                values = ", ".join(f"{key}={value!r}" for key, value in kwargs.items())
+                parts.append(f"`{env_id(name)}`, `{env_id(name, discrete=True)}`: `{values}`")
+        parts.append(inspect.getdoc(getattr(envs, f"{kind}Env")) or "")
+    return "\n\n".join(parts)
+
+
 def register_envs() -> None:
     """Register every id with Gymnasium."""
     for name, (kind, kwargs) in _TABLE.items():
@@ -52,5 +68,6 @@ def register_envs() -> None:
                 id=env_id(name, discrete),
                 entry_point=f"glimpse_gym.envs:{kind}Env",
                 vector_entry_point=f"glimpse_gym.envs:{kind}VectorEnv",
+                order_enforce=False,  # the envs enforce it themselves
                 kwargs=kwargs | {"actions": "discrete" if discrete else "hybrid"},
             )

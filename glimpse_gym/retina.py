@@ -66,7 +66,10 @@ def check_locations(locations: Any, shape: tuple[int, ...]) -> np.ndarray:
     Raises:
         ValueError: where the kind of number or the shape is another, or a value is NaN or infinite.
     """
-    array = np.asarray(locations)
+    try:
+        array = np.asarray(locations)
+    except ValueError as error:  # rows of several lengths
+        raise ValueError(f"location must be floating point of shape {shape}, got {locations!r:.200}") from error
     if array.dtype.kind != "f" or array.shape != shape:
         raise ValueError(
             f"location must be floating point of shape {shape}, got {array.dtype} of shape {array.shape}: "
@@ -180,7 +183,7 @@ class Retina:
         Returns:
             float32 ``(B, k*C, g, g)`` in [0, 1], a new array.
         """
-        return kernels_for(scene.pixels).sense(*scene, locations, self.patch_size, self.num_scales)
+        return kernels_for(locations).sense(*scene, locations, self.patch_size, self.num_scales)
 
 
 def check_whole(name: str, value: Any, at_least: int) -> int:

@@ -75,13 +75,14 @@ class GlimpseVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
             TypeError: a mask that is no boolean array.
             ValueError: a seed, an option, an index or a mask that is not accepted; nothing is changed then.
         """
-        options = dict(options or {})
+        options = dict(options) if isinstance(options, dict) else {} if options is None else options
         rows = self._rows(options.pop("reset_mask", None))
         if np.ndim(options.get("image_index", 0)) == 1 and len(options["image_index"]) == self.num_envs:
             options["image_index"] = np.asarray(options["image_index"])[rows]
         checked = self.world.check_options(options, len(rows))
         self._seed(seed, rows)
-        infos = self._begin(rows, **checked)
+        infos: dict[str, Any] = {}
+        self._begin(infos, rows, **checked)
         self._begun = True
         return self.world.observe(), infos
 
@@ -104,11 +105,11 @@ class GlimpseVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
         if self.autoreset_mode is AutoresetMode.SAME_STEP:
             if ended.size:
                 self._add_finals(infos, ended)
-                infos |= self._begin(ended)
+                self._begin(infos, ended)
         else:
-            infos |= self._spread(self.world.end_info(ended), ended)
+            self._tell(infos, self.world.end_info(ended), ended)
             if not active.all():  # NEXT_STEP: the episodes that ended at the step before begin anew
-                infos |= self._begin(np.flatnonzero(~active))
+                self._begin(infos, np.flatnonzero(~active))
         truncated = np.zeros(self.num_envs, np.bool_)
         return self.world.observe(), outcome.reward, outcome.terminated, truncated, infos
 
@@ -119,6 +120,8 @@ class GlimpseVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
     @property
     def image(self) -> tuple[np.ndarray, ...]:
         """The whole present image of each sub-env, as in the single env."""
+        if not self._begun:
+            raise ResetNeeded("there are no images yet: call reset() first")
         return tuple(map(self.world.image, range(self.num_envs)))
 
     def _rows(self, mask: Any) -> np.ndarray:
@@ -136,13 +139,14 @@ class GlimpseVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
 
     def _seed(self, seed: int | list[int | None] | None, rows: np.ndarray) -> None:
         n = self.num_envs
-        if isinstance(seed, (int, np.integer)):
-            super().reset(seed=int(seed))
-            seed = [int(seed) + i for i in range(n)]
         if seed is None:
             if self._begun:
                 return
             seed = [None] * n
+        elif not isinstance(seed, (list, tuple, np.ndarray)):
+            keys_from_seeds([seed])
+            super().reset(seed=int(seed))
+            seed = [int(seed) + i for i in range(n)]
         if len(seed) != n:
             raise ValueError(f"a list of seeds must have one for each of the {n} sub-envs, got {len(seed)}")
         given = np.array([value is not None for value in seed])[rows]
@@ -151,24 +155,22 @@ class GlimpseVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
             self.world.seed(rows, self.np_random.integers(-(2**63), 2**63 - 1, len(rows)))
         self.world.seed(rows[given], keys)
 
-    def _begin(self, rows: np.ndarray, **options: Any) -> dict[str, Any]:
+    def _begin(self, infos: dict[str, Any], rows: np.ndarray, **options: Any) -> None:
         self.world.reset(rows, **options)
         if self._recorder:
             self._recorder.begin(rows)
-        return self._spread(self.world.begin_info(rows), rows)
+        self._tell(infos, self.world.begin_info(rows), rows)
 
-    def _spread(self, info: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, Any]:
-        """Info of some rows in the vector env's form: arrays over all, each with a mask of whom it tells."""
+    def _tell(self, infos: dict[str, Any], info: dict[str, np.ndarray], rows: np.ndarray) -> None:
+        """Add the info of some rows, in the vector env's form: arrays over all, each with a mask of whom it tells."""
         if not rows.size:
-            return {}
-        mask = np.zeros(self.num_envs, np.bool_)
-        mask[rows] = True
-        infos: dict[str, Any] = {}
+            return
         for name, values in info.items():
-            infos[name] = np.zeros(self.num_envs, values.dtype)
+            if name not in infos:
+                infos[name] = np.zeros(self.num_envs, values.dtype)
+                infos["_" + name] = np.zeros(self.num_envs, np.bool_)
             infos[name][rows] = values
-            infos["_" + name] = mask.copy()
-        return infos
+            infos["_" + name][rows] = True
 
     def _add_finals(self, infos: dict[str, Any], rows: np.ndarray) -> None:
         """SAME_STEP: what was seen and told at the end, before the same rows begin anew."""
@@ -179,4 +181,6 @@ class GlimpseVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
         mask = np.zeros(self.num_envs, np.bool_)
         mask[rows] = True
         infos |= {"final_obs": observations, "_final_obs": mask}
-        infos |= {"final_info": self._spread(self.world.end_info(rows), rows), "_final_info": mask.copy()}
+        final_info: dict[str, Any] = {}
+        self._tell(final_info, self.world.end_info(rows), rows)
+        infos |= {"final_info": final_info, "_final_info": mask.copy()}

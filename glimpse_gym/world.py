@@ -6,7 +6,7 @@ No world knows Gymnasium, and nothing outside a world knows a rule.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Hashable
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -40,6 +40,7 @@ class World(ABC):
     Args:
         num_rows: B.
         retina: what is seen of an image.
+        num_channels: C, of every image.
         horizon: T, the steps of the longest episode.
         num_choices: how many labels or moves there are.
         num_draws: how many random numbers an episode takes.
@@ -54,13 +55,16 @@ class World(ABC):
     reset_options: ClassVar[Collection[str]] = ()
     """The names that ``reset`` accepts in ``options``."""
 
-    scene: Scene
-
-    def __init__(self, num_rows: int, retina: Retina, horizon: int, num_choices: int, num_draws: int) -> None:
+    def __init__(
+        self, num_rows: int, retina: Retina, num_channels: int, horizon: int, num_choices: int, num_draws: int
+    ) -> None:
         self.num_rows = num_rows
         self.retina = retina
+        self.num_channels = num_channels
         self.horizon = horizon
         self.num_choices = num_choices
+        self.offsets = np.zeros(num_rows, np.int64)
+        self.sizes = np.ones((num_rows, 2), np.int64)
         self.locations = np.zeros((num_rows, 2), np.float32)
         self.steps = np.zeros(num_rows, np.int64)
         self.running = np.zeros(num_rows, np.bool_)
@@ -80,9 +84,11 @@ class World(ABC):
         Raises:
             ValueError: an option that this world does not have, or a value it does not accept.
         """
+        accepted = ", ".join(map(repr, self.reset_options)) or "none"
+        if not isinstance(options, dict):
+            raise ValueError(f"options must be a dict or None, got {options!r:.200}; accepted here: {accepted}")
         if unknown := set(options) - set(self.reset_options):
-            accepted = ", ".join(map(repr, self.reset_options)) or "none"
-            raise ValueError(f"unknown options {sorted(unknown)}; accepted here: {accepted}")
+            raise ValueError(f"unknown options {', '.join(sorted(map(repr, unknown)))}; accepted here: {accepted}")
         return options
 
     def reset(self, rows: np.ndarray, **options: Any) -> None:
@@ -119,10 +125,20 @@ class World(ABC):
 
     def image(self, row: int) -> np.ndarray:
         """The whole present image of one row, a copy: uint8 (H, W), or (H, W, C) where it has colours."""
-        (height, width), channels = self.scene.sizes[row], self.scene.num_channels
-        start = self.scene.offsets[row]
-        pixels = self.scene.pixels[start : start + height * width * channels].copy()
+        (height, width), channels = self.sizes[row], self.num_channels
+        start = self.offsets[row]
+        pixels = self._pixels[start : start + height * width * channels].copy()
         return pixels.reshape((height, width) if channels == 1 else (height, width, channels))
+
+    @property
+    def scene(self) -> Scene:
+        """The present images, where they lie."""
+        return Scene(self._pixels, self.offsets, self.sizes, self.num_channels)
+
+    @property
+    @abstractmethod
+    def _pixels(self) -> np.ndarray:
+        """uint8 (total,), in which ``offsets`` and ``sizes`` say where each image lies."""
 
     @abstractmethod
     def _begin(self, rows: np.ndarray, draws: np.ndarray) -> None:
@@ -148,6 +164,6 @@ def scaled(draws: np.ndarray, sizes: Any) -> np.ndarray:
 
 def check_one_of(name: str, value: Any, accepted: Collection[Any]) -> Any:
     """The value, or a ValueError that lists what is accepted."""
-    if value not in accepted:
+    if not (isinstance(value, Hashable) and value in accepted):
         raise ValueError(f"{name} must be one of {', '.join(map(repr, accepted))}; got {value!r}")
     return value

@@ -1,6 +1,13 @@
 """What all tests share."""
 
+import os
+import tempfile
+
 import pytest
+
+# Numba keeps compiled code by the file it is in, and would not see a change in a function called from another file.
+_cache = tempfile.TemporaryDirectory(prefix="numba-")
+os.environ["NUMBA_CACHE_DIR"] = _cache.name
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -103,7 +103,9 @@ def test_places_of_several_pieces_are_independent():
 
 @pytest.mark.parametrize("canvas_size", [60, (60, 60)])
 def test_canvas_size_is_a_side_or_height_and_width(canvas_size):
-    assert make(canvas_size=canvas_size).image.shape == (60, 60)
+    env = make(canvas_size=canvas_size)
+    env.reset(seed=0)
+    assert env.image.shape == (60, 60)
     assert make(canvas_size=(60, 61)).image.shape == (60, 61)
 
 

@@ -1,5 +1,8 @@
 """``sense``, ``compose`` and ``uniforms`` for NumPy arrays, compiled by Numba for one thread.
 
+The compiled code is kept on disk and made anew when *this* file changes. Whoever changes ``first_pixel`` or ``mix``,
+which are compiled from here, must touch this file too (the tests compile everything afresh).
+
 B episodes, k scales, patches of g x g cells, images of H x W pixels with C channels, n pieces of clutter.
 """
 

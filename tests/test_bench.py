@@ -1,0 +1,135 @@
+"""The speed report: that it measures what it says. No test asks how fast anything is."""
+
+import itertools
+import platform
+import re
+import sys
+from functools import partial
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+import glimpse_gym
+from glimpse_gym import bench as bench_module
+from glimpse_gym.agents import learning
+from glimpse_gym.bench import bench
+from glimpse_gym.cli import main
+
+NAMES = ("MNIST", "TranslatedMNIST", "ClutteredMNIST", "ClutteredMNIST100", "Catch")
+ROW = re.compile(r"  (\S+) +([\d,]+) steps/s   ratio (\d+\.\d{3})")
+TRAINING = re.compile(r"training, one thread, (\S+), (\d+) glimpses, batch (\d+): ([\d,]+) images/s")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def little():
+    """One round in place of several, and small updates."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bench_module, "_ROUNDS", 1)
+        patch.setattr(learning, "TrainConfig", partial(learning.TrainConfig, batch_size=8))
+        yield
+
+
+@pytest.fixture(scope="module")
+def threads():
+    return torch.get_num_threads()
+
+
+@pytest.fixture(scope="module")
+def report(threads):
+    return list(bench(0.01, num_envs=3))
+
+
+def test_the_first_line_names_machine_and_versions(report):
+    line = report[0]
+    for said in ("cores", f"Python {platform.python_version()}", f"glimpse_gym {glimpse_gym.__version__}"):
+        assert said in line
+    for name, module in (("gymnasium", gym), ("numpy", np), ("torch", torch)):
+        assert f"{name} {module.__version__}".partition("+")[0] in line
+    assert len(line.splitlines()) == 1
+
+
+def test_a_row_for_each_world_many_at_once_and_one_alone(report):
+    titles = [line.strip() for line in report if "random actions" in line]
+    assert titles == ["3 sub-envs, one thread, random actions", "single env through gym.make, random actions"]
+    rows = [match for line in report if (match := ROW.fullmatch(line))]
+    expected = ["CartPole-v1", *(f"glimpse_gym/{name}-v0" for name in NAMES)]
+    assert [row[1] for row in rows] == expected * 2
+    for row in rows:
+        assert float(row[2].replace(",", "")) > 0
+        assert float(row[3]) > 0
+        assert row[1] != "CartPole-v1" or row[3] == "1.000"
+
+
+def test_training_and_its_neighbours(report):
+    rows = [match for line in report if (match := TRAINING.fullmatch(line))]
+    assert [row[1] for row in rows] == ["glimpse_gym/MNIST-v0", "glimpse_gym/ClutteredMNIST-v0"]
+    assert [row[2] for row in rows] == ["6", "8"]
+    assert [row[3] for row in rows] == ["8", "8"]
+    assert all(int(row[4].replace(",", "")) > 0 for row in rows)
+    assert any(re.fullmatch(r"\nimport glimpse_gym: -?\d+\.\d\d s beyond import gymnasium", line) for line in report)
+    memory = re.fullmatch(r"peak memory of this process: ([\d,]+) MiB", report[-1])
+    assert memory
+    assert 20 < int(memory[1].replace(",", "")) < 100_000
+
+
+def test_torch_has_its_threads_back(report, threads):
+    assert torch.get_num_threads() == threads
+
+
+def test_ratios_are_medians_of_ratios_not_ratios_of_medians(monkeypatch):
+    # CartPole 10, 20, 30 calls a second; every world 5, 40, 33: ratios 0.5, 2, 1.1.
+    turns = itertools.count()
+
+    def rate(call, seconds):
+        turn, place = divmod(next(turns), 6)
+        assert seconds == 0.5
+        return ((5, 40, 33) if place else (10, 20, 30))[turn]
+
+    monkeypatch.setattr(bench_module, "_ROUNDS", 3)
+    monkeypatch.setattr(bench_module, "_rate", rate)
+    lines = list(bench_module._compare(lambda name: lambda: None, 100, 1.5))
+    assert next(turns) == 18
+    found = [ROW.fullmatch(line).groups() for line in lines]
+    assert found[0] == ("CartPole-v1", "2,000", "1.000")
+    assert {row[1:] for row in found[1:]} == {("3,300", "1.100")}
+
+
+def test_a_rate_counts_calls_by_the_clock(monkeypatch):
+    calls = itertools.count()
+    times = itertools.chain([0.0, 0.0], itertools.count(1, 1))
+    monkeypatch.setattr(bench_module.time, "perf_counter", lambda: float(next(times)))
+    # Two bunches of calls are begun, at 0 s and at 1 s; at 2 s it is over.
+    rate = bench_module._rate(lambda: next(calls), 2.0)
+    assert rate == next(calls) / 2
+
+
+def test_without_torch_the_envs_are_measured_all_the_same(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    (line,) = bench_module._bench_training(0.01)
+    assert line == "training: not measured, torch is not installed (pip install 'glimpse_gym[agents]')"
+
+
+@pytest.mark.parametrize(("seconds", "num_envs"), [(0, 1), (-1.0, 1), (float("nan"), 1), (0.1, 0), (0.1, -3)])
+def test_bad_arguments(seconds, num_envs):
+    with pytest.raises(ValueError, match="seconds must be greater than 0 and num_envs at least 1") as error:
+        list(bench(seconds, num_envs))
+    assert str(seconds) in str(error.value)
+    assert str(num_envs) in str(error.value)
+
+
+def test_on_the_command_line(monkeypatch, capsys):
+    asked = []
+
+    def noting(seconds, num_envs):
+        asked.append((seconds, num_envs))
+        yield "a line"
+        yield "another"
+
+    monkeypatch.setattr(bench_module, "bench", noting)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    assert main(["bench", "--seconds", "0.5", "--num-envs", "7"]) == 0
+    assert main(["bench"]) == 0
+    assert asked == [(0.5, 7), (1.0, 256)]
+    assert capsys.readouterr().out == "a line\nanother\n" * 2

@@ -1,0 +1,297 @@
+"""What is installed, what is published, and what the files of the repository may say."""
+
+import ast
+import configparser
+import email
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+import glimpse_gym
+
+ROOT = Path(__file__).parents[1]
+# Each folder of code, and what it is imported as.
+CODE = {"glimpse_gym": "glimpse_gym", "envs": "glimpse_gym.envs", "agents": "glimpse_gym.agents"}
+MADE = ("build", "dist", "runs", "__pycache__")  # what commands leave behind
+
+
+def config() -> configparser.ConfigParser:
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg", encoding="utf-8")
+    return parser
+
+
+def entries(section: str, option: str) -> list[str]:
+    """The lines of an option that is a list, without comments."""
+    lines = (line.strip() for line in config().get(section, option, raw=True).splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def is_ours(path: Path) -> bool:
+    """Whether it is a part of the repository: not made by a command, not hidden (but for what CI runs)."""
+    parts = path.relative_to(ROOT).parts
+    hidden = [part for part in parts if part.startswith(".") and part not in (".ci", ".github", ".gitignore")]
+    return not hidden and not any(part in MADE or part.endswith(".egg-info") for part in parts)
+
+
+def our_files(*patterns: str) -> list[Path]:
+    found = {path for pattern in patterns for path in ROOT.rglob(pattern) if path.is_file() and is_ours(path)}
+    return sorted(found)
+
+
+def installed_names() -> set[str]:
+    """Where every file of code belongs in what is installed, such as glimpse_gym/envs/catch.py."""
+    names = set()
+    for folder, package in CODE.items():
+        for path in our_files(f"{folder}/**/*.py", f"{folder}/**/py.typed"):
+            names.add(f"{package.replace('.', '/')}/{path.relative_to(ROOT / folder).as_posix()}")
+    return names
+
+
+def imports_of(path: Path) -> list[str]:
+    """The full names of all modules that a file imports, wherever in it."""
+    names = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names.append(str(node.module))
+    return names
+
+
+# ---------------------------------------------------------------- what is built
+
+
+@pytest.fixture(scope="session")
+def dist(tmp_path_factory):
+    """A folder with the sdist, made from a copy of the tree, and the wheel, made from the sdist."""
+    tree, folder = tmp_path_factory.mktemp("tree") / "copy", tmp_path_factory.mktemp("dist")
+    tree.mkdir()
+    for path in ROOT.iterdir():
+        if is_ours(path):
+            ignore = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(path, tree / path.name, ignore=ignore) if path.is_dir() else shutil.copy2(path, tree)
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(tree)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def wheel(dist):
+    (path,) = dist.glob("*.whl")
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        yield archive
+
+
+@pytest.fixture(scope="session")
+def metadata(wheel):
+    (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+    return email.message_from_bytes(wheel.read(name))
+
+
+def test_the_only_top_level_name_is_glimpse_gym(wheel):
+    tops = {name.partition("/")[0] for name in wheel.namelist()}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"glimpse_gym"}
+    assert len(tops) == 2
+
+
+def test_no_file_of_code_is_missing_and_none_is_added(wheel):
+    assert len(installed_names()) > 25
+    assert {name for name in wheel.namelist() if ".dist-info/" not in name} == installed_names()
+
+
+def test_every_file_is_what_the_repository_holds(wheel):
+    for folder, package in CODE.items():
+        for path in our_files(f"{folder}/**/*.py"):
+            name = f"{package.replace('.', '/')}/{path.relative_to(ROOT / folder).as_posix()}"
+            assert wheel.read(name) == path.read_bytes(), name
+
+
+def test_the_command(wheel):
+    (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/entry_points.txt"))
+    parser = configparser.ConfigParser()
+    parser.read_string(wheel.read(name).decode())
+    assert {section: dict(parser[section]) for section in parser.sections()} == {
+        "console_scripts": {"glimpse-gym": "glimpse_gym.cli:main"}
+    }
+
+
+def test_the_licence(wheel, metadata):
+    assert (metadata["License-Expression"] or metadata["License"]) == "MIT"  # the former where setup.cfg can say it
+    assert metadata.get_all("License-File") == ["LICENSE"]
+    (name,) = (name for name in wheel.namelist() if name.endswith("/LICENSE"))
+    assert wheel.read(name) == (ROOT / "LICENSE").read_bytes()
+
+
+def test_the_metadata(metadata):
+    assert metadata["Name"] in ("glimpse_gym", "glimpse-gym")
+    assert metadata["Version"] == glimpse_gym.__version__
+    assert set(metadata.get_all("Provides-Extra")) == {"agents", "sb3", "test"}
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    assert metadata.get_payload(decode=True).decode().strip() == (ROOT / "README.md").read_text(encoding="utf-8").strip()
+    accepted = SpecifierSet(metadata["Requires-Python"])
+    classified = [line.split(" :: ")[-1] for line in metadata.get_all("Classifier") if "Python :: 3." in line]
+    assert "3.9" not in accepted
+    assert "3.10" in classified
+    assert all(version in accepted for version in classified)
+
+
+def test_each_extra_holds_what_it_says(metadata):
+    requirements = [Requirement(line) for line in metadata.get_all("Requires-Dist")]
+
+    def names(extra):
+        return {r.name for r in requirements if (r.marker.evaluate({"extra": extra}) if r.marker else True)}
+
+    assert "torch" not in names("")
+    assert {"gymnasium", "numpy"} <= names("")
+    assert {"torch", "safetensors", "tensorboard"} <= names("agents")
+    assert names("agents") | {"stable-baselines3"} <= names("sb3")
+    assert names("sb3") | {"pytest", "build", "ruff", "mypy"} <= names("test")
+
+
+def test_the_sdist_holds_all_that_the_tests_need(dist):
+    (path,) = dist.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    wanted = [ROOT / name for name in ("conftest.py", "constraints.txt", "Makefile", "LICENSE", "README.md")]
+    wanted += [ROOT / "setup.cfg", ROOT / "pyproject.toml", ROOT / "CHANGELOG.md", *our_files("tests/*.py")]
+    wanted += our_files(*(f"{folder}/**/*.py" for folder in CODE))
+    assert {path.relative_to(ROOT).as_posix() for path in wanted} <= names
+
+
+def test_the_wheel_installed_elsewhere_works(dist, tmp_path):
+    (wheel,) = dist.glob("*.whl")
+    target, elsewhere = tmp_path / "site", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    options = ["--no-deps", "--no-index", "--disable-pip-version-check", "--quiet", "--target", str(target)]
+    result = subprocess.run(
+        [sys.executable, "-m", "pip", "install", *options, str(wheel)], capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    code = """
+import gymnasium as gym
+env = gym.make("glimpse_gym:glimpse_gym/Catch-v0")
+env.reset(seed=0)
+env.step(env.action_space.sample())
+import glimpse_gym.agents, glimpse_gym.cli, glimpse_gym.kernels
+for module in (glimpse_gym, glimpse_gym.agents, glimpse_gym.cli, glimpse_gym.envs, glimpse_gym.kernels):
+    print(module.__file__)
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment |= {"PYTHONPATH": str(target), "PYTHONWARNINGS": "error::ImportWarning"}
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=elsewhere, env=environment, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    places = result.stdout.split()
+    assert len(places) == 5
+    for place in places:  # and not in the repository
+        assert Path(place).is_relative_to(target)
+
+
+# ---------------------------------------------------------------- what setup.cfg says
+
+
+def test_every_package_stands_in_both_lists():
+    expected = {}
+    for folder, package in CODE.items():
+        for parent in {path.parent for path in our_files(f"{folder}/**/*.py")}:
+            below = parent.relative_to(ROOT / folder).parts
+            expected[".".join([package, *below])] = parent.relative_to(ROOT).as_posix()
+            assert (parent / "__init__.py").is_file(), parent
+    assert sorted(entries("options", "packages")) == sorted(expected)
+    mapped = dict(re.split(r"\s*=\s*", line) for line in entries("options", "package_dir"))
+    assert mapped == expected
+
+
+def test_what_is_imported_is_required():
+    declared = {"core": entries("options", "install_requires")}
+    for extra in ("agents", "sb3", "test"):
+        declared[extra] = [line for line in entries("options.extras_require", extra) if not line.startswith("%")]
+    names = {extra: {Requirement(line).name for line in lines} for extra, lines in declared.items()}
+    core, agents = names["core"], names["core"] | names["agents"]
+    allowed = {"glimpse_gym": agents, "envs": core, "agents": agents | names["sb3"]}
+    allowed["tests"] = agents | names["sb3"] | names["test"] | {"packaging"}  # build and pytest bring the last one
+    distributions = importlib.metadata.packages_distributions()
+    for folder, permitted in allowed.items():
+        for path in our_files(f"{folder}/**/*.py"):
+            for module in {name.partition(".")[0] for name in imports_of(path)} - set(sys.stdlib_module_names):
+                if module in ("glimpse_gym", "oracles"):
+                    continue
+                providers = {normal(name) for name in distributions.get(module, [module])}
+                assert providers & {normal(name) for name in permitted}, f"{path} imports {module}"
+
+
+def test_what_is_required_has_its_pin():
+    pins = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
+    pinned = {normal(Requirement(line).name): Requirement(line).specifier for line in pins}
+    assert len(pinned) == len(pins), "some package is pinned twice"
+    lines = entries("options", "install_requires")
+    for extra in ("agents", "sb3", "test"):
+        lines += [line for line in entries("options.extras_require", extra) if not line.startswith("%")]
+    for requirement in map(Requirement, lines):
+        (pin,) = pinned[normal(requirement.name)]
+        assert pin.operator == "=="
+        assert pin.version in requirement.specifier, f"{requirement} does not accept {pin}"
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_the_version_is_that_of_the_changelog():
+    versions = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert glimpse_gym.__version__ in versions
+
+
+# ---------------------------------------------------------------- what the files say
+
+
+def test_nothing_imports_the_folders_by_their_own_names():
+    files = our_files("*.py")
+    assert len(files) > 35
+    for path in files:
+        for module in imports_of(path):
+            assert module.partition(".")[0] not in ("envs", "agents"), f"{path} imports {module}"
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"""(entry_point|import_module)\S*\s*[=(]\s*f?["'](envs|agents)\b""", text), path
+
+
+TEXTS = ("*.py", "*.md", "*.cfg", "*.toml", "*.txt", "*.in", "*.ini", "*.yml", "*.yaml", "Makefile", ".gitignore", "run")
+# A path that only some machine has. In an address a letter or a digit stands before the slash.
+MACHINE_PATH = re.compile(r"(^|[^A-Za-z0-9_.~}])/(work|root|home|tmp|opt|mnt|srv|Users)/", re.MULTILINE)
+HOST = re.compile(r"\b(py[p]i|python[h]osted|npm[j]s|yarn[p]kg|ana[c]onda)\.(org|com)\b|--(extra-)?[i]ndex-url", re.I)
+
+
+@pytest.mark.parametrize("pattern", [MACHINE_PATH, HOST], ids=["path", "host"])
+def test_no_text_tells_of_one_machine(pattern):
+    texts = our_files(*TEXTS)
+    assert ROOT / "Makefile" in texts
+    assert ROOT / ".ci" / "run" in texts or not (ROOT / ".ci").exists()  # which an sdist does not hold
+    for path in texts:
+        found = pattern.search(path.read_text(encoding="utf-8"))
+        assert not found, f"{path} says {found[0]!r}"
+
+
+@pytest.mark.parametrize(
+    "text", [f"see {'/'}home/me/x", f"{'/'}work/main", f"'{'/'}tmp/a'", f"DATA={'/'}opt/dev", f"a\n{'/'}root/b"]
+)
+def test_the_pattern_finds_paths(text):
+    assert MACHINE_PATH.search(text)
+
+
+@pytest.mark.parametrize("text", ["https://a.org/home/x", "a/data/b", "package/data/x", "~/work/", ".venv/bin"])
+def test_the_pattern_leaves_others_alone(text):
+    assert not MACHINE_PATH.search(text)
