@@ -35,7 +35,7 @@ def make_world(world_class: type[World], num_rows: int, kwargs: dict[str, Any]) 
 
 def observation_space(world: World) -> spaces.Dict:
     """The space of one row's observation."""
-    shape = world.retina.glimpse_shape(world.scene.num_channels)
+    shape = world.retina.glimpse_shape(world.num_channels)
     return spaces.Dict(
         {
             "glimpse": spaces.Box(0.0, 1.0, shape, np.float32),

@@ -5,25 +5,12 @@ from __future__ import annotations
 from functools import cache
 from math import isfinite
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 # A cell of the coarsest scale is then 2048 pixels a side: its sum fits into 32 bits.
 _MAX_SCALES = 12
-
-
-class Scene(NamedTuple):
-    """Where the image of each of B episodes lies in one flat array: no image is ever copied to be looked at."""
-
-    pixels: np.ndarray
-    """uint8 (total,). Image b lies row-major, (H, W, C), from ``pixels[offsets[b]]`` on."""
-    offsets: np.ndarray
-    """int64 (B,)."""
-    sizes: np.ndarray
-    """int64 (B, 2), height and width in pixels."""
-    num_channels: int
-    """C, the same for all."""
 
 
 def first_pixel(coordinate: Any, extent: Any, side: Any) -> Any:
@@ -165,25 +152,33 @@ class Retina:
             )
         num_images, height, width = images.shape[:3]
         channels = images.shape[3] if images.ndim == 4 else 1
-        scene = Scene(
+        return self.sense_flat(
             np.ascontiguousarray(images).reshape(-1),
             np.arange(num_images) * (height * width * channels),
             np.full((num_images, 2), (height, width)),
             channels,
+            check_locations(locations, (num_images, 2)),
         )
-        return self.sense_scene(scene, check_locations(locations, (num_images, 2)))
 
-    def sense_scene(self, scene: Scene, locations: np.ndarray) -> np.ndarray:
-        """As :meth:`sense`, of images that lie in one flat array; the arguments are not checked.
+    def sense_flat(
+        self, pixels: np.ndarray, offsets: np.ndarray, sizes: np.ndarray, channels: int, locations: np.ndarray
+    ) -> np.ndarray:
+        """As :meth:`sense`, of images of any sizes that lie in one array: none is copied to be looked at.
+
+        The arguments are not checked.
 
         Args:
-            scene: B images.
-            locations: float32 ``(B, 2)`` in [-1, 1].
+            pixels: uint8 (total,). Image b lies row-major, (H, W, C), from ``pixels[offsets[b]]`` on.
+            offsets: int64 (B,).
+            sizes: int64 (B, 2), height and width of each image in pixels.
+            channels: C, of all.
+            locations: float32 (B, 2), in [-1, 1].
 
         Returns:
-            float32 ``(B, k*C, g, g)`` in [0, 1], a new array.
+            float32 (B, k*C, g, g) in [0, 1], a new array.
         """
-        return kernels_for(locations).sense(*scene, locations, self.patch_size, self.num_scales)
+        kernels = kernels_for(locations)
+        return kernels.sense(pixels, offsets, sizes, channels, locations, self.patch_size, self.num_scales)
 
 
 def check_whole(name: str, value: Any, at_least: int) -> int:

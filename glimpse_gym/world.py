@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from glimpse_gym.retina import Retina, Scene, kernels_for
+from glimpse_gym.retina import Retina, kernels_for
 
 
 class Action(NamedTuple):
@@ -113,12 +113,11 @@ class World(ABC):
             ``glimpse`` float32 (R, k*C, g, g) in [0, 1], ``location`` float32 (R, 2) in [-1, 1], where it was
             taken, and ``time`` float32 (R, 1) in [0, 1], steps taken / T.
         """
-        scene, locations, steps = self.scene, self.locations, self.steps
+        offsets, sizes, locations, steps = self.offsets, self.sizes, self.locations, self.steps
         if rows is not None:
-            scene = scene._replace(offsets=scene.offsets[rows], sizes=scene.sizes[rows])
-            locations, steps = locations[rows], steps[rows]
+            offsets, sizes, locations, steps = offsets[rows], sizes[rows], locations[rows], steps[rows]
         return {
-            "glimpse": self.retina.sense_scene(scene, locations),
+            "glimpse": self.retina.sense_flat(self._pixels, offsets, sizes, self.num_channels, locations),
             "location": locations.copy(),
             "time": self._times[steps],
         }
@@ -129,11 +128,6 @@ class World(ABC):
         start = self.offsets[row]
         pixels = self._pixels[start : start + height * width * channels].copy()
         return pixels.reshape((height, width) if channels == 1 else (height, width, channels))
-
-    @property
-    def scene(self) -> Scene:
-        """The present images, where they lie."""
-        return Scene(self._pixels, self.offsets, self.sizes, self.num_channels)
 
     @property
     @abstractmethod

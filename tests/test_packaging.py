@@ -140,7 +140,9 @@ def test_the_metadata(metadata):
     assert metadata["Version"] == glimpse_gym.__version__
     assert set(metadata.get_all("Provides-Extra")) == {"agents", "sb3", "test"}
     assert metadata["Description-Content-Type"] == "text/markdown"
-    assert metadata.get_payload(decode=True).decode().strip() == (ROOT / "README.md").read_text(encoding="utf-8").strip()
+    assert (
+        metadata.get_payload(decode=True).decode().strip() == (ROOT / "README.md").read_text(encoding="utf-8").strip()
+    )
     accepted = SpecifierSet(metadata["Requires-Python"])
     classified = [line.split(" :: ")[-1] for line in metadata.get_all("Classifier") if "Python :: 3." in line]
     assert "3.9" not in accepted
@@ -269,7 +271,20 @@ def test_nothing_imports_the_folders_by_their_own_names():
         assert not re.search(r"""(entry_point|import_module)\S*\s*[=(]\s*f?["'](envs|agents)\b""", text), path
 
 
-TEXTS = ("*.py", "*.md", "*.cfg", "*.toml", "*.txt", "*.in", "*.ini", "*.yml", "*.yaml", "Makefile", ".gitignore", "run")
+TEXTS = (
+    "*.py",
+    "*.md",
+    "*.cfg",
+    "*.toml",
+    "*.txt",
+    "*.in",
+    "*.ini",
+    "*.yml",
+    "*.yaml",
+    "Makefile",
+    ".gitignore",
+    "run",
+)
 # A path that only some machine has. In an address a letter or a digit stands before the slash.
 MACHINE_PATH = re.compile(r"(^|[^A-Za-z0-9_.~}])/(work|root|home|tmp|opt|mnt|srv|Users)/", re.MULTILINE)
 HOST = re.compile(r"\b(py[p]i|python[h]osted|npm[j]s|yarn[p]kg|ana[c]onda)\.(org|com)\b|--(extra-)?[i]ndex-url", re.I)
