@@ -125,10 +125,8 @@ def play(
     keep_images: bool = False,
 ) -> Iterator[Episodes]:
     """The episodes behind :func:`evaluate`, in file order, at most ``num_envs`` at a time."""
-    kwargs = env_kwargs | {"split": conditions.split}
-    if conditions.locations == "center":
-        kwargs["first_glimpse"] = "center"
-    envs = gym.make_vec(env_id, num_envs=num_envs, autoreset_mode=AutoresetMode.DISABLED, **kwargs)
+    kwargs = env_kwargs | ({"first_glimpse": "center"} if conditions.locations == "center" else {})
+    envs = make_envs(env_id, kwargs, conditions.split, num_envs)
     split_size = len(envs.unwrapped.world.images)  # type: ignore[attr-defined]
     total = split_size if num_images is None else min(num_images, split_size)
     if total < 1:
@@ -141,6 +139,21 @@ def play(
         batch = _play_batch(agent, envs, image_index, conditions, rng, keep_images)
         yield _first_rows(batch, total - first)
     envs.close()
+
+
+def make_envs(env_id: str, env_kwargs: dict[str, Any], split: str, num_envs: int) -> VectorEnv[Any, Any, Any]:
+    """The vector env of a classification world, on one split, without autoreset.
+
+    Raises:
+        ValueError: an env in which no images are classified, or keyword values it does not accept.
+    """
+    kwargs = env_kwargs | {"split": split}
+    try:
+        return gym.make_vec(env_id, num_envs=num_envs, autoreset_mode=AutoresetMode.DISABLED, **kwargs)
+    except TypeError as error:
+        if "['split']" not in str(error):
+            raise
+        raise ValueError(f"{env_id} has no splits to learn and to be evaluated on: no images are classified") from error
 
 
 def _play_batch(

@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import torch
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import VectorEnv
 from torch import Tensor
 
+from glimpse_gym.agents.evaluation import make_envs
 from glimpse_gym.agents.knobs import check_kinds, knob
 from glimpse_gym.agents.ram import RAM, Losses, RAMConfig, Rollout, Thought
 
@@ -75,12 +75,7 @@ class Learner:
         self, env_id: str, env_kwargs: dict[str, Any], config: TrainConfig, ram_config: RAMConfig | None = None
     ) -> None:
         self.config = config
-        self.envs: VectorEnv[Any, Any, Any] = gym.make_vec(
-            env_id,
-            num_envs=config.batch_size,
-            autoreset_mode=AutoresetMode.DISABLED,
-            **(env_kwargs | {"split": "train"}),
-        )
+        self.envs = make_envs(env_id, env_kwargs, "train", config.batch_size)
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
             self.agent = RAM.for_env(self.envs, ram_config)

@@ -588,9 +588,10 @@ def test_a_death_between_two_files_of_one_state(cli, command, finished, tmp_path
             raise Death
         replace(source, target)
 
-    with monkeypatch.context() as patch, pytest.raises(Death):
+    with monkeypatch.context() as patch:
         patch.setattr(files.os, "replace", die)
-        cli(*command(folder, save_seconds=0))
+        with pytest.raises(Death):
+            cli(*command(folder, save_seconds=0))
     assert load(folder).num_classes == 2
     assert cli(*command(folder, save_seconds=0), "--resume").status == 0
     assert_same_run(folder, finished)
