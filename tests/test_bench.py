@@ -33,7 +33,11 @@ def little():
 
 @pytest.fixture(scope="module")
 def threads():
-    return torch.get_num_threads()
+    """A number of threads that is not the one that bench sets."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield 2
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -38,8 +38,9 @@ KNOBS = {
     "glimpse_features": 16,
     "hidden_units": 16,
 }
+WEIGHTS = "weights.safetensors"
 ENV_VALUES = {"patch_size": 4, "num_scales": 1, "num_glimpses": 3}
-RUN_FILES = {"agent.json", "weights.safetensors", "training.safetensors", "log.csv", "curve.png", "tensorboard"}
+RUN_FILES = {"agent.json", WEIGHTS, "training.safetensors", "log.csv", "curve.png", "tensorboard"}
 ROWS = ("learned, mean", "learned, sampled", "random", "center")
 
 
@@ -125,7 +126,7 @@ def without_tensorboard(folder: Path) -> dict[str, bytes]:
 
 def assert_same_run(folder: Path, expected: Path) -> None:
     """The same weights to the last bit, and the same log but for the time it took."""
-    weights, wanted = (load_file(path / "weights.safetensors") for path in (folder, expected))
+    weights, wanted = (load_file(path / WEIGHTS) for path in (folder, expected))
     assert weights.keys() == wanted.keys()
     for name, value in wanted.items():
         assert weights[name].dtype == value.dtype
@@ -316,6 +317,13 @@ def test_the_same_seed_gives_the_same_run_and_another_does_not(command, finished
     assert main(command(tmp_path / "other", seed=1)) == 0
     with pytest.raises(AssertionError):
         assert_same_run(tmp_path / "other", finished)
+
+
+def test_to_measure_on_the_way_changes_no_weight(command, finished, tmp_path):
+    assert main(command(tmp_path / "run", num_evaluations=1)) == 0
+    weights, wanted = (load_file(folder / WEIGHTS) for folder in (tmp_path / "run", finished))
+    for name, value in wanted.items():
+        np.testing.assert_array_equal(weights[name], value, err_msg=name)
 
 
 def test_a_folder_is_named_after_env_and_seed(cli, command, tmp_path, monkeypatch):
@@ -545,13 +553,20 @@ def stop_at(monkeypatch, number: int, *signals: int) -> None:
 @pytest.mark.parametrize("number", [1, 7])
 def test_a_stop_request_ends_the_update_and_saves(cli, command, finished, tmp_path, monkeypatch, which, number):
     folder = tmp_path / "run"
-    handler = signal.getsignal(which)
-    with monkeypatch.context() as patch:
-        stop_at(patch, number, which)
-        status, out, err = cli(*command(folder))
+
+    def ours(*arguments):
+        """What would otherwise end this process."""
+
+    before = signal.signal(which, ours)
+    try:
+        with monkeypatch.context() as patch:
+            stop_at(patch, number, which)
+            status, out, err = cli(*command(folder))
+    finally:
+        after = signal.signal(which, before)
+    assert after is ours
     assert (status, out) == (130, "")
     assert err.splitlines()[-1] == f"stopped after {20 * number} images; the same command with --resume goes on"
-    assert signal.getsignal(which) is handler
     assert load(folder).num_classes == 2
     assert cli(*command(folder), "--resume").status == 0
     assert_same_run(folder, finished)
@@ -767,7 +782,6 @@ def damage_file(name: str, change):
     return damage
 
 
-WEIGHTS = "weights.safetensors"
 DAMAGES = {
     "no folder": (shutil.rmtree, "holds no agent"),
     "no card": (lambda folder: (folder / "agent.json").unlink(), "holds no agent"),
