@@ -52,6 +52,11 @@ class Card:
     """What it scored, as :class:`glimpse_gym.agents.evaluation.Score` says it."""
 
 
+def holds_agent(folder: Path) -> bool:
+    """Whether there is an agent, or a part of one, in the folder."""
+    return any((folder / name).exists() for name in (_CARD, _WEIGHTS))
+
+
 def save_agent(folder: Path, agent: RAM, card: Card) -> None:
     """Write an agent's folder; each file takes its name only when it is whole."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -89,12 +94,23 @@ def load_card(folder: Path) -> Card:
     if not isinstance(entries, dict) or entries.get("format") != _FORMAT:
         raise CheckpointError(f"{path} is no agent of this package: its format must be {_FORMAT!r}")
     try:
-        values = {f.name: entries[f.name] for f in fields(Card)}
-        values["config"] = RAMConfig(**values["config"])
-        values["glimpse_shape"] = tuple(values["glimpse_shape"])
-        return Card(**values)
+        return _to_card(entries)
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} does not say what an agent needs: {error!r}") from error
+
+
+def _to_card(entries: dict[str, Any]) -> Card:
+    values = {f.name: entries[f.name] for f in fields(Card)}
+    kinds = {"env_id": str, "env_kwargs": dict, "config": dict, "glimpse_shape": list, "num_classes": int}
+    kinds |= {"training": dict, "versions": dict, "scores": list}
+    for name, kind in kinds.items():
+        if type(values[name]) is not kind:
+            raise TypeError(f"{name} must be of type {kind.__name__}")
+    if not all(type(side) is int and side > 0 for side in (*values["glimpse_shape"], values["num_classes"])):
+        raise ValueError("glimpse_shape and num_classes must be whole numbers of at least 1")
+    if not all(isinstance(score, dict) and "split" in score for score in values["scores"]):
+        raise ValueError("each of its scores must name its split")
+    return Card(**values | {"config": RAMConfig(**values["config"]), "glimpse_shape": tuple(values["glimpse_shape"])})
 
 
 def load_agent(folder: Path) -> tuple[RAM, Card]:
@@ -115,7 +131,8 @@ def load_weights(agent: RAM, tensors: dict[str, Tensor], path: Path) -> None:
     try:
         agent.load_state_dict(tensors)
     except RuntimeError as error:
-        raise CheckpointError(f"{path} does not fit the agent that {_CARD} describes: {error}") from error
+        said = " ".join(str(error).split())
+        raise CheckpointError(f"{path} does not fit the agent that {_CARD} describes: {said:.300}") from error
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

@@ -8,9 +8,11 @@ from typing import Any, NamedTuple, Protocol
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.registration import load_env_creator
 from gymnasium.vector import AutoresetMode, VectorEnv
 from tqdm import tqdm
 
+from glimpse_gym.envs import ClassificationVectorEnv
 from glimpse_gym.retina import Retina
 from glimpse_gym.world import check_one_of
 
@@ -21,6 +23,9 @@ _SEED_STRIDE = 2**32
 
 class Agent(Protocol):
     """Everything that acts: batched, for the vector env it was made for."""
+
+    def check_env(self, envs: VectorEnv[Any, Any, Any]) -> None:
+        """Raise a ValueError where this is not the kind of vector env that the agent was made for."""
 
     def seed(self, seed: int) -> None:
         """Begin anew whatever it draws its samples from."""
@@ -64,6 +69,8 @@ class Episodes(NamedTuple):
     """The B images, for drawing; empty where none were asked for."""
     class_names: tuple[str, ...]
     retina: Retina
+    total: int
+    """How many images are shown in all, in this and the other batches."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,8 @@ class Conditions:
 
     def __post_init__(self) -> None:
         check_one_of("locations", self.locations, LOCATIONS)
+        if self.seed < 0:
+            raise ValueError(f"seed must be at least 0, got {self.seed}")
 
 
 def evaluate(
@@ -108,6 +117,7 @@ def evaluate(
         for batch in batches:
             wrong = wrong + (batch.guesses != batch.labels).sum(axis=1)
             count += len(batch.labels)
+            bar.total = batch.total
             bar.update(len(batch.labels))
     errors = np.asarray(wrong) / count
     standard = np.sqrt(errors * (1 - errors) / count)
@@ -127,6 +137,7 @@ def play(
     """The episodes behind :func:`evaluate`, in file order, at most ``num_envs`` at a time."""
     kwargs = env_kwargs | ({"first_glimpse": "center"} if conditions.locations == "center" else {})
     envs = make_envs(env_id, kwargs, conditions.split, num_envs)
+    agent.check_env(envs)
     split_size = len(envs.unwrapped.world.images)  # type: ignore[attr-defined]
     total = split_size if num_images is None else min(num_images, split_size)
     if total < 1:
@@ -137,7 +148,7 @@ def play(
         # The env has a fixed number of rows: the last batch repeats its last image, and drops it again.
         image_index = np.minimum(np.arange(first, first + num_envs), total - 1)
         batch = _play_batch(agent, envs, image_index, conditions, rng, keep_images)
-        yield _first_rows(batch, total - first)
+        yield _first_rows(batch, total - first)._replace(total=total)
     envs.close()
 
 
@@ -147,13 +158,15 @@ def make_envs(env_id: str, env_kwargs: dict[str, Any], split: str, num_envs: int
     Raises:
         ValueError: an env in which no images are classified, or keyword values it does not accept.
     """
-    kwargs = env_kwargs | {"split": split}
-    try:
-        return gym.make_vec(env_id, num_envs=num_envs, autoreset_mode=AutoresetMode.DISABLED, **kwargs)
-    except TypeError as error:
-        if "['split']" not in str(error):
-            raise
-        raise ValueError(f"{env_id} has no splits to learn and to be evaluated on: no images are classified") from error
+    if chosen := env_kwargs.keys() & {"split", "num_envs", "autoreset_mode", "render_mode"}:
+        raise ValueError(
+            f"{sorted(chosen)} cannot be keyword values of the env here: learning and evaluation choose them"
+        )
+    entry_point = gym.spec(env_id).vector_entry_point
+    creator = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
+    if not (isinstance(creator, type) and issubclass(creator, ClassificationVectorEnv)):
+        raise ValueError(f"{env_id} is no classification env: it has no labels to learn and to be evaluated on")
+    return gym.make_vec(env_id, num_envs=num_envs, split=split, autoreset_mode=AutoresetMode.DISABLED, **env_kwargs)
 
 
 def _play_batch(
@@ -189,6 +202,7 @@ def _play_batch(
         images,
         world.images.class_names,
         world.retina,
+        total=num_envs,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import field, fields
 from typing import Any
 
@@ -11,9 +12,22 @@ def knob(default: Any, help_text: str) -> Any:
     return field(default=default, metadata={"help": help_text})
 
 
-def check_kinds(config: Any) -> None:
-    """Raise a ValueError that names the first value whose kind is not that of its default; whole floats may be ints."""
+def check_knobs(config: Any, at_least: dict[str, float] | None = None, above: dict[str, float] | None = None) -> None:
+    """Raise a ValueError that names the first value of another kind than its default, not finite, or too small.
+
+    Args:
+        config: a dataclass; where a default is a float, a whole number will do.
+        at_least: the smallest values accepted, by name.
+        above: values that must be exceeded, by name.
+    """
     for knob_field in fields(config):
-        value, kind = getattr(config, knob_field.name), type(knob_field.default)
+        name, kind = knob_field.name, type(knob_field.default)
+        value = getattr(config, name)
         if type(value) is not kind and not (kind is float and type(value) is int):
-            raise ValueError(f"{knob_field.name} must be of type {kind.__name__}, got {value!r}")
+            raise ValueError(f"{name} must be of type {kind.__name__}, got {value!r}")
+        if kind is float and not math.isfinite(value):
+            raise ValueError(f"{name} must be finite, got {value}")
+        if at_least and name in at_least and value < at_least[name]:
+            raise ValueError(f"{name} must be at least {at_least[name]}, got {value}")
+        if above and name in above and value <= above[name]:
+            raise ValueError(f"{name} must be greater than {above[name]}, got {value}")

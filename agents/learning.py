@@ -12,7 +12,7 @@ from gymnasium.vector import VectorEnv
 from torch import Tensor
 
 from glimpse_gym.agents.evaluation import make_envs
-from glimpse_gym.agents.knobs import check_kinds, knob
+from glimpse_gym.agents.knobs import check_knobs, knob
 from glimpse_gym.agents.ram import RAM, Losses, RAMConfig, Rollout, Thought
 
 # Seeds of episodes are counted up from here, run by run: no two runs of different seeds share an episode.
@@ -38,16 +38,16 @@ class TrainConfig:
     threads: int = knob(1, "of torch; more pay only on cores that nothing else uses")
 
     def __post_init__(self) -> None:
-        check_kinds(self)
-        for name in ("num_images", "batch_size", "copies", "num_evaluations", "validation_images", "threads"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        numbers = ("num_images", "batch_size", "copies", "num_evaluations", "validation_images", "threads")
+        check_knobs(
+            self,
+            at_least=dict.fromkeys(numbers, 1) | {"seed": 0, "warmup_updates": 0, "save_seconds": 0},
+            above={"learning_rate": 0, "max_gradient_norm": 0},
+        )
         if self.batch_size % self.copies:
             raise ValueError(f"batch_size must be a multiple of copies={self.copies}, got {self.batch_size}")
-        if self.seed < 0:
-            raise ValueError(f"seed must be at least 0, got {self.seed}")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be greater than 0, got {self.learning_rate}")
+        if self.seed >= 2**63:
+            raise ValueError(f"seed must be less than 2**63, got {self.seed}")
 
     @property
     def num_updates(self) -> int:
@@ -110,8 +110,9 @@ class Learner:
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate * warmup * cosine
         num_images = config.batch_size // config.copies
-        seeds = config.seed * _SEED_STRIDE + done * num_images + np.arange(num_images)
-        rollout = roll_out(self.agent, self.envs, np.repeat(seeds, config.copies).tolist())
+        first = config.seed * _SEED_STRIDE + done * num_images
+        seeds = [first + i for i in range(num_images) for _ in range(config.copies)]
+        rollout = roll_out(self.agent, self.envs, seeds)
         losses = self.agent.losses(rollout, config.copies)
         self.optimizer.zero_grad()
         losses.total.backward()

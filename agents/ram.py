@@ -15,7 +15,7 @@ from gymnasium.vector import VectorEnv
 from torch import Tensor, nn
 from torch.nn import functional
 
-from glimpse_gym.agents.knobs import check_kinds, knob
+from glimpse_gym.agents.knobs import check_knobs, knob
 from glimpse_gym.world import check_one_of
 
 
@@ -32,16 +32,15 @@ class RAMConfig:
         "'every': cross-entropy after every glimpse, and as return the true class's mean probability after the "
         "later ones; 'last': the paper's, the last glimpse's cross-entropy, and the reward as return",
     )
-    reinforce_weight: float = knob(0.2, "weight of REINFORCE against the cross-entropy")
+    reinforce_weight: float = knob(1.0, "weight of REINFORCE against the cross-entropy")
     reinforce_into_core: bool = knob(
         True, "let REINFORCE's gradient into the core and the glimpse network, not the location network alone"
     )
 
     def __post_init__(self) -> None:
-        check_kinds(self)
+        sizes = dict.fromkeys(("glimpse_units", "glimpse_features", "hidden_units"), 1)
+        check_knobs(self, at_least=sizes | {"reinforce_weight": 0}, above={"sigma": 0})
         check_one_of("loss_at", self.loss_at, ("every", "last"))
-        if not self.sigma > 0:
-            raise ValueError(f"sigma must be greater than 0, got {self.sigma}")
 
 
 class GlimpseNetwork(nn.Module):
@@ -172,21 +171,20 @@ class RAM(nn.Module):
         Raises:
             ValueError: an env in which no image is to be classified, or not in the hybrid form.
         """
-        actions, observations = envs.single_action_space, envs.single_observation_space
-        if not (isinstance(actions, spaces.Dict) and set(actions) == {"label", "location"}):
-            raise ValueError(
-                "RAM acts in the hybrid form of a classification world, Dict(label=..., location=...); "
-                f"got the action space {actions}"
-            )
-        assert isinstance(observations, spaces.Dict)
-        glimpse, label = observations["glimpse"], actions["label"]
-        assert isinstance(glimpse, spaces.Box)
-        assert isinstance(label, spaces.Discrete)
-        return cls(glimpse.shape, int(label.n), config)
+        return cls(*_shapes(envs), config)
 
     def seed(self, seed: int) -> None:
         """Begin the stream of sampled locations anew."""
         self.generator.manual_seed(seed)
+
+    def check_env(self, envs: VectorEnv[Any, Any, Any]) -> None:
+        """Raise a ValueError where this is not the kind of vector env that the agent was made for."""
+        glimpse_shape, num_classes = _shapes(envs)
+        if (glimpse_shape, num_classes) != (self.glimpse_shape, self.num_classes):
+            raise ValueError(
+                f"the agent was made for glimpses of shape {self.glimpse_shape} and {self.num_classes} classes, "
+                f"and the env has {glimpse_shape} and {num_classes}: give it the env it was made for"
+            )
 
     def initial_state(self, num_envs: int) -> Tensor:
         """h before the first glimpse: zeros, (B, H)."""
@@ -271,3 +269,18 @@ class RAM(nn.Module):
         baseline = functional.mse_loss(values, returns)
         total = classification + self.config.reinforce_weight * reinforce + baseline
         return Losses(total, classification, reinforce, baseline)
+
+
+def _shapes(envs: VectorEnv[Any, Any, Any]) -> tuple[tuple[int, ...], int]:
+    """The shape of a glimpse, and the number of classes, of a classification env in the hybrid form."""
+    actions, observations = envs.single_action_space, envs.single_observation_space
+    if not (isinstance(actions, spaces.Dict) and set(actions) == {"label", "location"}):
+        raise ValueError(
+            "RAM acts in the hybrid form of a classification world, Dict(label=..., location=...); "
+            f"got the action space {actions}"
+        )
+    assert isinstance(observations, spaces.Dict)
+    glimpse, label = observations["glimpse"], actions["label"]
+    assert isinstance(glimpse, spaces.Box)
+    assert isinstance(label, spaces.Discrete)
+    return glimpse.shape, int(label.n)

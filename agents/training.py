@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import signal
 import threading
 import time
@@ -21,6 +22,7 @@ from tqdm import tqdm
 from glimpse_gym.agents.checkpoint import (
     Card,
     CheckpointError,
+    holds_agent,
     load_card,
     load_tensors,
     load_weights,
@@ -30,7 +32,7 @@ from glimpse_gym.agents.checkpoint import (
 from glimpse_gym.agents.evaluation import Conditions, evaluate
 from glimpse_gym.agents.learning import Learner, TrainConfig
 from glimpse_gym.agents.ram import Losses, RAMConfig
-from glimpse_gym.files import replacing
+from glimpse_gym.files import remove_leftovers, replacing
 
 _STATE = "training.safetensors"
 
@@ -62,10 +64,12 @@ class Run:
     ) -> None:
         self.folder = Path(folder)
         self.config = train_config or TrainConfig()
-        self.env_kwargs = env_kwargs or {}
+        self.env_kwargs = _with_absolute_paths(env_kwargs or {})
         exists = (self.folder / _STATE).exists()
-        if exists and not resume:
+        if not resume and (exists or holds_agent(self.folder)):
             raise CheckpointError(f"{self.folder} holds a run already: resume it, or name another folder")
+        if resume and holds_agent(self.folder) and not exists:
+            raise CheckpointError(f"{self.folder} holds an agent, but not the state to go on from: name another folder")
         self.learner = Learner(env_id, self.env_kwargs, self.config, ram_config)
         self.agent = self.learner.agent
         self.card = Card(
@@ -80,6 +84,8 @@ class Run:
         self.history: list[dict[str, float]] = []
         self._recent_errors: list[float] = []  # of the batches since the last record
         if exists:
+            for name in (_STATE, "agent.json", "weights.safetensors", "log.csv", "curve.png"):
+                remove_leftovers(self.folder / name)
             self._load()
         else:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -91,6 +97,8 @@ class Run:
         Returns:
             Whether the run has come to its end.
         """
+        if self.learner.done:
+            return True
         threads = torch.get_num_threads()
         torch.set_num_threads(self.config.threads)
         writer = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.learner.images_seen)
@@ -192,14 +200,12 @@ class Run:
     def _load(self) -> None:
         path = self.folder / _STATE
         card = load_card(self.folder)
-        for name in ("env_id", "env_kwargs", "config", "glimpse_shape", "num_classes", "training"):
-            there, asked = (json.loads(json.dumps(_plain(getattr(c, name)))) for c in (card, self.card))
-            if there != asked:
-                raise CheckpointError(
-                    f"{self.folder} holds a run with {name} = {there}, and {asked} was asked for: "
-                    "ask for the same, or name another folder"
-                )
-        self.card = card
+        there, asked = _identity(card), _identity(self.card)
+        if differing := [name for name in sorted(there.keys() | asked.keys()) if there.get(name) != asked.get(name)]:
+            differences = ", ".join(f"{name} = {there.get(name)} (asked: {asked.get(name)})" for name in differing)
+            raise CheckpointError(
+                f"{self.folder} holds a run with {differences}: ask for the same, or name another folder"
+            )
         tensors, metadata = load_tensors(path)
         optimizer: dict[int, dict[str, Tensor]] = {}
         weights: dict[str, Tensor] = {}
@@ -216,6 +222,8 @@ class Run:
         progress = json.loads(metadata["progress"])
         self.learner.num_updates_done, self.seconds = progress["updates"], progress["seconds"]
         self.history, self._recent_errors = progress["history"], progress["recent_errors"]
+        if self.learner.done:
+            self.card = card  # with its scores, which were measured on these weights
 
     def _draw_curve(self) -> None:
         """The errors against the images seen, as ``curve.png``."""
@@ -262,6 +270,19 @@ def _stop_requests() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _plain(value: Any) -> Any:
-    """A dataclass as a dict; anything else as it is."""
-    return asdict(value) if isinstance(value, RAMConfig) else value
+def _identity(card: Card) -> dict[str, Any]:
+    """What two cards of one run have in common, by name, as JSON would have it."""
+    values = {"env_id": card.env_id, "glimpse_shape": card.glimpse_shape, "num_classes": card.num_classes}
+    values |= {f"env_kwargs[{name!r}]": value for name, value in card.env_kwargs.items()}
+    values |= card.training | asdict(card.config)
+    return dict(json.loads(json.dumps(values)))
+
+
+def _with_absolute_paths(env_kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Paths of images and labels made absolute: the agent will be loaded from other places."""
+    paths = {
+        name: os.path.abspath(value)
+        for name, value in env_kwargs.items()
+        if name in ("images", "labels") and isinstance(value, (str, os.PathLike)) and os.path.exists(value)
+    }
+    return env_kwargs | paths

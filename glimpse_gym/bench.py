@@ -31,8 +31,10 @@ def bench(seconds: float = 1.0, num_envs: int = 256) -> Iterator[str]:
         seconds: how long each measurement takes, all rounds together.
         num_envs: sub-envs of the vector envs.
     """
-    if not seconds > 0 or num_envs < 1:
-        raise ValueError(f"seconds must be greater than 0 and num_envs at least 1, got {seconds} and {num_envs}")
+    if not seconds > 0:
+        raise ValueError(f"seconds must be greater than 0, got {seconds}")
+    if num_envs < 1:
+        raise ValueError(f"num_envs must be at least 1, got {num_envs}")
     yield _machine()
     yield f"\n{num_envs} sub-envs, one thread, random actions"
     yield from _compare(lambda name: _vector_stepper(name, num_envs), num_envs, seconds)

@@ -14,6 +14,7 @@ from typing import Any
 import gymnasium as gym
 
 from glimpse_gym.data import DATA_SETS, SPLITS, DataError, fetch
+from glimpse_gym.registration import ENV_IDS
 from glimpse_gym.version import __version__
 
 # Exit statuses: 1, something is wrong and the message says what; 130, stopped by Ctrl-C, as shells have it.
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return _INTERRUPTED
-    except (DataError, OSError, RuntimeError, TypeError, ValueError, gym.error.Error) as error:
+    except (DataError, MemoryError, OSError, RuntimeError, TypeError, ValueError, gym.error.Error) as error:
         if parsed.debug:
             raise
         print(f"glimpse-gym {parsed.command}: {error}", file=sys.stderr)
@@ -77,7 +78,9 @@ def _data(parsed: argparse.Namespace) -> None:
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("env", metavar="ENV", help="the id of a classification env, such as glimpse_gym/MNIST-v0")
+    parser.add_argument(
+        "env", metavar="ENV", nargs="?", help="the id of a classification env, such as glimpse_gym/MNIST-v0"
+    )
     parser.add_argument("--out", type=Path, help="the run's folder (default: runs/ENV-seedSEED)")
     parser.add_argument("--resume", action="store_true", help="go on with the run in that folder, if there is one")
     _add_env_arguments(parser)
@@ -111,6 +114,8 @@ def _train(parsed: argparse.Namespace) -> int | None:
             for knob in fields(config):
                 print(f"{knob.name} = {knob.default!r}\n    {knob.metadata['help']}")
         return None
+    if parsed.env is None:
+        raise ValueError(f"name an env to train in: {', '.join(ENV_IDS)}")
     values = _assignments(parsed.set)
     ram_values = {knob.name: values.pop(knob.name) for knob in fields(RAMConfig) if knob.name in values}
     if unknown := values.keys() - {knob.name for knob in fields(TrainConfig)}:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from glimpse_gym.files import replacing
+from glimpse_gym.files import remove_leftovers, replacing
 
 SPLITS = ("train", "validation", "test")
 
@@ -137,7 +137,8 @@ def fetch(name: str, progress: bool = True) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):
-            _remove_leftovers(data_set, folder)
+            for file in data_set.files:
+                remove_leftovers(folder / file.name)
             # Asked again, since another process may have fetched them while this one waited.
             if missing := _missing(data_set, folder):
                 _download(data_set, missing, folder, progress)
@@ -360,10 +361,3 @@ def _verified(raw: bytes, file: DataFile) -> bytes:
     if (found := _md5(raw)) == file.md5:
         return raw
     raise _Unavailable(f"{file.name}: {len(raw)} of {file.size} bytes, MD5 {found}, expected {file.md5}")
-
-
-def _remove_leftovers(data_set: DataSet, folder: Path) -> None:
-    """Called under the lock: whoever was writing these files was killed."""
-    for file in data_set.files:
-        for leftover in folder.glob(f".{file.name}-*"):
-            leftover.unlink(missing_ok=True)

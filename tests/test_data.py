@@ -590,7 +590,7 @@ def test_an_interrupted_fetch_leaves_only_whole_files(register, mirrors, monkeyp
 def test_what_a_killed_fetch_left_is_removed(register, mirrors):
     folder = register(mirrors=[mirrors().address])
     folder.mkdir()
-    (folder / f".{NAMES[0]}-0123").write_bytes(b"half")
+    (folder / f".{NAMES[0]}-01234567").write_bytes(b"half")
     (folder / "my-notes.part").write_bytes(b"mine")
     data.fetch("tiny", progress=False)
     assert files_in(folder) == {**CONTENTS, "my-notes.part": b"mine"}

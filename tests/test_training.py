@@ -114,8 +114,9 @@ def test_a_run_killed_between_two_saves_goes_on_from_the_first(make_run):
         run.learner.update()
     # The kill comes in the middle of the next save, after the agent was written and before the state was.
     checkpoint.save_agent(run.folder, run.agent, run.card)
-    (run.folder / ".training-0123.safetensors").write_bytes(b"half")
+    (run.folder / ".training-01234567.safetensors").write_bytes(b"half")
     run = make_run("killed", resume=True)
+    assert not list(run.folder.glob(".*"))
     assert run.learner.num_updates_done == 5
     assert run.train(progress=False)
     assert_same_weights(weights_of(run), weights_of(whole))
@@ -161,12 +162,15 @@ def test_a_folder_with_a_run_is_not_overwritten(make_run):
     assert {path.name: path.read_bytes() for path in run.folder.iterdir() if path.is_file()} == before
 
 
-def test_resuming_something_else_is_refused(make_run):
+def test_resuming_something_else_is_refused(make_run, tmp_path):
     make_run()
-    with pytest.raises(CheckpointError, match=r"training = .*'seed': 0.* and .*'seed': 1.* was asked for"):
+    with pytest.raises(CheckpointError, match=r"holds a run with .*seed = 0 \(asked: 1\)"):
         make_run(config=TrainConfig(num_images=400, batch_size=20, seed=1), resume=True)
     with pytest.raises(CheckpointError, match="env_kwargs"):
         make_run(resume=True, num_glimpses=4)
+    (tmp_path / "run" / "training.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="not the state to go on from"):
+        make_run(resume=True)
 
 
 @pytest.mark.parametrize("name", ["training.safetensors", "agent.json", "weights.safetensors"])
