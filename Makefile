@@ -10,7 +10,8 @@ SOURCES := $(shell find glimpse_gym envs agents -name '*.py')
 
 demo: $(VENV)/agents.stamp
 	$(BIN)/glimpse-gym data mnist
-	$(BIN)/glimpse-gym train glimpse_gym/MNIST-v0 --out runs/demo --resume --set threads=2
+	$(BIN)/glimpse-gym train glimpse_gym/MNIST-v0 --out runs/demo --resume \
+		--set learning_rate=6e-3 --set reinforce_weight=0.5 --set threads=2
 	$(BIN)/glimpse-gym eval runs/demo --split test
 
 test: lint types
@@ -29,6 +30,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/%.stamp: setup.cfg pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing into $(VENV); the first time this takes some minutes."
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$*]'
 	touch $@
 
