@@ -1,5 +1,5 @@
 # Each of the two main targets does all of its own set-up: a virtual environment in .venv with pinned versions.
-#   make demo   train RAM on MNIST and draw where it looks, some five minutes
+#   make demo   train RAM on MNIST and draw where it looks: five to six minutes on two cores
 #   make test   lint, types, tests
 PYTHON ?= python3
 VENV := .venv
@@ -35,7 +35,7 @@ $(VENV)/%.stamp: setup.cfg pyproject.toml constraints.txt | $(BIN)/python
 	touch $@
 
 $(VENV)/installed.stamp: $(SOURCES) $(VENV)/test.stamp
-	rm -rf $(VENV)/installed
+	rm -rf $(VENV)/installed build
 	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/installed .
 	touch $@
 

@@ -21,8 +21,9 @@ from torch import Tensor
 
 from glimpse_gym.agents.ram import RAM, RAMConfig
 from glimpse_gym.files import replacing
+from glimpse_gym.version import __version__
 
-_FORMAT = "glimpse_gym agent, format 1"
+_FORMAT, _KIND = "glimpse_gym agent, format 1", "ram"
 _CARD, _WEIGHTS = "agent.json", "weights.safetensors"
 
 
@@ -32,8 +33,8 @@ class CheckpointError(RuntimeError):
 
 def package_versions() -> dict[str, str]:
     """What the agent was made with."""
-    names = ("glimpse_gym", "gymnasium", "numpy", "torch")
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in names}}
+    others = {name: importlib.metadata.version(name) for name in ("gymnasium", "numpy", "torch")}
+    return {"python": platform.python_version(), "glimpse_gym": __version__, **others}
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,17 @@ def save_agent(folder: Path, agent: RAM, card: Card) -> None:
 def save_card(folder: Path, card: Card) -> None:
     """Write what is to be known of the agent, without its weights."""
     with replacing(folder / _CARD) as temporary:
-        temporary.write_text(json.dumps({"format": _FORMAT, "agent": "ram"} | asdict(card), indent=2) + "\n")
+        temporary.write_text(json.dumps({"format": _FORMAT, "agent": _KIND} | asdict(card), indent=2) + "\n")
 
 
 def add_scores(folder: Path, card: Card, scores: list[dict[str, Any]]) -> None:
-    """Write what the agent scored beside it, in the place of earlier scores of the same split."""
-    kept = [score for score in card.scores if score["split"] not in {new["split"] for new in scores}]
+    """Write what the agent scored beside it, in the place of earlier scores under the same conditions."""
+
+    def conditions(score: dict[str, Any]) -> tuple[Any, ...]:
+        return tuple(score.get(name) for name in ("split", "locations", "sample", "seed", "num_images"))
+
+    new = {conditions(score) for score in scores}
+    kept = [score for score in card.scores if conditions(score) not in new]
     save_card(folder, replace(card, scores=kept + scores))
 
 
@@ -91,8 +97,8 @@ def load_card(folder: Path) -> Card:
         ) from None
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}); it is damaged or no checkpoint") from error
-    if not isinstance(entries, dict) or entries.get("format") != _FORMAT:
-        raise CheckpointError(f"{path} is no agent of this package: its format must be {_FORMAT!r}")
+    if not isinstance(entries, dict) or (entries.get("format"), entries.get("agent")) != (_FORMAT, _KIND):
+        raise CheckpointError(f"{path} is no agent of this package: format must be {_FORMAT!r} and agent {_KIND!r}")
     try:
         return _to_card(entries)
     except (KeyError, TypeError, ValueError) as error:
@@ -139,7 +145,10 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str
     """Write tensors and strings as safetensors, with a checksum of the whole."""
     metadata = metadata | {"checksum": _checksum(tensors, metadata)}
     with replacing(path) as temporary:
-        safetensors.torch.save_file({name: t.contiguous() for name, t in tensors.items()}, temporary, metadata)
+        try:
+            safetensors.torch.save_file({name: t.contiguous() for name, t in tensors.items()}, temporary, metadata)
+        except safetensors.SafetensorError as error:  # what it makes of a full disk, among others
+            raise OSError(f"{path} cannot be written: {error}") from error
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -12,13 +12,13 @@ from gymnasium.envs.registration import load_env_creator
 from gymnasium.vector import AutoresetMode, VectorEnv
 from tqdm import tqdm
 
+from glimpse_gym.checks import check_one_of
 from glimpse_gym.envs import ClassificationVectorEnv
 from glimpse_gym.retina import Retina
-from glimpse_gym.world import check_one_of
 
 LOCATIONS = ("learned", "random", "center")
-# The seed of image i is its index plus this many times the seed that was asked for: no two ever meet.
-_SEED_STRIDE = 2**32
+# The seed of image i is its index plus this many times the seed that was asked for.
+_IMAGES_PER_SEED = 2**32
 
 
 class Agent(Protocol):
@@ -84,8 +84,8 @@ class Conditions:
 
     def __post_init__(self) -> None:
         check_one_of("locations", self.locations, LOCATIONS)
-        if self.seed < 0:
-            raise ValueError(f"seed must be at least 0, got {self.seed}")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed must be from 0 to 2**32 - 1, got {self.seed}")
 
 
 def evaluate(
@@ -178,7 +178,7 @@ def _play_batch(
     keep_images: bool,
 ) -> Episodes:
     num_envs = len(image_index)
-    seeds = [conditions.seed * _SEED_STRIDE + int(i) for i in image_index]
+    seeds = [conditions.seed * _IMAGES_PER_SEED + int(i) for i in image_index]
     observation, _ = envs.reset(seed=seeds, options={"image_index": image_index})  # type: ignore[arg-type]
     images = envs.unwrapped.image if keep_images else ()  # type: ignore[attr-defined]
     state = agent.initial_state(num_envs)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from glimpse_gym.agents.knobs import check_knobs, knob
-from glimpse_gym.world import check_one_of
+from glimpse_gym.checks import check_one_of
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,8 @@ class Rollout(NamedTuple):
     """int64 (B,)."""
     rewards: Tensor
     """The sum of each episode's rewards, (B,)."""
+    correct: Tensor
+    """bool (B,), whether the answer was right."""
 
 
 class Losses(NamedTuple):

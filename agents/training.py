@@ -32,6 +32,7 @@ from glimpse_gym.agents.checkpoint import (
 from glimpse_gym.agents.evaluation import Conditions, evaluate
 from glimpse_gym.agents.learning import Learner, TrainConfig
 from glimpse_gym.agents.ram import Losses, RAMConfig
+from glimpse_gym.data import DATA_SETS
 from glimpse_gym.files import remove_leftovers, replacing
 
 _STATE = "training.safetensors"
@@ -51,6 +52,7 @@ class Run:
     Raises:
         CheckpointError: the folder holds a run already, or, with ``resume``, one of another configuration, or a
             damaged one. It is left as it is.
+        ValueError: no classification env, or keyword values that JSON cannot hold.
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class Run:
     ) -> None:
         self.folder = Path(folder)
         self.config = train_config or TrainConfig()
-        self.env_kwargs = _with_absolute_paths(env_kwargs or {})
+        self.env_kwargs = _storable(env_kwargs or {})
         exists = (self.folder / _STATE).exists()
         if not resume and (exists or holds_agent(self.folder)):
             raise CheckpointError(f"{self.folder} holds a run already: resume it, or name another folder")
@@ -278,11 +280,18 @@ def _identity(card: Card) -> dict[str, Any]:
     return dict(json.loads(json.dumps(values)))
 
 
-def _with_absolute_paths(env_kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Paths of images and labels made absolute: the agent will be loaded from other places."""
-    paths = {
-        name: os.path.abspath(value)
-        for name, value in env_kwargs.items()
-        if name in ("images", "labels") and isinstance(value, (str, os.PathLike)) and os.path.exists(value)
-    }
-    return env_kwargs | paths
+def _storable(env_kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Keyword values of an env as JSON holds them, paths of images made absolute: an agent is loaded elsewhere."""
+    values = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in env_kwargs.items()}
+    for name in values.keys() & {"images", "labels"}:
+        path = values[name]
+        if isinstance(path, str) and path not in DATA_SETS and os.path.exists(path):
+            values[name] = os.path.abspath(path)
+    try:
+        json.dumps(values)
+    except TypeError as error:
+        raise ValueError(
+            f"the env's keyword values are stored with the agent, as JSON ({error}): save arrays as an .npz, and give "
+            "its path as images"
+        ) from error
+    return values

@@ -6,10 +6,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from glimpse_gym.checks import check_one_of, check_whole
 from glimpse_gym.env import GlimpseEnv
-from glimpse_gym.retina import Retina, check_whole
+from glimpse_gym.retina import Retina
 from glimpse_gym.vector import GlimpseVectorEnv
-from glimpse_gym.world import Action, Outcome, World, check_one_of, scaled
+from glimpse_gym.world import Action, Outcome, World, scaled
 
 _LIT = 255
 
@@ -34,7 +35,9 @@ class CatchWorld(World):
         side = horizon + 1  # the ball falls from the first row to the last
         self.whole_screen = check_one_of("observe", observe, ("glimpse", "screen")) == "screen"
         # A patch as wide as the screen, at its centre, is the screen.
-        retina = Retina(side) if self.whole_screen else Retina(patch_size, num_scales)
+        retina = Retina(patch_size, num_scales)
+        if self.whole_screen:
+            retina = Retina(side)
         super().__init__(num_rows, retina, num_channels=1, horizon=horizon, num_choices=3, num_draws=3)
         self.offsets[:] = np.arange(num_rows) * side**2
         self.sizes[:] = side
@@ -126,10 +129,10 @@ class CatchEnv(GlimpseEnv):
     | --- | --- | --- | --- | --- |
     | `glimpse` | float32 | (k, g, g) | 0 to 1 | what the retina sees, finest scale first |
     | `location` | float32 | (2,) | -1 to 1 | where it was taken |
-    | `time` | float32 | (1,) | 0 to 1 | steps taken / 23 |
+    | `time` | float32 | (1,) | 0 to 1 | steps taken / `num_glimpses` |
 
-    `observe="screen"` puts the whole screen, (1, 24, 24), in the place of the glimpse, seen from the centre, as a
-    control.
+    `observe="screen"` puts the whole screen, (1, 24, 24) by default, in the place of the glimpse, seen from the
+    centre, as a control.
 
     ## Rewards
     1.0 at the last step if the paddle covers the ball's column, else 0.0; 0.0 before.

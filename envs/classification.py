@@ -7,11 +7,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from glimpse_gym.checks import check_one_of, check_whole
 from glimpse_gym.env import GlimpseEnv
-from glimpse_gym.retina import Retina, check_whole, kernels_for
+from glimpse_gym.kernels import kernels_for
+from glimpse_gym.retina import Retina
 from glimpse_gym.sources import open_images
 from glimpse_gym.vector import GlimpseVectorEnv
-from glimpse_gym.world import Action, Outcome, World, check_one_of, scaled
+from glimpse_gym.world import Action, Outcome, World, scaled
 
 # Columns of an episode's random numbers; every piece of clutter takes five more.
 _IMAGE, _LOCATION, _CORNER, _CLUTTER = 0, slice(1, 3), slice(3, 5), slice(5, None)
@@ -61,9 +63,7 @@ class ClassificationWorld(World):
         self.reveal_label = check_one_of("reveal_label", reveal_label, (True, False))
         self.image_index = np.zeros(num_rows, np.int64)
         self.labels = np.zeros(num_rows, np.int64)
-        # The last step's, until the next: whose choice was an answer, and what everyone chose.
-        self._answers = np.zeros(num_rows, np.bool_)
-        self._choices = np.zeros(num_rows, np.int64)
+        self._last_action: Action | None = None
         self.canvases = self._blank_canvases(canvas_size)
         if self.canvases is not None:
             height, width = self.canvases.shape[1:3]
@@ -104,7 +104,11 @@ class ClassificationWorld(World):
         options = super().check_options(options, num_rows)
         if "image_index" not in options:
             return {}
-        index, number = np.asarray(options["image_index"]), len(self.images)
+        number = len(self.images)
+        try:
+            index = np.asarray(options["image_index"])
+        except ValueError:  # rows of several lengths
+            index = np.zeros(0)
         if index.dtype.kind not in "iu" or index.shape not in ((), (num_rows,)):
             raise ValueError(
                 f"image_index must be an integer, or an integer array with one for each of the {num_rows} rows; "
@@ -165,7 +169,7 @@ class ClassificationWorld(World):
             ended = ended | answers
         looks = active ^ ended
         np.copyto(self.locations, action.location, where=looks[:, None])
-        self._answers, self._choices = answers.copy(), action.choice  # a copy: ``ended`` is handed out
+        self._last_action = action
         reward = (answers & (action.choice == self.labels)).astype(np.float64)
         if self.glimpse_cost:
             reward -= self.glimpse_cost * looks
@@ -180,7 +184,10 @@ class ClassificationWorld(World):
 
     def end_info(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """The label, what was answered (-1: nothing), and whether that is right."""
-        label, prediction = self.labels[rows], np.where(self._answers, self._choices, -1)[rows]
+        action = self._last_action
+        assert action is not None
+        choice = action.choice if action.commits is None else np.where(action.commits, action.choice, -1)
+        label, prediction = self.labels[rows], choice[rows]
         return {"label": label, "prediction": prediction, "correct": label == prediction}
 
 

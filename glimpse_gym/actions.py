@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from glimpse_gym.retina import check_locations, check_whole
-from glimpse_gym.world import Action, World, check_one_of
+from glimpse_gym.checks import check_locations, check_one_of, check_whole
+from glimpse_gym.world import Action, World
 
 
 class ActionCodec(ABC):
@@ -136,7 +136,10 @@ def _check_integers(name: str, values: Any, shape: tuple[int, ...], number: int 
     """Integers of this shape, from 0 to ``number - 1``, as an int64 array."""
     if not shape and type(values) in _INTEGERS and 0 <= values < (number or 0):
         return np.array(values, np.int64)  # the single env's everyday case, without the cost of the checks below
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError as error:  # rows of several lengths
+        raise ValueError(f"{name} must be integer of shape {shape}, got {values!r:.200}") from error
     if array.dtype.kind not in "iu" or array.shape != shape:
         raise ValueError(
             f"{name} must be integer of shape {shape}, got {array.dtype} of shape {array.shape}: {values!r:.200}"

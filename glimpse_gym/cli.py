@@ -29,6 +29,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     try:
         return parsed.run(parsed) or 0
+    except ModuleNotFoundError as error:
+        if parsed.debug:
+            raise
+        print(
+            f"glimpse-gym {parsed.command}: {error.name} is not installed: pip install 'glimpse_gym[agents]'",
+            file=sys.stderr,
+        )
+        return _WRONG
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return _INTERRUPTED
@@ -48,9 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
-        child = commands.add_parser(
-            name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-        )
+        child = commands.add_parser(name, help=text, description=text, formatter_class=_Help)
         child.set_defaults(run=run)
         return child
 
@@ -64,6 +70,13 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--seconds", type=float, default=1.0, help="how long each measurement takes")
     bench.add_argument("--num-envs", type=int, default=256, help="sub-envs of the vector envs")
     return parser
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Adds the defaults that say something."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default in (None, False, []) else super()._get_help_string(action)
 
 
 def _envs(parsed: argparse.Namespace) -> None:

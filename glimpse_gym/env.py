@@ -11,9 +11,10 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
 from glimpse_gym.actions import make_codec
+from glimpse_gym.checks import check_one_of
 from glimpse_gym.rendering import Recorder
 from glimpse_gym.streams import keys_from_seeds
-from glimpse_gym.world import World, check_one_of
+from glimpse_gym.world import World
 
 RENDER_MODES = ("rgb_array",)
 _ONE_ROW = np.array([0])

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from gymnasium.error import ResetNeeded
 
-from glimpse_gym.ink import BAD, GOOD, MUTED, PAD, SCALES, TEXT, blank, blank_page, ticks, write
+from glimpse_gym.ink import MUTED, PAD, SCALES, TEXT, blank, blank_page, ticks, verdict, write
 from glimpse_gym.retina import Retina
 from glimpse_gym.stage import Stage, enlarge, shrink
 from glimpse_gym.world import World
@@ -58,12 +58,11 @@ def draw(
     page = blank_page(top + _STAGE_SIDE + PAD, width)
     page[top : top + _STAGE_SIDE, PAD : PAD + _STAGE_SIDE] = stage.canvas
     page[top : top + _STAGE_SIDE, left : left + tiles.shape[1]] = tiles
-    verdict = TEXT if not ended else GOOD if reward > 0 else BAD
     # Adding zero turns -0.0 into 0.0.
     amount, edge = str(round(reward, 3) + 0.0), width - PAD
     noun = write(page, 44, PAD, "frame" if image_moves else "glimpse", 20, MUTED)
     write(page, 44, PAD + noun + 8, f"{time[0]} / {time[1]}", 20, TEXT)
-    amount_width = write(page, 44, edge, amount, 20, verdict, align=1)
+    amount_width = write(page, 44, edge, amount, 20, verdict(reward > 0 if ended else None), align=1)
     write(page, 44, edge - amount_width - 8, "reward", 20, MUTED, align=1)
     ticks(page, 62, PAD, edge, *time, radius=3)
     return page

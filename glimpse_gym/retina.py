@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
-from math import isfinite
-from types import ModuleType
 from typing import Any
 
 import numpy as np
+
+from glimpse_gym.checks import check_locations, check_whole
+from glimpse_gym.kernels import kernels_for
 
 # A cell of the coarsest scale is then 2048 pixels a side: its sum fits into 32 bits.
 _MAX_SCALES = 12
@@ -26,52 +26,6 @@ def first_pixel(coordinate: Any, extent: Any, side: Any) -> Any:
         side: the patch's side in pixels.
     """
     return ((coordinate + 1) * extent / 2 - side / 2 + 0.5) // 1
-
-
-@cache
-def _cpu_kernels() -> ModuleType:
-    """The compiled kernels, imported at the first glimpse: loading the compiler takes as long as all the rest."""
-    from glimpse_gym.kernels import cpu
-
-    return cpu
-
-
-def kernels_for(array: Any) -> ModuleType:
-    """The module that serves this kind of array; see :mod:`glimpse_gym.kernels`."""
-    if isinstance(array, np.ndarray):
-        return _cpu_kernels()
-    raise TypeError(f"images must be NumPy arrays, got {type(array).__name__}; convert them with numpy.asarray")
-
-
-def check_locations(locations: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """Locations as float32 clipped to [-1, 1], in an array of their own.
-
-    Args:
-        locations: floating point, of the given shape, x and y along the last axis.
-        shape: what is accepted, ``(2,)`` or ``(B, 2)``.
-
-    Raises:
-        ValueError: where the kind of number or the shape is another, or a value is NaN or infinite.
-    """
-    try:
-        array = np.asarray(locations)
-    except ValueError as error:  # rows of several lengths
-        raise ValueError(f"location must be floating point of shape {shape}, got {locations!r:.200}") from error
-    if array.dtype.kind != "f" or array.shape != shape:
-        raise ValueError(
-            f"location must be floating point of shape {shape}, got {array.dtype} of shape {array.shape}: "
-            f"{locations!r:.200}; give x and y as floats in [-1, 1]"
-        )
-    if len(shape) == 1:  # the single env's everyday case, in plain floats, which are faster than arrays of two
-        x, y = array.tolist()
-        if isfinite(x) and isfinite(y):
-            return np.array((min(max(x, -1.0), 1.0), min(max(y, -1.0), 1.0)), np.float32)
-    # The sum of squares is the cheapest witness; where it overflows, look closer.
-    if not isfinite(np.vdot(array, array)) and not np.isfinite(array).all():
-        bad = array.reshape(-1, 2)[~np.isfinite(array).all(axis=-1).reshape(-1)][0]
-        raise ValueError(f"location must be finite, got ({bad[0]}, {bad[1]}); give x and y in [-1, 1]")
-    clipped = np.minimum(np.maximum(array, -1.0), 1.0)
-    return clipped if clipped.dtype == np.float32 else clipped.astype(np.float32)
 
 
 class Retina:
@@ -142,9 +96,11 @@ class Retina:
             float32 ``(B, k*C, g, g)`` in [0, 1], finest scale first, the C channels of a scale together.
 
         Raises:
-            ValueError: images or locations of another kind, shape or size, or a location that is NaN or infinite.
+            TypeError: images that are no NumPy array.
+            ValueError: images or locations of another dtype, shape or size, or a location that is NaN or infinite.
         """
-        kernels_for(images)
+        if not isinstance(images, np.ndarray):
+            raise TypeError(f"images must be a NumPy array, got {type(images).__name__}; convert with numpy.asarray")
         if images.dtype != np.uint8 or images.ndim not in (3, 4) or 0 in images.shape[1:]:
             raise ValueError(
                 f"images must be uint8 of shape (B, H, W) or (B, H, W, C) with no zero size, "
@@ -179,10 +135,3 @@ class Retina:
         """
         kernels = kernels_for(locations)
         return kernels.sense(pixels, offsets, sizes, channels, locations, self.patch_size, self.num_scales)
-
-
-def check_whole(name: str, value: Any, at_least: int) -> int:
-    """The value as an int, or a ValueError that names it."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < at_least:
-        raise ValueError(f"{name} must be a whole number of at least {at_least}, got {value!r}")
-    return int(value)

@@ -10,11 +10,11 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from glimpse_gym.actions import make_codec
+from glimpse_gym.checks import check_one_of, check_whole
 from glimpse_gym.env import RENDER_MODES, GlimpseEnv, make_world, observation_space
 from glimpse_gym.rendering import Recorder
-from glimpse_gym.retina import check_whole
 from glimpse_gym.streams import keys_from_seeds
-from glimpse_gym.world import World, check_one_of
+from glimpse_gym.world import World
 
 
 class GlimpseVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
@@ -75,11 +75,14 @@ class GlimpseVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
             TypeError: a mask that is no boolean array.
             ValueError: a seed, an option, an index or a mask that is not accepted; nothing is changed then.
         """
-        options = dict(options) if isinstance(options, dict) else {} if options is None else options
+        options = (
+            dict(options)
+            if isinstance(options, dict)
+            else self.world.check_options({} if options is None else options, self.num_envs)
+        )
         rows = self._rows(options.pop("reset_mask", None))
-        if np.ndim(options.get("image_index", 0)) == 1 and len(options["image_index"]) == self.num_envs:
-            options["image_index"] = np.asarray(options["image_index"])[rows]
-        checked = self.world.check_options(options, len(rows))
+        checked = self.world.check_options(options, self.num_envs)
+        checked = {name: values[rows] for name, values in checked.items()}
         self._seed(seed, rows)
         infos: dict[str, Any] = {}
         self._begin(infos, rows, **checked)

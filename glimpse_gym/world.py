@@ -6,12 +6,13 @@ No world knows Gymnasium, and nothing outside a world knows a rule.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Hashable
+from collections.abc import Collection
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from glimpse_gym.retina import Retina, kernels_for
+from glimpse_gym.kernels import kernels_for
+from glimpse_gym.retina import Retina
 
 
 class Action(NamedTuple):
@@ -79,7 +80,7 @@ class World(ABC):
         self._episodes[rows] = 0
 
     def check_options(self, options: dict[str, Any], num_rows: int) -> dict[str, Any]:
-        """The options of a reset of ``num_rows`` rows, as :meth:`reset` takes them; nothing is changed yet.
+        """The options of a reset, as :meth:`reset` takes them: arrays of ``num_rows``. Nothing is changed yet.
 
         Raises:
             ValueError: an option that this world does not have, or a value it does not accept.
@@ -154,10 +155,3 @@ class World(ABC):
 def scaled(draws: np.ndarray, sizes: Any) -> np.ndarray:
     """Whole numbers from 0 to ``sizes - 1``, int64, out of uniform numbers in [0, 1)."""
     return (draws * sizes).astype(np.int64)
-
-
-def check_one_of(name: str, value: Any, accepted: Collection[Any]) -> Any:
-    """The value, or a ValueError that lists what is accepted."""
-    if not (isinstance(value, Hashable) and value in accepted):
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, accepted))}; got {value!r}")
-    return value

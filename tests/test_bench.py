@@ -4,7 +4,6 @@ import itertools
 import platform
 import re
 import sys
-from functools import partial
 
 import gymnasium as gym
 import numpy as np
@@ -13,7 +12,6 @@ import torch
 
 import glimpse_gym
 from glimpse_gym import bench as bench_module
-from glimpse_gym.agents import learning
 from glimpse_gym.bench import bench
 from glimpse_gym.cli import main
 
@@ -27,7 +25,7 @@ def little():
     """One round in place of several, and small updates."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bench_module, "_ROUNDS", 1)
-        patch.setattr(learning, "TrainConfig", partial(learning.TrainConfig, batch_size=8))
+        patch.setattr(bench_module, "_BATCH_SIZE", 8)
         yield
 
 
@@ -117,10 +115,9 @@ def test_without_torch_the_envs_are_measured_all_the_same(monkeypatch):
 
 @pytest.mark.parametrize(("seconds", "num_envs"), [(0, 1), (-1.0, 1), (float("nan"), 1), (0.1, 0), (0.1, -3)])
 def test_bad_arguments(seconds, num_envs):
-    with pytest.raises(ValueError, match="seconds must be greater than 0 and num_envs at least 1") as error:
+    wrong = "num_envs must be at least 1" if num_envs < 1 else "seconds must be greater than 0"
+    with pytest.raises(ValueError, match=f"{wrong}, got {num_envs if num_envs < 1 else seconds}"):
         list(bench(seconds, num_envs))
-    assert str(seconds) in str(error.value)
-    assert str(num_envs) in str(error.value)
 
 
 def test_on_the_command_line(monkeypatch, capsys):

@@ -22,7 +22,7 @@ import glimpse_gym
 ROOT = Path(__file__).parents[1]
 # Each folder of code, and what it is imported as.
 CODE = {"glimpse_gym": "glimpse_gym", "envs": "glimpse_gym.envs", "agents": "glimpse_gym.agents"}
-MADE = ("build", "dist", "runs", "__pycache__")  # what commands leave behind
+MADE = ("build", "dist", "__pycache__")  # what commands leave behind
 
 
 def config() -> configparser.ConfigParser:
@@ -41,7 +41,7 @@ def is_ours(path: Path) -> bool:
     """Whether it is a part of the repository: not made by a command, not hidden (but for what CI runs)."""
     parts = path.relative_to(ROOT).parts
     hidden = [part for part in parts if part.startswith(".") and part not in (".ci", ".github", ".gitignore")]
-    return not hidden and not any(part in MADE or part.endswith(".egg-info") for part in parts)
+    return not hidden and parts[0] != "runs" and not any(part in MADE or part.endswith(".egg-info") for part in parts)
 
 
 def our_files(*patterns: str) -> list[Path]:

@@ -37,7 +37,7 @@ def random_rollout(agent: RAM, num_glimpses: int = 4, batch: int = 6) -> Rollout
     thoughts = Thought(hidden, agent.action_network(hidden), mean)
     labels = torch.arange(batch) % agent.num_classes
     rewards = torch.arange(batch).remainder(2).float()
-    return Rollout(thoughts, mean.detach() + 0.1 * torch.randn_like(mean), labels, rewards)
+    return Rollout(thoughts, mean.detach() + 0.1 * torch.randn_like(mean), labels, rewards, rewards > 0)
 
 
 # ------------------------------------------------------------------------------------------------- networks

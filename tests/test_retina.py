@@ -309,7 +309,7 @@ def test_images_of_another_kind_are_errors_that_name_them(images):
 
 @pytest.mark.parametrize("images", [None, [[[1]]], "image", 5])
 def test_images_must_be_arrays(images):
-    with pytest.raises(TypeError, match="images must be NumPy arrays, got"):
+    with pytest.raises(TypeError, match="images must be a NumPy array, got"):
         Retina(2).sense(images, np.zeros((1, 2), np.float32))
 
 

@@ -229,6 +229,33 @@ def test_a_full_disk_leaves_the_last_state(make_run, monkeypatch):
     assert make_run(resume=True).learner.num_updates_done == 0
 
 
+def test_what_safetensors_makes_of_a_full_disk_is_an_os_error(make_run, monkeypatch):
+    run = make_run()
+
+    def full(*arguments, **keywords):
+        raise safetensors.SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(safetensors.torch, "save_file", full)
+    with pytest.raises(OSError, match=r"weights.safetensors cannot be written: .*No space left on device"):
+        run.save()
+
+
+def test_what_json_cannot_hold_is_refused_before_anything_is_written(tmp_path):
+    kwargs = {"images": np.zeros((20, 8, 8), np.uint8), "labels": np.zeros(20, int), "patch_size": 4}
+    with pytest.raises(ValueError, match=r"save arrays as an \.npz"):
+        Run(tmp_path / "run", ENV, kwargs, CONFIG, SMALL)
+    assert not (tmp_path / "run").exists()
+
+
+def test_paths_of_images_are_kept_absolute(tmp_path, env_kwargs, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mnist").mkdir()  # a folder of that name does not stand for the data set
+    run = Run("run", ENV, env_kwargs | {"images": "images.npz"}, CONFIG, SMALL)
+    assert run.env_kwargs["images"] == str(tmp_path / "images.npz")
+    named = Run("named", "glimpse_gym/MNIST-v0", {"images": "mnist"}, CONFIG, SMALL)
+    assert named.env_kwargs["images"] == "mnist"
+
+
 def test_loaded_agent_acts_as_the_trained_one(make_run, env_kwargs):
     run = make_run()
     run.train(progress=False)

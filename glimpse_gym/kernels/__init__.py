@@ -4,3 +4,26 @@
 :mod:`glimpse_gym.kernels.cpu` serves NumPy arrays. A module for another kind of array offers the same three functions
 with the same arguments, and must return the same bits.
 """
+
+from __future__ import annotations
+
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+
+@cache
+def _cpu_kernels() -> ModuleType:
+    """Imported at the first glimpse: loading the compiler takes as long as all the rest."""
+    from glimpse_gym.kernels import cpu
+
+    return cpu
+
+
+def kernels_for(array: Any) -> ModuleType:
+    """The module that serves this kind of array."""
+    if isinstance(array, np.ndarray):
+        return _cpu_kernels()
+    raise TypeError(f"there are kernels for NumPy arrays only, got {type(array).__name__}")

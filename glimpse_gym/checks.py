@@ -1,0 +1,54 @@
+"""Checks of what users give: each says what was given, what is accepted and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+
+def check_whole(name: str, value: Any, at_least: int) -> int:
+    """The value as an int, or a ValueError that names it."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < at_least:
+        raise ValueError(f"{name} must be a whole number of at least {at_least}, got {value!r}")
+    return int(value)
+
+
+def check_one_of(name: str, value: Any, accepted: Collection[Any]) -> Any:
+    """The value, or a ValueError that lists what is accepted."""
+    if not (isinstance(value, Hashable) and value in accepted):
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, accepted))}; got {value!r}")
+    return value
+
+
+def check_locations(locations: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Locations as float32 clipped to [-1, 1], in an array of their own.
+
+    Args:
+        locations: floating point, of the given shape, x and y along the last axis.
+        shape: what is accepted, ``(2,)`` or ``(B, 2)``.
+
+    Raises:
+        ValueError: where the kind of number or the shape is another, or a value is NaN or infinite.
+    """
+    try:
+        array = np.asarray(locations)
+    except ValueError as error:  # rows of several lengths
+        raise ValueError(f"location must be floating point of shape {shape}, got {locations!r:.200}") from error
+    if array.dtype.kind != "f" or array.shape != shape:
+        raise ValueError(
+            f"location must be floating point of shape {shape}, got {array.dtype} of shape {array.shape}: "
+            f"{locations!r:.200}; give x and y as floats in [-1, 1]"
+        )
+    if len(shape) == 1:  # the single env's everyday case, in plain floats, which are faster than arrays of two
+        x, y = array.tolist()
+        if isfinite(x) and isfinite(y):
+            return np.array((min(max(x, -1.0), 1.0), min(max(y, -1.0), 1.0)), np.float32)
+    # The sum of squares is the cheapest witness; where it overflows, look closer.
+    if not isfinite(np.vdot(array, array)) and not np.isfinite(array).all():
+        bad = array.reshape(-1, 2)[~np.isfinite(array).all(axis=-1).reshape(-1)][0]
+        raise ValueError(f"location must be finite, got ({bad[0]}, {bad[1]}); give x and y in [-1, 1]")
+    clipped = np.minimum(np.maximum(array, -1.0), 1.0)
+    return clipped if clipped.dtype == np.float32 else clipped.astype(np.float32)
