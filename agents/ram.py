@@ -55,9 +55,9 @@ class GlimpseNetwork(nn.Module):
 
     def forward(self, glimpse: Tensor, location: Tensor) -> Tensor:
         """g = relu(linear(h_g) + linear(h_l))."""
-        what = functional.relu(self.what(glimpse.flatten(1)))
-        where = functional.relu(self.where(location))
-        return functional.relu(self.what_out(what) + self.where_out(where))
+        what = self.what(glimpse.flatten(1)).relu_()
+        where = self.where(location).relu_()
+        return self.what_out(what).add_(self.where_out(where)).relu_()
 
 
 class CoreNetwork(nn.Module):
@@ -71,7 +71,7 @@ class CoreNetwork(nn.Module):
     def forward(self, features: Tensor, hidden: Tensor | None) -> Tensor:
         """h_t = relu(linear(h_(t-1)) + linear(g_t)); None stands for the zeros that h begins with."""
         carried = self.hidden.bias if hidden is None else self.hidden(hidden)
-        return functional.relu(carried + self.input(features))
+        return self.input(features).add_(carried).relu_()
 
 
 class LocationNetwork(nn.Module):

@@ -65,6 +65,8 @@ class ClassificationWorld(World):
         self.labels = np.zeros(num_rows, np.int64)
         self._last_action: Action | None = None
         self.canvases = self._blank_canvases(canvas_size)
+        self._sizes_differ = bool((self.images.sizes != self.images.sizes[0]).any())
+        self.sizes[:] = self.images.sizes[0]
         if self.canvases is not None:
             height, width = self.canvases.shape[1:3]
             self.offsets[:] = np.arange(num_rows) * (height * width * self.num_channels)
@@ -129,7 +131,8 @@ class ClassificationWorld(World):
         self.locations[rows] = 0.0 if self.first_glimpse == "center" else 2 * draws[:, _LOCATION] - 1
         if self.canvases is None:
             self.offsets[rows] = self.images.offsets[image_index]
-            self.sizes[rows] = self.images.sizes[image_index]
+            if self._sizes_differ:
+                self.sizes[rows] = self.images.sizes[image_index]
         else:
             self._compose(rows, image_index, draws)
 

@@ -134,7 +134,8 @@ class GlimpseEnv(gym.Env[dict[str, np.ndarray], Any]):
         return self.world.image(0)
 
     def _observe(self) -> dict[str, np.ndarray]:
-        return {name: value[0] for name, value in self.world.observe().items()}
+        batch = self.world.observe()
+        return {"glimpse": batch["glimpse"][0], "location": batch["location"][0], "time": batch["time"][0]}
 
 
 def _first(info: dict[str, np.ndarray]) -> dict[str, Any]:

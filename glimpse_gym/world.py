@@ -94,8 +94,9 @@ class World(ABC):
 
     def reset(self, rows: np.ndarray, **options: Any) -> None:
         """Begin a new episode in some rows, int64 (R,), without touching the others."""
-        draws = kernels_for(rows).uniforms(self._keys[rows], self._episodes[rows], self._num_draws)
-        self._episodes[rows] += 1
+        episodes = self._episodes[rows]
+        draws = kernels_for(rows).uniforms(self._keys[rows], episodes, self._num_draws)
+        self._episodes[rows] = episodes + 1
         self.steps[rows] = 0
         self.running[rows] = True
         self._begin(rows, draws, **options)
