@@ -22,7 +22,7 @@ def check_knobs(config: Any, at_least: dict[str, float] | None = None, above: di
     """
     for knob_field in fields(config):
         name, kind = knob_field.name, type(knob_field.default)
-        value = getattr(config, name)
+        value: Any = getattr(config, name)
         if type(value) is not kind and not (kind is float and type(value) is int):
             raise ValueError(f"{name} must be of type {kind.__name__}, got {value!r}")
         if kind is float and not math.isfinite(value):

@@ -75,11 +75,9 @@ class GlimpseVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
             TypeError: a mask that is no boolean array.
             ValueError: a seed, an option, an index or a mask that is not accepted; nothing is changed then.
         """
-        options = (
-            dict(options)
-            if isinstance(options, dict)
-            else self.world.check_options({} if options is None else options, self.num_envs)
-        )
+        if not (options is None or isinstance(options, dict)):
+            self.world.check_options(options, self.num_envs)  # which says what is accepted
+        options = dict(options or {})
         rows = self._rows(options.pop("reset_mask", None))
         checked = self.world.check_options(options, self.num_envs)
         checked = {name: values[rows] for name, values in checked.items()}
