@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import field, fields
 from typing import Any
 
@@ -12,7 +13,9 @@ def knob(default: Any, help_text: str) -> Any:
     return field(default=default, metadata={"help": help_text})
 
 
-def check_knobs(config: Any, at_least: dict[str, float] | None = None, above: dict[str, float] | None = None) -> None:
+def check_knobs(
+    config: Any, at_least: Mapping[str, float] | None = None, above: Mapping[str, float] | None = None
+) -> None:
     """Raise a ValueError that names the first value of another kind than its default, not finite, or too small.
 
     Args:
