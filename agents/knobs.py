@@ -24,8 +24,9 @@ def check_knobs(
         above: values that must be exceeded, by name.
     """
     for knob_field in fields(config):
-        name, kind = knob_field.name, type(knob_field.default)
+        name = knob_field.name
         value: Any = getattr(config, name)
+        kind: Any = type(knob_field.default)
         if type(value) is not kind and not (kind is float and type(value) is int):
             raise ValueError(f"{name} must be of type {kind.__name__}, got {value!r}")
         if kind is float and not math.isfinite(value):

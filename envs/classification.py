@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 
-from glimpse_gym.checks import check_one_of, check_whole
+from glimpse_gym.checks import check_number, check_one_of, check_whole
 from glimpse_gym.env import GlimpseEnv
 from glimpse_gym.kernels import kernels_for
 from glimpse_gym.retina import Retina
@@ -57,9 +56,7 @@ class ClassificationWorld(World):
             num_draws=5 + 5 * self.num_clutter,
         )
         self.first_glimpse = check_one_of("first_glimpse", first_glimpse, ("random", "center"))
-        if not (isinstance(glimpse_cost, Real) and np.isfinite(float(glimpse_cost))):
-            raise ValueError(f"glimpse_cost must be a finite number, got {glimpse_cost!r}")
-        self.glimpse_cost = float(glimpse_cost)
+        self.glimpse_cost = check_number("glimpse_cost", glimpse_cost)
         self.reveal_label = check_one_of("reveal_label", reveal_label, (True, False))
         self.image_index = np.zeros(num_rows, np.int64)
         self.labels = np.zeros(num_rows, np.int64)

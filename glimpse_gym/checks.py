@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable
 from math import isfinite
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,13 @@ def check_whole(name: str, value: Any, at_least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < at_least:
         raise ValueError(f"{name} must be a whole number of at least {at_least}, got {value!r}")
     return int(value)
+
+
+def check_number(name: str, value: Any) -> float:
+    """The value as a float, or a ValueError that names it where it is no finite number."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not isfinite(value):
+        raise ValueError(f"{name} must be a finite number, got {value!r}")
+    return float(value)
 
 
 def check_one_of(name: str, value: Any, accepted: Collection[Any]) -> Any:
