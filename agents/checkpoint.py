@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from glimpse_gym.agents.ram import RAM, RAMConfig
-from glimpse_gym.files import replacing
+from glimpse_gym.files import remove_leftovers, replacing
 from glimpse_gym.version import __version__
 
 _FORMAT, _KIND = "glimpse_gym agent, format 1", "ram"
@@ -63,6 +63,12 @@ def save_agent(folder: Path, agent: RAM, card: Card) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     save_tensors(folder / _WEIGHTS, agent.state_dict(), {})
     save_card(folder, card)
+
+
+def remove_agent_leftovers(folder: Path) -> None:
+    """Remove what a killed :func:`save_agent` left behind; to be called where nobody else is saving there."""
+    for name in (_CARD, _WEIGHTS):
+        remove_leftovers(folder / name)
 
 
 def save_card(folder: Path, card: Card) -> None:

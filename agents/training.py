@@ -26,6 +26,7 @@ from glimpse_gym.agents.checkpoint import (
     load_card,
     load_tensors,
     load_weights,
+    remove_agent_leftovers,
     save_agent,
     save_tensors,
 )
@@ -35,7 +36,7 @@ from glimpse_gym.agents.ram import Losses, RAMConfig
 from glimpse_gym.data import DATA_SETS
 from glimpse_gym.files import remove_leftovers, replacing
 
-_STATE = "training.safetensors"
+_STATE, _LOG, _CURVE = "training.safetensors", "log.csv", "curve.png"
 
 
 class Run:
@@ -86,7 +87,8 @@ class Run:
         self.history: list[dict[str, float]] = []
         self._recent_errors: list[float] = []  # of the batches since the last record
         if exists:
-            for name in (_STATE, "agent.json", "weights.safetensors", "log.csv", "curve.png"):
+            remove_agent_leftovers(self.folder)
+            for name in (_STATE, _LOG, _CURVE):
                 remove_leftovers(self.folder / name)
             self._load()
         else:
@@ -186,7 +188,7 @@ class Run:
         """Save the agent, the log, and all that is needed to go on; each file whole or not at all."""
         save_agent(self.folder, self.agent, self.card)
         if self.history:
-            with replacing(self.folder / "log.csv") as temporary, temporary.open("w", newline="") as file:
+            with replacing(self.folder / _LOG) as temporary, temporary.open("w", newline="") as file:
                 writer = csv.DictWriter(file, self.history[0])
                 writer.writeheader()
                 writer.writerows(self.history)
@@ -247,7 +249,7 @@ class Run:
         axes.yaxis.set_minor_formatter("{x:g}")
         axes.grid(alpha=0.3, which="both")
         axes.legend()
-        with replacing(self.folder / "curve.png") as temporary:
+        with replacing(self.folder / _CURVE) as temporary:
             figure.savefig(temporary, dpi=120)
 
 

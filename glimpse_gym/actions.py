@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from glimpse_gym.checks import check_locations, check_one_of, check_whole
+from glimpse_gym.checks import check_integers, check_locations, check_one_of, check_whole
 from glimpse_gym.world import Action, World
 
 
@@ -59,7 +59,7 @@ class HybridCodec(ActionCodec):
             given = f"keys {sorted(map(str, actions))}" if isinstance(actions, dict) else f"{actions!r:.200}"
             raise ValueError(f"an action must be a dict with the keys 'location' and '{self.choice_name}', got {given}")
         location = check_locations(actions["location"], (*shape, 2))
-        choice = _check_integers(self.choice_name, actions[self.choice_name], shape, self.num_choices)
+        choice = check_integers(self.choice_name, actions[self.choice_name], shape, self.num_choices)
         return Action(location.reshape(-1, 2), choice.reshape(-1), None)
 
 
@@ -80,7 +80,7 @@ class DiscreteCodec(ActionCodec):
 
     def decode(self, actions: Any, shape: tuple[int, ...]) -> Action:
         """See :meth:`ActionCodec.decode`."""
-        number = _check_integers("action", actions, shape, int(self.space.n)).reshape(-1)  # type: ignore[attr-defined]
+        number = check_integers("action", actions, shape, int(self.space.n)).reshape(-1)  # type: ignore[attr-defined]
         num_cells = len(self.centres)
         if not self.choice_ends:
             return Action(self.centres[number % num_cells], number // num_cells, None)
@@ -104,10 +104,9 @@ class MultiDiscreteCodec(ActionCodec):
 
     def decode(self, actions: Any, shape: tuple[int, ...]) -> Action:
         """See :meth:`ActionCodec.decode`."""
-        pairs = _check_integers("action", actions, (*shape, 2)).reshape(-1, 2)
+        pairs = check_integers("action", actions, (*shape, 2)).reshape(-1, 2)
         parts = {
-            name: _check_integers(name, pairs[:, i], (len(pairs),), self.numbers[i])
-            for i, name in enumerate(self.names)
+            name: check_integers(name, pairs[:, i], (len(pairs),), self.numbers[i]) for i, name in enumerate(self.names)
         }
         return Action(self.centres[parts["cell"]], parts[self.choice_name], None)
 
@@ -127,25 +126,3 @@ def make_codec(actions: str, world: World, grid_size: int) -> ActionCodec:
     """
     check_one_of("actions", actions, CODECS)
     return CODECS[actions](world, check_whole("grid_size", grid_size, at_least=1))
-
-
-_INTEGERS = (int, np.int64)
-
-
-def _check_integers(name: str, values: Any, shape: tuple[int, ...], number: int | None = None) -> np.ndarray:
-    """Integers of this shape, from 0 to ``number - 1``, as an int64 array."""
-    if not shape and type(values) in _INTEGERS and 0 <= values < (number or 0):
-        return np.array(values, np.int64)  # the single env's everyday case, without the cost of the checks below
-    try:
-        array = np.asarray(values)
-    except ValueError as error:  # rows of several lengths
-        raise ValueError(f"{name} must be integer of shape {shape}, got {values!r:.200}") from error
-    if array.dtype.kind not in "iu" or array.shape != shape:
-        raise ValueError(
-            f"{name} must be integer of shape {shape}, got {array.dtype} of shape {array.shape}: {values!r:.200}"
-        )
-    if number is not None:
-        low, high = (array.min(), array.max()) if shape else (array, array)
-        if low < 0 or high >= number:
-            raise ValueError(f"{name} must be from 0 to {number - 1}, got {low if low < 0 else high}")
-    return array.astype(np.int64)

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+_INTEGERS = (int, np.int64)
+
 
 def check_whole(name: str, value: Any, at_least: int) -> int:
     """The value as an int, or a ValueError that names it."""
@@ -60,3 +62,22 @@ def check_locations(locations: Any, shape: tuple[int, ...]) -> np.ndarray:
         raise ValueError(f"location must be finite, got ({bad[0]}, {bad[1]}); give x and y in [-1, 1]")
     clipped = np.minimum(np.maximum(array, -1.0), 1.0)
     return clipped if clipped.dtype == np.float32 else clipped.astype(np.float32)
+
+
+def check_integers(name: str, values: Any, shape: tuple[int, ...], number: int | None = None) -> np.ndarray:
+    """Integers of this shape, from 0 to ``number - 1``, as an int64 array."""
+    if not shape and type(values) in _INTEGERS and 0 <= values < (number or 0):
+        return np.array(values, np.int64)  # the single env's everyday case, without the cost of the checks below
+    try:
+        array = np.asarray(values)
+    except ValueError as error:  # rows of several lengths
+        raise ValueError(f"{name} must be integer of shape {shape}, got {values!r:.200}") from error
+    if array.dtype.kind not in "iu" or array.shape != shape:
+        raise ValueError(
+            f"{name} must be integer of shape {shape}, got {array.dtype} of shape {array.shape}: {values!r:.200}"
+        )
+    if number is not None:
+        low, high = (array.min(), array.max()) if shape else (array, array)
+        if low < 0 or high >= number:
+            raise ValueError(f"{name} must be from 0 to {number - 1}, got {low if low < 0 else high}")
+    return array.astype(np.int64)

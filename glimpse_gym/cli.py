@@ -13,8 +13,8 @@ from typing import Any
 
 import gymnasium as gym
 
-from glimpse_gym.data import DATA_SETS, SPLITS, DataError, fetch
-from glimpse_gym.registration import ENV_IDS
+from glimpse_gym.data import DATA_SETS, SPLITS, fetch
+from glimpse_gym.registration import ENV_IDS, describe_envs, document_envs
 from glimpse_gym.version import __version__
 
 # Exit statuses: 1, something is wrong and the message says what; 130, stopped by Ctrl-C, as shells have it.
@@ -29,21 +29,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     try:
         return parsed.run(parsed) or 0
-    except ModuleNotFoundError as error:
-        if parsed.debug:
-            raise
-        print(
-            f"glimpse-gym {parsed.command}: {error.name} is not installed: pip install 'glimpse_gym[agents]'",
-            file=sys.stderr,
-        )
-        return _WRONG
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return _INTERRUPTED
-    except (DataError, MemoryError, OSError, RuntimeError, TypeError, ValueError, gym.error.Error) as error:
+    except (MemoryError, ModuleNotFoundError, OSError, RuntimeError, TypeError, ValueError, gym.error.Error) as error:
         if parsed.debug:
             raise
-        print(f"glimpse-gym {parsed.command}: {error}", file=sys.stderr)
+        said = str(error)
+        if isinstance(error, ModuleNotFoundError):
+            said = f"{error.name} is not installed: pip install 'glimpse_gym[agents]'"
+        print(f"glimpse-gym {parsed.command}: {said}", file=sys.stderr)
         return _WRONG
 
 
@@ -80,8 +75,6 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
 
 
 def _envs(parsed: argparse.Namespace) -> None:
-    from glimpse_gym.registration import describe_envs, document_envs
-
     print(document_envs() if parsed.docs else describe_envs())
 
 
@@ -96,7 +89,13 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, help="the run's folder (default: runs/ENV-seedSEED)")
     parser.add_argument("--resume", action="store_true", help="go on with the run in that folder, if there is one")
-    _add_env_arguments(parser)
+    parser.add_argument(
+        "--env-arg",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a keyword value of the env, such as num_glimpses=6 or images=FOLDER (VALUE is JSON, or else a string)",
+    )
     parser.add_argument(
         "--set",
         action="append",
@@ -105,16 +104,6 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         help="change a knob of the training or of the model; 'glimpse-gym train ENV --knobs' lists them",
     )
     parser.add_argument("--knobs", action="store_true", help="list the knobs with their defaults, and stop")
-
-
-def _add_env_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--env-arg",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="a keyword value of the env, such as num_glimpses=6 or images=FOLDER (VALUE is JSON, or else a string)",
-    )
 
 
 def _train(parsed: argparse.Namespace) -> int | None:

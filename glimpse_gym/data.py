@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from glimpse_gym.checks import check_one_of
 from glimpse_gym.files import remove_leftovers, replacing
 
 SPLITS = ("train", "validation", "test")
@@ -166,8 +167,7 @@ def load(name: str, split: str) -> tuple[np.ndarray, np.ndarray]:
         DataError: As in `fetch`.
     """
     data_set = _data_set(name)
-    if split not in SPLITS:
-        raise ValueError(f"split must be one of {', '.join(map(repr, SPLITS))}, got {split!r}")
+    check_one_of("split", split, SPLITS)
     with _load_lock:
         return _load_split(data_set, split, data_folder(name))
 
@@ -195,9 +195,7 @@ def _load_part(data_set: DataSet, files: tuple[DataFile, ...], folder: Path) -> 
 
 
 def _data_set(name: str) -> DataSet:
-    if name not in DATA_SETS:
-        raise ValueError(f"data set must be one of {', '.join(map(repr, DATA_SETS))}, got {name!r}")
-    return DATA_SETS[name]
+    return DATA_SETS[check_one_of("data set", name, DATA_SETS)]
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -72,7 +72,7 @@ class GlimpseEnv(gym.Env[dict[str, np.ndarray], Any]):
         self.observation_space = observation_space(self.world)  # type: ignore[assignment]
         self.action_space = self.codec.space
         self._recorder = Recorder(self.world) if render_mode else None
-        self._seeded = False
+        self._begun = False
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -89,11 +89,11 @@ class GlimpseEnv(gym.Env[dict[str, np.ndarray], Any]):
         checked = self.world.check_options({} if options is None else options, 1)
         keys = None if seed is None else keys_from_seeds([seed])
         super().reset(seed=None if seed is None else int(seed))
-        if keys is None and not self._seeded:
+        if keys is None and not self._begun:
             keys = self.np_random.integers(-(2**63), 2**63 - 1, 1)
         if keys is not None:
             self.world.seed(_ONE_ROW, keys)
-            self._seeded = True
+            self._begun = True
         self.world.reset(_ONE_ROW, **checked)
         if self._recorder:
             self._recorder.begin(_ONE_ROW)
@@ -129,7 +129,7 @@ class GlimpseEnv(gym.Env[dict[str, np.ndarray], Any]):
         Raises:
             ResetNeeded: before the first reset.
         """
-        if not self._seeded:
+        if not self._begun:
             raise ResetNeeded("there is no image yet: call reset() first")
         return self.world.image(0)
 

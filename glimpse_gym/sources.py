@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from glimpse_gym import data
+from glimpse_gym.checks import check_one_of
 
 _EVERYTHING = "all"
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
@@ -110,8 +111,7 @@ def open_images(images: Any, labels: Any = None, split: str = _EVERYTHING, num_c
         ValueError: An argument, or what a file holds, is out of range, missing, or does not fit the rest.
         data.DataError: A file is damaged, or is not what it should be.
     """
-    if split not in (*data.SPLITS, _EVERYTHING):
-        raise ValueError(f"split must be one of {(*data.SPLITS, _EVERYTHING)}, got {split!r}")
+    check_one_of("split", split, (*data.SPLITS, _EVERYTHING))
     if num_classes is not None:
         if not isinstance(num_classes, int | np.integer) or not 1 <= num_classes <= _MAX_CLASSES:
             raise ValueError(f"num_classes must be an integer in 1 ... {_MAX_CLASSES}, got {num_classes!r}")
