@@ -6,16 +6,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from glimpse_gym.canvases import Canvases, Range, Warp
 from glimpse_gym.checks import check_number, check_one_of, check_whole
 from glimpse_gym.env import GlimpseEnv
-from glimpse_gym.kernels import kernels_for
 from glimpse_gym.retina import Retina
 from glimpse_gym.sources import open_images
 from glimpse_gym.vector import GlimpseVectorEnv
 from glimpse_gym.world import Action, Outcome, World, scaled
 
-# Columns of an episode's random numbers; every piece of clutter takes five more.
-_IMAGE, _LOCATION, _CORNER, _CLUTTER = 0, slice(1, 3), slice(3, 5), slice(5, None)
+# Columns of an episode's random numbers.
+_IMAGE, _LOCATION, _CANVAS = 0, slice(1, 3), slice(3, None)
 
 
 class ClassificationWorld(World):
@@ -37,6 +37,9 @@ class ClassificationWorld(World):
         canvas_size: int | tuple[int, int] | None = None,
         num_clutter: int = 0,
         clutter_size: int = 8,
+        rotation: Range = 0.0,
+        zoom: Range = 1.0,
+        shift: Range = 0.0,
         num_glimpses: int = 6,
         patch_size: int = 8,
         num_scales: int = 1,
@@ -45,15 +48,16 @@ class ClassificationWorld(World):
         reveal_label: bool = False,
     ) -> None:
         self.images = open_images(images, labels, split=split, num_classes=num_classes)
-        self.num_clutter = check_whole("num_clutter", num_clutter, at_least=0)
-        self.clutter_size = check_whole("clutter_size", clutter_size, at_least=1)
+        self.canvases = Canvases.if_needed(
+            num_rows, self.images, canvas_size, num_clutter, clutter_size, Warp(rotation, zoom, shift)
+        )
         super().__init__(
             num_rows,
             Retina(patch_size, num_scales),
             num_channels=self.images.num_channels,
             horizon=check_whole("num_glimpses", num_glimpses, at_least=1),
             num_choices=self.images.num_classes,
-            num_draws=5 + 5 * self.num_clutter,
+            num_draws=3 + (self.canvases.num_draws if self.canvases else 0),
         )
         self.first_glimpse = check_one_of("first_glimpse", first_glimpse, ("random", "center"))
         self.glimpse_cost = check_number("glimpse_cost", glimpse_cost)
@@ -61,42 +65,17 @@ class ClassificationWorld(World):
         self.image_index = np.zeros(num_rows, np.int64)
         self.labels = np.zeros(num_rows, np.int64)
         self._last_action: Action | None = None
-        self.canvases = self._blank_canvases(canvas_size)
         self._sizes_differ = bool((self.images.sizes != self.images.sizes[0]).any())
         self.sizes[:] = self.images.sizes[0]
-        if self.canvases is not None:
-            height, width = self.canvases.shape[1:3]
+        if self.canvases:
+            height, width = self.canvases.pixels.shape[1:3]
             self.offsets[:] = np.arange(num_rows) * (height * width * self.num_channels)
             self.sizes[:] = height, width
 
     @property
     def _pixels(self) -> np.ndarray:
         # Without a canvas images are looked at where they lie; _begin chooses which.
-        return self.images.pixels if self.canvases is None else self.canvases.reshape(-1)
-
-    def _blank_canvases(self, canvas_size: int | tuple[int, int] | None) -> np.ndarray | None:
-        if canvas_size is None:
-            if self.num_clutter:
-                raise ValueError("clutter needs a canvas: give canvas_size, in pixels, or num_clutter=0")
-            return None
-        sides = canvas_size if isinstance(canvas_size, (tuple, list)) else (canvas_size, canvas_size)
-        if len(sides) != 2:
-            raise ValueError(f"canvas_size must be a whole number or (height, width), got {canvas_size!r}")
-        height, width = (check_whole("canvas_size", side, at_least=1) for side in sides)
-        largest = self.images.sizes.max(axis=0)
-        if largest[0] > height or largest[1] > width:
-            raise ValueError(
-                f"every image must fit on the canvas: the largest are {largest[0]} pixels high and {largest[1]} wide, "
-                f"canvas_size is {height} x {width}; give a larger one"
-            )
-        if self.num_clutter and (self.images.sizes.min() < self.clutter_size or min(height, width) < self.clutter_size):
-            raise ValueError(
-                f"clutter is cut in squares of clutter_size={self.clutter_size} pixels, and some image or the canvas "
-                "is smaller; give a smaller clutter_size"
-            )
-        if self.num_clutter and len(self.images) < 2:
-            raise ValueError("clutter is cut out of other images, and there is only one; give more or num_clutter=0")
-        return np.zeros((self.num_rows, height, width, self.images.num_channels), np.uint8)
+        return self.canvases.pixels.reshape(-1) if self.canvases else self.images.pixels
 
     def check_options(self, options: dict[str, Any], num_rows: int) -> dict[str, Any]:
         """See :meth:`World.check_options`. ``image_index`` is one index for all rows, or an array of one per row."""
@@ -126,38 +105,12 @@ class ClassificationWorld(World):
         self.image_index[rows] = image_index
         self.labels[rows] = self.images.labels[image_index]
         self.locations[rows] = 0.0 if self.first_glimpse == "center" else 2 * draws[:, _LOCATION] - 1
-        if self.canvases is None:
+        if self.canvases:
+            self.canvases.compose(rows, image_index, draws[:, _CANVAS])
+        else:
             self.offsets[rows] = self.images.offsets[image_index]
             if self._sizes_differ:
                 self.sizes[rows] = self.images.sizes[image_index]
-        else:
-            self._compose(rows, image_index, draws)
-
-    def _compose(self, rows: np.ndarray, image_index: np.ndarray, draws: np.ndarray) -> None:
-        """Place each image on its canvas, wholly inside, and add the clutter (sections 4.1.1 and 4.1.2)."""
-        images, canvases = self.images, self.canvases
-        assert canvases is not None
-        room = np.array(canvases.shape[1:3])
-        corners = scaled(draws[:, _CORNER], room - images.sizes[image_index] + 1)
-        clutter = draws[:, _CLUTTER].reshape(len(rows), self.num_clutter, 5)
-        # Another image: any but the one on the canvas.
-        others = scaled(clutter[:, :, 0], len(images) - 1)
-        others += others >= image_index[:, None]
-        cuts = scaled(clutter[:, :, 1:3], images.sizes[others] - self.clutter_size + 1)
-        clutter_corners = scaled(clutter[:, :, 3:5], room - self.clutter_size + 1)
-        kernels_for(canvases).compose(
-            images.pixels,
-            images.offsets,
-            images.sizes,
-            canvases,
-            rows,
-            image_index,
-            corners,
-            others,
-            cuts,
-            clutter_corners,
-            self.clutter_size,
-        )
 
     def _play(self, action: Action, active: np.ndarray) -> Outcome:
         # An answer ends the episode, and so does the last step. Where nothing says which choices are answers,
@@ -202,6 +155,9 @@ class ClassificationEnv(GlimpseEnv):
     On a canvas (`canvas_size`) the image lies at a uniform place, wholly inside. Each of `num_clutter` pieces of
     clutter is a square of `clutter_size` pixels, cut at a uniform place out of another image of the same split, and
     added at a uniform place, wholly inside, the sum clipped at 255.
+
+    The image may be warped about its centre, within its own frame, before it is placed: turned (`rotation`), enlarged
+    (`zoom`) and shifted (`shift`), each by a number, or by one drawn uniformly from a range for every episode.
 
     ## Action Space
     K is the number of classes, T = `num_glimpses`, M = `grid_size`.
@@ -253,6 +209,9 @@ class ClassificationEnv(GlimpseEnv):
     | `canvas_size` | by id | side, or (height, width), in pixels; None: the image itself |
     | `num_clutter` | by id | pieces of clutter |
     | `clutter_size` | 8 | side of a piece in pixels |
+    | `rotation` | 0.0 | degrees clockwise, or (lowest, highest) |
+    | `zoom` | 1.0 | factor by which the image is enlarged, or (smallest, largest) |
+    | `shift` | 0.0 | pixels to the right and, drawn apart, downwards, or (lowest, highest) |
     | `num_glimpses` | by id | T |
     | `patch_size` | by id | g |
     | `num_scales` | by id | k |

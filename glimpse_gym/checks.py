@@ -26,6 +26,15 @@ def check_number(name: str, value: Any) -> float:
     return float(value)
 
 
+def check_range(name: str, value: Any) -> tuple[float, float]:
+    """A finite number, or a pair of them in order, as a pair of floats; or a ValueError that names it."""
+    low, high = value if isinstance(value, (tuple, list)) and len(value) == 2 else (value, value)
+    low, high = check_number(name, low), check_number(name, high)
+    if low > high:
+        raise ValueError(f"{name} must be a number or (lowest, highest), got {value!r}")
+    return low, high
+
+
 def check_one_of(name: str, value: Any, accepted: Collection[Any]) -> Any:
     """The value, or a ValueError that lists what is accepted."""
     if not (isinstance(value, Hashable) and value in accepted):

@@ -156,6 +156,32 @@ def _pool(
 
 
 @_compiled
+def _warp(pixels: np.ndarray, offset: int, warp: np.ndarray, frame: np.ndarray) -> None:
+    """Look an image up, pixel by pixel, and write what is found into ``frame``, (H, W, C), of the image's size."""
+    height, width, channels = frame.shape
+    middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
+    for i in range(height):
+        for j in range(width):
+            x = warp[0, 0] * (j - middle_x) + warp[0, 1] * (i - middle_y) + warp[0, 2] + middle_x
+            y = warp[1, 0] * (j - middle_x) + warp[1, 1] * (i - middle_y) + warp[1, 2] + middle_y
+            left, top = int(np.floor(x)), int(np.floor(y))
+            if left < -1 or left >= width or top < -1 or top >= height:
+                continue  # the canvas is blank already
+            right_share, bottom_share = x - left, y - top
+            for c in range(channels):
+                total = 0.0
+                for dy in range(2):
+                    for dx in range(2):
+                        if 0 <= top + dy < height and 0 <= left + dx < width:
+                            share_y = bottom_share if dy else 1 - bottom_share
+                            share_x = right_share if dx else 1 - right_share
+                            total += (
+                                share_y * share_x * pixels[offset + ((top + dy) * width + left + dx) * channels + c]
+                            )
+                frame[i, j, c] = int(total + 0.5)
+
+
+@_compiled
 def compose(
     pixels: np.ndarray,
     offsets: np.ndarray,
@@ -164,6 +190,7 @@ def compose(
     rows: np.ndarray,
     images: np.ndarray,
     corners: np.ndarray,
+    warps: np.ndarray,
     clutter_images: np.ndarray,
     clutter_cuts: np.ndarray,
     clutter_corners: np.ndarray,
@@ -179,6 +206,8 @@ def compose(
         rows: int64 (R,), which of the B canvases to make.
         images: int64 (R,), which image goes on each.
         corners: int64 (R, 2), row and column of the image's top left pixel.
+        warps: float64 (R, 2, 3), from a pixel's (x, y, 1), counted from the image's centre, to where it is looked up,
+            bilinearly, 0 outside the image; or (0, 2, 3), and every image is placed as it is.
         clutter_images: int64 (R, n), which image each piece is cut out of.
         clutter_cuts: int64 (R, n, 2), row and column in that image of the piece's top left pixel.
         clutter_corners: int64 (R, n, 2), row and column on the canvas of the piece's top left pixel.
@@ -190,11 +219,15 @@ def compose(
         canvas[:] = 0
         i = images[r]
         height, width = sizes[i]
-        for y in range(height):
-            start = offsets[i] + y * width * channels
-            for x in range(width):
-                for c in range(channels):
-                    canvas[corners[r, 0] + y, corners[r, 1] + x, c] = pixels[start + x * channels + c]
+        if len(warps):
+            frame = canvas[corners[r, 0] : corners[r, 0] + height, corners[r, 1] : corners[r, 1] + width]
+            _warp(pixels, offsets[i], warps[r], frame)
+        else:
+            for y in range(height):
+                start = offsets[i] + y * width * channels
+                for x in range(width):
+                    for c in range(channels):
+                        canvas[corners[r, 0] + y, corners[r, 1] + x, c] = pixels[start + x * channels + c]
         for n in range(clutter_images.shape[1]):
             i = clutter_images[r, n]
             width = sizes[i, 1]
