@@ -6,17 +6,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from glimpse_gym.agents.ram import RAM
+    from glimpse_gym.agents.kinds import AnyAgent
 
 __all__ = ["load"]
 
 
-def load(path: str | Path) -> RAM:
-    """The agent in a checkpoint folder, ready to act in the vector env it was made for.
+def load(name_or_path: str | Path) -> AnyAgent:
+    """An agent, ready to act in the vector env it was made for.
+
+    Args:
+        name_or_path: of a shipped agent, such as ``"ram-cluttered60"``, or the folder of another.
 
     Raises:
-        CheckpointError: the folder or a file is missing, damaged, or something else.
+        CheckpointError: there is no such agent, or a file is missing, damaged, or something else.
     """
     from glimpse_gym.agents.checkpoint import load_agent
+    from glimpse_gym.agents.shipped import agent_folder
 
-    return load_agent(Path(path))[0]
+    return load_agent(agent_folder(name_or_path))[0]

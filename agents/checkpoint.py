@@ -19,11 +19,12 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from glimpse_gym.agents.ram import RAM, RAMConfig
+from glimpse_gym.agents.kinds import AnyAgent, AnyConfig, kind_of, make_agent, make_config
+from glimpse_gym.agents.task import Task
 from glimpse_gym.files import remove_leftovers, replacing
 from glimpse_gym.version import __version__
 
-_FORMAT, _KIND = "glimpse_gym agent, format 1", "ram"
+_FORMAT = "glimpse_gym agent, format 2"
 _CARD, _WEIGHTS = "agent.json", "weights.safetensors"
 
 
@@ -43,11 +44,12 @@ class Card:
 
     env_id: str
     env_kwargs: dict[str, Any]
-    config: RAMConfig
-    glimpse_shape: tuple[int, ...]
-    num_classes: int
+    config: AnyConfig
+    task: Task
     training: dict[str, Any] = field(default_factory=dict)
     """The configuration of the run that made it, its seed among it."""
+    command: str = ""
+    """What was typed to make it, if it was typed."""
     versions: dict[str, str] = field(default_factory=package_versions)
     scores: list[dict[str, Any]] = field(default_factory=list)
     """What it scored, as :class:`glimpse_gym.agents.evaluation.Score` says it."""
@@ -58,7 +60,7 @@ def holds_agent(folder: Path) -> bool:
     return any((folder / name).exists() for name in (_CARD, _WEIGHTS))
 
 
-def save_agent(folder: Path, agent: RAM, card: Card) -> None:
+def save_agent(folder: Path, agent: AnyAgent, card: Card) -> None:
     """Write an agent's folder; each file takes its name only when it is whole."""
     folder.mkdir(parents=True, exist_ok=True)
     save_tensors(folder / _WEIGHTS, agent.state_dict(), {})
@@ -74,14 +76,15 @@ def remove_agent_leftovers(folder: Path) -> None:
 def save_card(folder: Path, card: Card) -> None:
     """Write what is to be known of the agent, without its weights."""
     with replacing(folder / _CARD) as temporary:
-        temporary.write_text(json.dumps({"format": _FORMAT, "agent": _KIND} | asdict(card), indent=2) + "\n")
+        entries = {"format": _FORMAT, "agent": kind_of(card.config)} | asdict(card) | {"task": card.task._asdict()}
+        temporary.write_text(json.dumps(entries, indent=2) + "\n")
 
 
 def add_scores(folder: Path, card: Card, scores: list[dict[str, Any]]) -> None:
     """Write what the agent scored beside it, in the place of earlier scores under the same conditions."""
 
     def conditions(score: dict[str, Any]) -> tuple[Any, ...]:
-        return tuple(score.get(name) for name in ("split", "locations", "sample", "seed", "num_images"))
+        return tuple(score.get(name) for name in ("split", "locations", "sample", "seed", "num_episodes"))
 
     new = {conditions(score) for score in scores}
     kept = [score for score in card.scores if conditions(score) not in new]
@@ -103,8 +106,8 @@ def load_card(folder: Path) -> Card:
         ) from None
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}); it is damaged or no checkpoint") from error
-    if not isinstance(entries, dict) or (entries.get("format"), entries.get("agent")) != (_FORMAT, _KIND):
-        raise CheckpointError(f"{path} is no agent of this package: format must be {_FORMAT!r} and agent {_KIND!r}")
+    if not isinstance(entries, dict) or entries.get("format") != _FORMAT:
+        raise CheckpointError(f"{path} is no agent that this version reads: format must be {_FORMAT!r}")
     try:
         return _to_card(entries)
     except (KeyError, TypeError, ValueError) as error:
@@ -113,19 +116,28 @@ def load_card(folder: Path) -> Card:
 
 def _to_card(entries: dict[str, Any]) -> Card:
     values = {f.name: entries[f.name] for f in fields(Card)}
-    kinds = {"env_id": str, "env_kwargs": dict, "config": dict, "glimpse_shape": list, "num_classes": int}
-    kinds |= {"training": dict, "versions": dict, "scores": list}
+    kinds = {"env_id": str, "env_kwargs": dict, "config": dict, "task": dict}
+    kinds |= {"training": dict, "command": str, "versions": dict, "scores": list}
     for name, kind in kinds.items():
         if type(values[name]) is not kind:
             raise TypeError(f"{name} must be of type {kind.__name__}")
-    if not all(type(side) is int and side > 0 for side in (*values["glimpse_shape"], values["num_classes"])):
-        raise ValueError("glimpse_shape and num_classes must be whole numbers of at least 1")
+    task = _to_task(values["task"])
     if not all(isinstance(score, dict) and "split" in score for score in values["scores"]):
         raise ValueError("each of its scores must name its split")
-    return Card(**values | {"config": RAMConfig(**values["config"]), "glimpse_shape": tuple(values["glimpse_shape"])})
+    return Card(**values | {"config": make_config(entries["agent"], values["config"]), "task": task})
 
 
-def load_agent(folder: Path) -> tuple[RAM, Card]:
+def _to_task(values: dict[str, Any]) -> Task:
+    task = Task(**values)
+    shape = task.glimpse_shape
+    if type(shape) is not list or len(shape) != 3 or task.choice_name not in ("label", "move"):
+        raise ValueError(f"the task's glimpse_shape must be three numbers, and its choice_name label or move: {values}")
+    if not all(type(number) is int and number > 0 for number in (*shape, task.num_scales, task.num_choices)):
+        raise ValueError(f"the task's numbers must be whole and at least 1: {values}")
+    return task._replace(glimpse_shape=tuple(shape))
+
+
+def load_agent(folder: Path) -> tuple[AnyAgent, Card]:
     """Read an agent's folder.
 
     Raises:
@@ -133,12 +145,12 @@ def load_agent(folder: Path) -> tuple[RAM, Card]:
     """
     card = load_card(folder)
     tensors, _ = load_tensors(folder / _WEIGHTS)
-    agent = RAM(card.glimpse_shape, card.num_classes, card.config)
+    agent = make_agent(card.task, card.config)
     load_weights(agent, tensors, folder / _WEIGHTS)
     return agent.eval(), card
 
 
-def load_weights(agent: RAM, tensors: dict[str, Tensor], path: Path) -> None:
+def load_weights(agent: AnyAgent, tensors: dict[str, Tensor], path: Path) -> None:
     """Put weights in their places, or raise a CheckpointError where they do not fit."""
     try:
         agent.load_state_dict(tensors)

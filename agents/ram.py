@@ -1,6 +1,6 @@
 """The recurrent attention model (RAM) of Mnih et al., "Recurrent Models of Visual Attention", 2014: networks and loss.
 
-B episodes, T glimpses, K classes, H hidden units; a glimpse has ``k*C*g*g`` values.
+B episodes, T glimpses, K labels or moves, H hidden units, S numbers in the core's state.
 """
 
 from __future__ import annotations
@@ -10,12 +10,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 from torch import Tensor, nn
 from torch.nn import functional
 
 from glimpse_gym.agents.knobs import check_knobs, knob
+from glimpse_gym.agents.networks import (
+    CORES,
+    Baseline,
+    ChoiceNetwork,
+    GlimpseNetwork,
+    LocationNetwork,
+    steered,
+)
+from glimpse_gym.agents.task import Losses, Task
 from glimpse_gym.checks import check_one_of
 
 
@@ -23,9 +31,15 @@ from glimpse_gym.checks import check_one_of
 class RAMConfig:
     """What makes a RAM, apart from the env it is made for."""
 
-    glimpse_units: int = knob(128, "rectifiers on the flattened glimpse, and as many on the location (section 4)")
+    glimpse_units: int = knob(128, "rectifiers on the flattened glimpse (section 4)")
+    location_units: int = knob(128, "rectifiers on the location")
     glimpse_features: int = knob(256, "size of g, the glimpse network's output")
-    hidden_units: int = knob(256, "size of h, the core's state")
+    scale_gain: float = knob(
+        1.0, "scale s of a glimpse is multiplied by its s-th power; 4 keeps a lone pixel as bright at every scale"
+    )
+    core: str = knob("rectifier", "'rectifier': the paper's for classification; 'gru'; 'lstm': the paper's for Catch")
+    hidden_units: int = knob(256, "size of h, the core's output")
+    looks: str = knob("learned", "'learned', or 'random': uniformly random locations, in training and after")
     sigma: float = knob(0.1, "standard deviation of a sampled location, where the image is 2 wide")
     loss_at: str = knob(
         "every",
@@ -34,80 +48,23 @@ class RAMConfig:
     )
     reinforce_weight: float = knob(1.0, "weight of REINFORCE against the cross-entropy")
     reinforce_into_core: bool = knob(
-        True, "let REINFORCE's gradient into the core and the glimpse network, not the location network alone"
+        True, "let the locations' gradients into the core and the glimpse network, not the location network alone"
     )
+    pathwise_limit: float = knob(
+        0.4, "longest gradient that one episode sends through a glimpse to its location; 0: none goes that way"
+    )
+    half_width: float = knob(30.0, "about half the images' width in pixels, the unit of that gradient's locations")
 
     def __post_init__(self) -> None:
-        sizes = dict.fromkeys(("glimpse_units", "glimpse_features", "hidden_units"), 1)
-        check_knobs(self, at_least=sizes | {"reinforce_weight": 0}, above={"sigma": 0})
+        sizes = dict.fromkeys(("glimpse_units", "location_units", "glimpse_features", "hidden_units"), 1)
+        check_knobs(
+            self,
+            at_least=sizes | {"reinforce_weight": 0, "pathwise_limit": 0},
+            above={"sigma": 0, "scale_gain": 0, "half_width": 0},
+        )
+        check_one_of("core", self.core, tuple(CORES))
+        check_one_of("looks", self.looks, ("learned", "random"))
         check_one_of("loss_at", self.loss_at, ("every", "last"))
-
-
-class GlimpseNetwork(nn.Module):
-    """f_g: what was seen and where, (B, k*C, g, g) and (B, 2), to features g, (B, 256)."""
-
-    def __init__(self, glimpse_values: int, config: RAMConfig) -> None:
-        super().__init__()
-        self.what = nn.Linear(glimpse_values, config.glimpse_units)
-        self.where = nn.Linear(2, config.glimpse_units)
-        self.what_out = nn.Linear(config.glimpse_units, config.glimpse_features)
-        self.where_out = nn.Linear(config.glimpse_units, config.glimpse_features)
-
-    def forward(self, glimpse: Tensor, location: Tensor) -> Tensor:
-        """g = relu(linear(h_g) + linear(h_l))."""
-        what = self.what(glimpse.flatten(1)).relu_()
-        where = self.where(location).relu_()
-        return self.what_out(what).add_(self.where_out(where)).relu_()
-
-
-class CoreNetwork(nn.Module):
-    """f_h: the state h, (B, H), carried from glimpse to glimpse."""
-
-    def __init__(self, config: RAMConfig) -> None:
-        super().__init__()
-        self.hidden = nn.Linear(config.hidden_units, config.hidden_units)
-        self.input = nn.Linear(config.glimpse_features, config.hidden_units)
-
-    def forward(self, features: Tensor, hidden: Tensor | None) -> Tensor:
-        """h_t = relu(linear(h_(t-1)) + linear(g_t)); None stands for the zeros that h begins with."""
-        carried = self.hidden.bias if hidden is None else self.hidden(hidden)
-        return self.input(features).add_(carried).relu_()
-
-
-class LocationNetwork(nn.Module):
-    """f_l: from h, (B, H), the mean of the next location, (B, 2) in [-1, 1]."""
-
-    def __init__(self, config: RAMConfig) -> None:
-        super().__init__()
-        self.mean = nn.Linear(config.hidden_units, 2)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """The mean of a Gaussian of fixed variance."""
-        return torch.tanh(self.mean(hidden))
-
-
-class ActionNetwork(nn.Module):
-    """f_a: from h, (B, H), the logits of the classes, (B, K)."""
-
-    def __init__(self, num_classes: int, config: RAMConfig) -> None:
-        super().__init__()
-        self.logits = nn.Linear(config.hidden_units, num_classes)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """A linear softmax classifier, before the softmax."""
-        return self.logits(hidden)
-
-
-class Baseline(nn.Module):
-    """b: from h, (B, H), the return to be expected, (B,). Nothing but b learns from its error."""
-
-    def __init__(self, config: RAMConfig) -> None:
-        super().__init__()
-        self.value = nn.Linear(config.hidden_units, 1)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """b(h_t)."""
-        return self.value(hidden.detach()).squeeze(-1)
 
 
 class Thought(NamedTuple):
@@ -116,7 +73,7 @@ class Thought(NamedTuple):
     hidden: Tensor
     """h, (B, H)."""
     logits: Tensor
-    """(B, K)."""
+    """Of the labels or the moves, (B, K)."""
     mean: Tensor
     """Where it would look next, (B, 2)."""
 
@@ -136,61 +93,44 @@ class Rollout(NamedTuple):
     """bool (B,), whether the answer was right."""
 
 
-class Losses(NamedTuple):
-    """The parts of the hybrid loss (section 3), each averaged over the batch and over time."""
-
-    total: Tensor
-    classification: Tensor
-    reinforce: Tensor
-    baseline: Tensor
-
-
 class RAM(nn.Module):
     """The recurrent attention model, and an agent: batched, for the vector env it was made for.
 
     Args:
-        glimpse_shape: ``(k*C, g, g)``, of one observation.
-        num_classes: K.
+        task: what it is made for.
         config: the knobs.
     """
 
-    def __init__(self, glimpse_shape: tuple[int, ...], num_classes: int, config: RAMConfig | None = None) -> None:
+    def __init__(self, task: Task, config: RAMConfig | None = None) -> None:
         super().__init__()
-        self.config = config or RAMConfig()
-        self.glimpse_shape, self.num_classes = tuple(glimpse_shape), num_classes
-        self.glimpse_network = GlimpseNetwork(int(np.prod(self.glimpse_shape)), self.config)
-        self.core_network = CoreNetwork(self.config)
-        self.location_network = LocationNetwork(self.config)
-        self.action_network = ActionNetwork(self.num_classes, self.config)
-        self.baseline = Baseline(self.config)
+        self.task, self.config = task, config or RAMConfig()
+        config = self.config
+        self.glimpse_network = GlimpseNetwork(
+            task.glimpse_shape,
+            task.num_scales,
+            units=config.glimpse_units,
+            location_units=config.location_units,
+            features=config.glimpse_features,
+            scale_gain=config.scale_gain,
+        )
+        self.core_network = CORES[config.core](config.glimpse_features, config.hidden_units)
+        self.location_network = LocationNetwork(config.hidden_units)
+        self.choice_network = ChoiceNetwork(config.hidden_units, task.num_choices)
+        self.baseline = Baseline(config.hidden_units)
         self.generator = torch.Generator()
-        """Where sampled locations come from."""
-
-    @classmethod
-    def for_env(cls, envs: VectorEnv[Any, Any, Any], config: RAMConfig | None = None) -> RAM:
-        """A new RAM for this vector env.
-
-        Raises:
-            ValueError: an env in which no image is to be classified, or not in the hybrid form.
-        """
-        return cls(*_shapes(envs), config)
+        """Where samples come from."""
 
     def seed(self, seed: int) -> None:
-        """Begin the stream of sampled locations anew."""
+        """Begin the stream of samples anew."""
         self.generator.manual_seed(seed)
 
     def check_env(self, envs: VectorEnv[Any, Any, Any]) -> None:
         """Raise a ValueError where this is not the kind of vector env that the agent was made for."""
-        glimpse_shape, num_classes = _shapes(envs)
-        if (glimpse_shape, num_classes) != (self.glimpse_shape, self.num_classes):
-            raise ValueError(
-                f"the agent was made for glimpses of shape {self.glimpse_shape} and {self.num_classes} classes, "
-                f"and the env has {glimpse_shape} and {num_classes}: give it the env it was made for"
-            )
+        self.task.check(envs)
 
     def initial_state(self, num_envs: int) -> Tensor:
-        """h before the first glimpse: zeros, (B, H)."""
-        return torch.zeros(num_envs, self.config.hidden_units)
+        """The core's state before the first glimpse: zeros, (B, S)."""
+        return torch.zeros(num_envs, self.core_network.state_size)
 
     @torch.no_grad()
     def act(
@@ -200,42 +140,120 @@ class RAM(nn.Module):
 
         Args:
             observation: of B sub-envs. Where ``time`` is 0 an episode has begun, and the memory starts afresh.
-            state: h from the step before, or from :meth:`initial_state`.
-            sample: draw the location from the policy, from :attr:`generator`; else take its mean.
+            state: from the step before, or from :meth:`initial_state`.
+            sample: draw the location from the policy, and a move too, from :attr:`generator`; else take the mean and
+                the likeliest. A label is always the likeliest so far.
 
         Returns:
-            The action, ``label`` (the likeliest class so far) int64 (B,) and ``location`` float32 (B, 2), and h.
+            The action, ``label`` or ``move`` int64 (B,) and ``location`` float32 (B, 2), and the new state.
         """
         begun = torch.from_numpy(observation["time"]) == 0  # (B, 1)
-        thought = self.think(observation, torch.where(begun, 0.0, state))
-        location = self.sample(thought.mean) if sample else thought.mean
-        return self.action(thought, location), thought.hidden
+        thought, state = self.think(observation, torch.where(begun, 0.0, state))
+        location = self.sample(thought.mean) if sample or self.config.looks == "random" else thought.mean
+        choice = thought.logits.argmax(-1)
+        if sample and self.task.choice_name == "move":
+            choice = self.sample_choice(thought.logits)
+        return self.action(choice, location), state
 
-    def think(self, observation: dict[str, np.ndarray], hidden: Tensor | None) -> Thought:
-        """One step of the networks, with gradients; no ``hidden`` where all episodes have just begun."""
-        features = self.glimpse_network(
-            torch.from_numpy(observation["glimpse"]), torch.from_numpy(observation["location"])
-        )
-        hidden = self.core_network(features, hidden)
+    def think(
+        self, observation: dict[str, np.ndarray], state: Tensor | None, location: Tensor | None = None
+    ) -> tuple[Thought, Tensor]:
+        """One step of the networks, with gradients.
+
+        Args:
+            observation: of B sub-envs.
+            state: the core's; None where all episodes have just begun.
+            location: where the glimpse was taken, if a gradient shall go there.
+
+        Returns:
+            What comes of it, and the core's new state.
+        """
+        glimpse = torch.from_numpy(observation["glimpse"])
+        if location is None:
+            location = torch.from_numpy(observation["location"])
+        else:
+            config = self.config
+            glimpse = steered(glimpse, location, self.task.num_scales, config.half_width, config.pathwise_limit)
+        hidden, state = self.core_network(self.glimpse_network(glimpse, location), state)
         policy_input = hidden if self.config.reinforce_into_core else hidden.detach()
-        return Thought(hidden, self.action_network(hidden), self.location_network(policy_input))
+        return Thought(hidden, self.choice_network(hidden), self.location_network(policy_input)), state
+
+    def think_through(self, glimpses: Tensor, locations: Tensor) -> Thought:
+        """What is made of whole episodes that were played before, each (T, B, ...), with gradients."""
+        num_glimpses = len(glimpses)
+        features = self.glimpse_network(glimpses.flatten(0, 1), locations.flatten(0, 1))
+        state: Tensor | None = None
+        hiddens = []
+        for step in features.chunk(num_glimpses):
+            hidden, state = self.core_network(step, state)
+            hiddens.append(hidden)
+        hidden = torch.stack(hiddens)
+        return Thought(hidden, self.choice_network(hidden), self.location_network(hidden))
 
     def sample(self, mean: Tensor) -> Tensor:
-        """Locations drawn around their means, (B, 2), not clipped; no gradient goes through the draw."""
+        """Locations drawn around their means, or anywhere, (..., 2), not clipped; no gradient goes through the draw."""
+        if self.config.looks == "random":
+            return 2 * torch.rand(mean.shape, generator=self.generator) - 1
         noise = torch.randn(mean.shape, generator=self.generator)
         return mean.detach() + self.config.sigma * noise
 
-    @staticmethod
-    def action(thought: Thought, location: Tensor) -> dict[str, np.ndarray]:
-        """The vector env's form of the likeliest label and a location."""
+    def sample_choice(self, logits: Tensor) -> Tensor:
+        """Choices drawn by their probabilities, int64 (B,)."""
+        return torch.multinomial(logits.detach().softmax(-1), 1, generator=self.generator).squeeze(-1)
+
+    def action(self, choice: Tensor, location: Tensor) -> dict[str, np.ndarray]:
+        """The vector env's form of a choice and a location."""
         return {
-            "label": thought.logits.detach().argmax(-1).numpy(),
+            self.task.choice_name: choice.numpy(),
             "location": location.detach().clamp(-1.0, 1.0).numpy(),
         }
 
     def log_probability(self, locations: Tensor, means: Tensor) -> Tensor:
         """Of locations as they were drawn, (..., 2), before any clipping; up to a constant. Returns (...)."""
         return -((locations - means) ** 2).sum(-1) / (2 * self.config.sigma**2)
+
+    def learn_from(self, envs: VectorEnv[Any, Any, Any], seeds: list[int], copies: int) -> tuple[Losses, Tensor]:
+        """Look at the images of these episodes, and judge what was said and where was looked.
+
+        Args:
+            envs: of a classification world, one sub-env for each seed.
+            seeds: of the episodes; each run of ``copies`` neighbours is equal.
+            copies: see :meth:`losses`.
+
+        Returns:
+            The losses, and whether each answer was right, bool (B,).
+        """
+        rollout = self.roll_out(envs, seeds)
+        return self.losses(rollout, copies), rollout.correct
+
+    def roll_out(self, envs: VectorEnv[Any, Any, Any], seeds: list[int]) -> Rollout:
+        """Play one episode in every sub-env, all equally long, locations sampled, gradients kept."""
+        config = self.config
+        observation, _ = envs.reset(seed=seeds)  # type: ignore[arg-type]
+        state: Tensor | None = None
+        arrived: Tensor | None = None
+        thoughts: list[Thought] = []
+        locations: list[Tensor] = []
+        rewards = np.zeros(envs.num_envs)
+        ended = np.zeros(envs.num_envs, np.bool_)
+        while not ended.all():
+            thought, state = self.think(observation, state, arrived)
+            location = self.sample(thought.mean)
+            action = self.action(thought.logits.detach().argmax(-1), location)
+            observation, reward, ended, _, infos = envs.step(action)
+            if config.pathwise_limit and config.looks == "learned":
+                # The draw as the mean plus a noise that does not depend on it: so the mean gets the gradient.
+                arrived = (thought.mean + (location - thought.mean.detach())).clamp(-1.0, 1.0)
+            rewards += reward
+            thoughts.append(thought)
+            locations.append(location)
+        return Rollout(
+            Thought(*(torch.stack(parts) for parts in zip(*thoughts, strict=True))),
+            torch.stack(locations),
+            torch.from_numpy(infos["label"]),
+            torch.from_numpy(rewards).float(),
+            torch.from_numpy(infos["correct"]),
+        )
 
     def losses(self, rollout: Rollout, copies: int) -> Losses:
         """The hybrid loss: cross-entropy, plus REINFORCE for the locations with a learned baseline (equation 2).
@@ -257,10 +275,10 @@ class RAM(nn.Module):
             # exp(-cross-entropy) is the true class's probability. Location t earns the mean of those after t.
             later = torch.exp(-cross_entropy.detach())[1:].flip(0).cumsum(0).flip(0)
             returns = later / torch.arange(num_glimpses - 1, 0, -1)[:, None]
-        if num_glimpses == 1:  # nowhere to look but at the first place
+        if num_glimpses == 1 or self.config.looks == "random":  # nothing was chosen
             zero = classification.new_zeros(())
             return Losses(classification, classification, zero, zero)
-        values = self.baseline(thoughts.hidden[:-1])
+        values = self.baseline(thoughts.hidden[:-1].detach())
         advantages = returns - values.detach()
         if copies > 1:
             groups = advantages.view(num_glimpses - 1, batch // copies, copies)
@@ -271,18 +289,3 @@ class RAM(nn.Module):
         baseline = functional.mse_loss(values, returns)
         total = classification + self.config.reinforce_weight * reinforce + baseline
         return Losses(total, classification, reinforce, baseline)
-
-
-def _shapes(envs: VectorEnv[Any, Any, Any]) -> tuple[tuple[int, ...], int]:
-    """The shape of a glimpse, and the number of classes, of a classification env in the hybrid form."""
-    actions, observations = envs.single_action_space, envs.single_observation_space
-    if not (isinstance(actions, spaces.Dict) and set(actions) == {"label", "location"}):
-        raise ValueError(
-            "RAM acts in the hybrid form of a classification world, Dict(label=..., location=...); "
-            f"got the action space {actions}"
-        )
-    assert isinstance(observations, spaces.Dict)
-    glimpse, label = observations["glimpse"], actions["label"]
-    assert isinstance(glimpse, spaces.Box)
-    assert isinstance(label, spaces.Discrete)
-    return glimpse.shape, int(label.n)

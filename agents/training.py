@@ -30,10 +30,13 @@ from glimpse_gym.agents.checkpoint import (
     save_agent,
     save_tensors,
 )
-from glimpse_gym.agents.evaluation import Conditions, evaluate
-from glimpse_gym.agents.learning import Learner, TrainConfig
-from glimpse_gym.agents.ram import Losses, RAMConfig
+from glimpse_gym.agents.evaluation import Conditions, evaluate, vector_class
+from glimpse_gym.agents.kinds import AnyConfig, kind_of
+from glimpse_gym.agents.learning import ImageLearner, ImageTrainConfig, Learner, TrainConfig
+from glimpse_gym.agents.ppo import GameLearner, GameTrainConfig
+from glimpse_gym.agents.ram import RAMConfig
 from glimpse_gym.data import DATA_SETS
+from glimpse_gym.envs.catch import CatchWorld
 from glimpse_gym.files import remove_leftovers, replacing
 
 _STATE, _LOG, _CURVE = "training.safetensors", "log.csv", "curve.png"
@@ -44,16 +47,18 @@ class Run:
 
     Args:
         folder: where everything is written.
-        env_id: of a classification world.
+        env_id: of one of our worlds.
         env_kwargs: its keyword values, without ``split``.
-        train_config: how to train.
-        ram_config: what to train.
+        train_config: how to train, to name images or to play.
+        agent_config: what to train.
         resume: go on with the run that the folder holds, if it holds one.
+        augmentation: keyword values of the env that hold in training only, such as ``{"rotation": [-10, 10]}``.
+        command: what was typed to get here, for the agent's card.
 
     Raises:
         CheckpointError: the folder holds a run already, or, with ``resume``, one of another configuration, or a
             damaged one. It is left as it is.
-        ValueError: no classification env, or keyword values that JSON cannot hold.
+        ValueError: an env that is no such task, or keyword values that JSON cannot hold.
     """
 
     def __init__(
@@ -62,26 +67,30 @@ class Run:
         env_id: str,
         env_kwargs: dict[str, Any] | None = None,
         train_config: TrainConfig | None = None,
-        ram_config: RAMConfig | None = None,
+        agent_config: AnyConfig | None = None,
         resume: bool = False,
+        augmentation: dict[str, Any] | None = None,
+        command: str = "",
     ) -> None:
         self.folder = Path(folder)
-        self.config = train_config or TrainConfig()
-        self.env_kwargs = _storable(env_kwargs or {})
+        self.config = train_config or train_config_class(env_id)()
+        self.env_kwargs, augmentation = _storable(env_kwargs or {}), _storable(augmentation or {})
         exists = (self.folder / _STATE).exists()
         if not resume and (exists or holds_agent(self.folder)):
             raise CheckpointError(f"{self.folder} holds a run already: resume it, or name another folder")
         if resume and holds_agent(self.folder) and not exists:
             raise CheckpointError(f"{self.folder} holds an agent, but not the state to go on from: name another folder")
-        self.learner = Learner(env_id, self.env_kwargs, self.config, ram_config)
+        self.learner = _LEARNERS[type(self.config)](
+            env_id, self.env_kwargs | augmentation, self.config, agent_config or RAMConfig()
+        )
         self.agent = self.learner.agent
         self.card = Card(
             env_id,
             self.env_kwargs,
             self.agent.config,
-            self.agent.glimpse_shape,
-            self.agent.num_classes,
-            asdict(self.config),
+            self.agent.task,
+            asdict(self.config) | {"augmentation": augmentation},
+            command,
         )
         self.seconds = 0.0
         self.history: list[dict[str, float]] = []
@@ -105,7 +114,7 @@ class Run:
             return True
         threads = torch.get_num_threads()
         torch.set_num_threads(self.config.threads)
-        writer = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.learner.images_seen)
+        writer = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.learner.episodes_seen)
         try:
             with _stop_requests() as stop, self._bar(progress) as bar:
                 self._loop(stop, bar, writer)
@@ -145,7 +154,7 @@ class Run:
         total, times = self.config.num_updates, self.config.num_evaluations
         return self.learner.num_updates_done * times // total > (self.learner.num_updates_done - 1) * times // total
 
-    def _record(self, writer: SummaryWriter, losses: Losses) -> None:
+    def _record(self, writer: SummaryWriter, losses: dict[str, float]) -> None:
         """Measure the validation error, and log everything."""
         generator = self.agent.generator.get_state()  # the evaluation draws nothing of the run's own
         score = evaluate(
@@ -153,35 +162,36 @@ class Run:
             self.card.env_id,
             self.env_kwargs,
             Conditions(split="validation"),
-            num_images=self.config.validation_images,
+            num_episodes=self.config.validation_episodes,
         )
         self.agent.generator.set_state(generator)
         values = {
             "validation_error": score.errors[-1],
             "training_error": sum(self._recent_errors) / len(self._recent_errors),
-            **{f"{name}_loss": float(value) for name, value in losses._asdict().items()},
+            **{f"{name}_loss": value for name, value in losses.items()},
         }
         self._recent_errors.clear()
         for name, value in values.items():
-            writer.add_scalar(name, value, self.learner.images_seen)
-        self.history.append({"images": self.learner.images_seen, "seconds": self.seconds, **values})
+            writer.add_scalar(name, value, self.learner.episodes_seen)
+        self.history.append({"episodes": self.learner.episodes_seen, "seconds": self.seconds, **values})
 
     def _bar(self, progress: bool) -> tqdm[Any]:
         total = self.config.num_updates * self.config.batch_size
         return tqdm(
             desc="training",
             total=total,
-            initial=self.learner.images_seen,
-            unit="image",
+            initial=self.learner.episodes_seen,
+            unit="episode",
             unit_scale=True,
             disable=not progress,
         )
 
     def summary(self) -> str:
         """What came of the run, in a line."""
+        seen = self.learner.episodes_seen
         return (
-            f"validation error {self.history[-1]['validation_error']:.2%} after {self.learner.images_seen} images in "
-            f"{self.seconds:.0f} s ({self.learner.images_seen / self.seconds:.0f} a second)"
+            f"validation error {self.history[-1]['validation_error']:.2%} after {seen} episodes in "
+            f"{self.seconds:.0f} s ({seen / self.seconds:.0f} a second)"
         )
 
     def save(self) -> None:
@@ -230,20 +240,20 @@ class Run:
             self.card = card  # with its scores, which were measured on these weights
 
     def _draw_curve(self) -> None:
-        """The errors against the images seen, as ``curve.png``."""
+        """The errors against the episodes seen, as ``curve.png``."""
         if not self.history:
             return
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(7, 4.2), layout="constrained")
         axes = figure.add_subplot()
-        images = [record["images"] for record in self.history]
+        episodes = [record["episodes"] for record in self.history]
         for name, label in (
             ("training_error", "training (sampled locations)"),
             ("validation_error", "validation"),
         ):
-            axes.plot(images, [100 * record[name] for record in self.history], marker=".", label=label)
-        axes.set(xlabel="images seen", ylabel="error after the last glimpse, %", yscale="log")
+            axes.plot(episodes, [100 * record[name] for record in self.history], marker=".", label=label)
+        axes.set(xlabel="episodes seen", ylabel="error at the end, %", yscale="log")
         axes.set_title(f"{self.card.env_id}, seed {self.config.seed}, {self.seconds / 60:.1f} min")
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter("{x:g}")
@@ -251,6 +261,14 @@ class Run:
         axes.legend()
         with replacing(self.folder / _CURVE) as temporary:
             figure.savefig(temporary, dpi=120)
+
+
+_LEARNERS: dict[type[TrainConfig], type[Learner]] = {ImageTrainConfig: ImageLearner, GameTrainConfig: GameLearner}
+
+
+def train_config_class(env_id: str) -> type[TrainConfig]:
+    """The configuration of what is to be learned in an env: to play, or to name images."""
+    return GameTrainConfig if issubclass(vector_class(env_id).world_class, CatchWorld) else ImageTrainConfig
 
 
 @contextmanager
@@ -276,7 +294,7 @@ def _stop_requests() -> Iterator[threading.Event]:
 
 def _identity(card: Card) -> dict[str, Any]:
     """What two cards of one run have in common, by name, as JSON would have it."""
-    values = {"env_id": card.env_id, "glimpse_shape": card.glimpse_shape, "num_classes": card.num_classes}
+    values = {"env_id": card.env_id, "agent": kind_of(card.config)} | card.task._asdict()
     values |= {f"env_kwargs[{name!r}]": value for name, value in card.env_kwargs.items()}
     values |= card.training | asdict(card.config)
     return dict(json.loads(json.dumps(values)))

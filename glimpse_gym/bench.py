@@ -118,17 +118,18 @@ def _bench_training(seconds: float) -> Iterator[str]:
     try:
         import torch
 
-        from glimpse_gym.agents.learning import Learner, TrainConfig
+        from glimpse_gym.agents.learning import ImageLearner, ImageTrainConfig
+        from glimpse_gym.agents.ram import RAMConfig
     except ModuleNotFoundError as error:
         yield f"training: not measured, {error.name} is not installed (pip install 'glimpse_gym[agents]')"
         return
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     for name, kwargs in (("MNIST", {"num_glimpses": 6}), ("ClutteredMNIST", {})):
-        learner = Learner(env_id(name), kwargs, TrainConfig(batch_size=_BATCH_SIZE))
+        learner = ImageLearner(env_id(name), kwargs, ImageTrainConfig(batch_size=_BATCH_SIZE), RAMConfig())
         learner.update()
         rate = _BATCH_SIZE * _rate(learner.update, 5 * seconds)
-        label = f"training, one thread, {env_id(name)}, {learner.num_glimpses} glimpses"
+        label = f"training, one thread, {env_id(name)}, {learner.horizon} glimpses"
         yield f"{label}, batch {_BATCH_SIZE}: {rate:,.0f} images/s"
     torch.set_num_threads(threads)
     import resource  # not on Windows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
@@ -26,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Threads that wait for each other shall sleep, not spin: two busy cores with two spinning threads of torch
     # bring training to a near halt. Read when torch is loaded, so it is set before any of that.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    parsed = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parsed = _parser().parse_args(arguments, argparse.Namespace(typed=shlex.join(["glimpse-gym", *arguments])))
     try:
         return parsed.run(parsed) or 0
     except KeyboardInterrupt:
@@ -59,8 +61,10 @@ def _parser() -> argparse.ArgumentParser:
     envs.add_argument("--docs", action="store_true", help="print the page of docs on them instead, in Markdown")
     data = command("data", _data, "Fetch and verify a data set, and say where it lies.")
     data.add_argument("name", nargs="*", default=["mnist"], help=f"any of {', '.join(DATA_SETS)}")
-    _add_train(command("train", _train, "Train the recurrent attention model in an env."))
+    _add_train(command("train", _train, "Train the recurrent attention model in an env, to name images or to play."))
     _add_eval(command("eval", _eval, "Measure an agent's error after each glimpse, and draw where it looks."))
+    _add_reproduce(command("reproduce", _reproduce, "Train by a recipe, measure on the test split, keep the result."))
+    _add_report(command("report", _report, "Make the page of results, its tables and its figures, out of the results."))
     bench = command("bench", _bench, "Measure speeds, as ratios to Gymnasium's CartPole in the same run.")
     bench.add_argument("--seconds", type=float, default=1.0, help="how long each measurement takes")
     bench.add_argument("--num-envs", type=int, default=256, help="sub-envs of the vector envs")
@@ -85,7 +89,7 @@ def _data(parsed: argparse.Namespace) -> None:
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "env", metavar="ENV", nargs="?", help="the id of a classification env, such as glimpse_gym/MNIST-v0"
+        "env", metavar="ENV", nargs="?", help="the id of an env in the hybrid form, such as glimpse_gym/MNIST-v0"
     )
     parser.add_argument("--out", type=Path, help="the run's folder (default: runs/ENV-seedSEED)")
     parser.add_argument("--resume", action="store_true", help="go on with the run in that folder, if there is one")
@@ -95,6 +99,13 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME=VALUE",
         help="a keyword value of the env, such as num_glimpses=6 or images=FOLDER (VALUE is JSON, or else a string)",
+    )
+    parser.add_argument(
+        "--augment",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a keyword value of the env that holds in training only, such as rotation=[-10,10]",
     )
     parser.add_argument(
         "--set",
@@ -107,27 +118,36 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(parsed: argparse.Namespace) -> int | None:
-    from glimpse_gym.agents.learning import TrainConfig
     from glimpse_gym.agents.ram import RAMConfig
-    from glimpse_gym.agents.training import Run
+    from glimpse_gym.agents.training import Run, train_config_class
 
-    if parsed.knobs:
-        for config in (TrainConfig, RAMConfig):
-            for knob in fields(config):
-                print(f"{knob.name} = {knob.default!r}\n    {knob.metadata['help']}")
-        return None
     if parsed.env is None:
         raise ValueError(f"name an env to train in: {', '.join(ENV_IDS)}")
+    config_class = train_config_class(parsed.env)
+    if parsed.knobs:
+        for knob in (*fields(config_class), *fields(RAMConfig)):
+            print(f"{knob.name} = {knob.default!r}\n    {knob.metadata['help']}")
+        return None
     values = _assignments(parsed.set)
     ram_values = {knob.name: values.pop(knob.name) for knob in fields(RAMConfig) if knob.name in values}
-    if unknown := values.keys() - {knob.name for knob in fields(TrainConfig)}:
+    if unknown := values.keys() - {knob.name for knob in fields(config_class)}:
         raise ValueError(f"unknown knobs {sorted(unknown)}; --knobs lists what there is")
-    train_config, ram_config = TrainConfig(**values), RAMConfig(**ram_values)
+    train_config, ram_config = config_class(**values), RAMConfig(**ram_values)
     folder = parsed.out or Path("runs", f"{parsed.env.rpartition('/')[2]}-seed{train_config.seed}")
-    run = Run(folder, parsed.env, _assignments(parsed.env_arg), train_config, ram_config, resume=parsed.resume)
+    run = Run(
+        folder,
+        parsed.env,
+        _assignments(parsed.env_arg),
+        train_config,
+        ram_config,
+        resume=parsed.resume,
+        augmentation=_assignments(parsed.augment),
+        command=parsed.typed,
+    )
     if not run.train():
         print(
-            f"stopped after {run.learner.images_seen} images; the same command with --resume goes on", file=sys.stderr
+            f"stopped after {run.learner.episodes_seen} episodes; the same command with --resume goes on",
+            file=sys.stderr,
         )
         return _INTERRUPTED
     print(f"{run.summary()}\nThe agent, its log and its curve (curve.png) are in {folder}")
@@ -135,25 +155,72 @@ def _train(parsed: argparse.Namespace) -> int | None:
 
 
 def _add_eval(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("agent", metavar="AGENT", type=Path, help="the folder of a trained agent")
+    parser.add_argument("agent", metavar="AGENT", help="a shipped agent's name, or the folder of a trained one")
     parser.add_argument("--split", choices=SPLITS, default="validation", help="of the env's images")
     parser.add_argument("--seed", type=int, default=0, help="of canvases, first glimpses and samples")
-    parser.add_argument("--num-images", type=int, help="only the first so many of the split (default: all)")
-    parser.add_argument("--out", type=Path, help="where the pictures go (default: the agent's folder)")
+    parser.add_argument(
+        "--num-episodes", type=int, help="only the first so many of the split (default: all, or 100,000 games)"
+    )
+    parser.add_argument("--out", type=Path, help="where the pictures go (default: the agent's, or runs/NAME)")
 
 
 def _eval(parsed: argparse.Namespace) -> None:
     from glimpse_gym.agents.checkpoint import add_scores, load_agent
     from glimpse_gym.agents.report import evaluate_all, save_pictures, table
+    from glimpse_gym.agents.shipped import SHIPPED, agent_folder
 
-    agent, card = load_agent(parsed.agent)
-    scores = evaluate_all(agent, card, parsed.split, parsed.seed, parsed.num_images, progress=True)
-    print(f"{card.env_id}: error in % after each glimpse, on {scores[0].num_images} images ({parsed.split})")
+    source = agent_folder(parsed.agent)
+    is_shipped = source.parent == SHIPPED
+    agent, card = load_agent(source)
+    scores = evaluate_all(agent, card, parsed.split, parsed.seed, parsed.num_episodes)
+    print(f"{card.env_id}: error in % after each glimpse, on {scores[0].num_episodes} episodes")
     print(table(scores))
-    add_scores(parsed.agent, card, [score._asdict() for score in scores])
-    folder = parsed.out or parsed.agent
-    folder.mkdir(parents=True, exist_ok=True)
+    if not is_shipped:
+        add_scores(source, card, [score._asdict() for score in scores])
+    folder = parsed.out or (Path("runs", source.name) if is_shipped else source)
     for path in save_pictures(folder, agent, card, parsed.split, parsed.seed):
+        print(path)
+
+
+def _add_reproduce(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", metavar="RECIPE", nargs="?", help="its name; without one, all are listed")
+    parser.add_argument("--seed", type=int, default=0, help="of the run")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs"), help="where runs are kept; an unfinished one goes on"
+    )
+    parser.add_argument("--results", type=Path, default=Path("results"), help="where results are kept")
+
+
+def _reproduce(parsed: argparse.Namespace) -> int | None:
+    from glimpse_gym.agents.evaluation import Score
+    from glimpse_gym.agents.recipes import load_recipe, recipe_names
+    from glimpse_gym.agents.report import table
+    from glimpse_gym.agents.results import reproduce
+
+    if parsed.recipe is None:
+        for name in recipe_names():
+            recipe = load_recipe(name)
+            print(f"{name:<22}{recipe.model} in {recipe.env_id}, {recipe.training.num_episodes:,} episodes")
+        return None
+    result = reproduce(load_recipe(parsed.recipe), parsed.seed, parsed.runs, parsed.results)
+    if result is None:
+        print("stopped; the same command goes on", file=sys.stderr)
+        return _INTERRUPTED
+    scores = [Score(**score) for score in result.scores]
+    print(f"{result.recipe}, seed {result.seed}: error in % after each glimpse\n{table(scores)}")
+    return None
+
+
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--results", type=Path, default=Path("results"), help="where results are kept")
+    parser.add_argument("--docs", type=Path, default=Path("docs"), help="where the page and its figures go")
+    parser.add_argument("--readme", type=Path, help="a file whose headline table is made anew too")
+
+
+def _report(parsed: argparse.Namespace) -> None:
+    from glimpse_gym.agents.page import write_page
+
+    for path in write_page(parsed.results, parsed.docs, parsed.readme):
         print(path)
 
 

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -22,17 +23,18 @@ from safetensors.numpy import load_file
 import glimpse_gym
 from glimpse_gym import ENV_IDS, data, files
 from glimpse_gym.agents import load
-from glimpse_gym.agents.learning import Learner, TrainConfig
+from glimpse_gym.agents.learning import ImageTrainConfig, Learner
+from glimpse_gym.agents.ppo import GameTrainConfig
 from glimpse_gym.agents.ram import RAMConfig
 from glimpse_gym.cli import main
 
-COMMANDS = ("envs", "data", "train", "eval", "bench")
+COMMANDS = ("envs", "data", "train", "eval", "reproduce", "report", "bench")
 KNOBS = {
-    "num_images": 400,
+    "num_episodes": 400,
     "reinforce_weight": 0.2,
     "batch_size": 20,
     "num_evaluations": 4,
-    "validation_images": 20,
+    "validation_episodes": 20,
     "learning_rate": 0.02,
     "warmup_updates": 2,
     "glimpse_units": 16,
@@ -42,7 +44,7 @@ KNOBS = {
 WEIGHTS = "weights.safetensors"
 ENV_VALUES = {"patch_size": 4, "num_scales": 1, "num_glimpses": 3}
 RUN_FILES = {"agent.json", WEIGHTS, "training.safetensors", "log.csv", "curve.png", "tensorboard"}
-ROWS = ("learned, mean", "learned, sampled", "random", "center")
+ROWS = tuple(f"validation, {looks}" for looks in ("learned, mean", "learned, sampled", "random", "center"))
 
 
 class Result(NamedTuple):
@@ -174,7 +176,7 @@ def test_version(cli):
     assert cli("--version") == (0, f"glimpse-gym {glimpse_gym.__version__}\n", "")
 
 
-@pytest.mark.parametrize("arguments", [[], ["nothing"], ["envs", "more"], ["eval"], ["eval", "a", "--num-images=x"]])
+@pytest.mark.parametrize("arguments", [[], ["nothing"], ["envs", "more"], ["eval"], ["eval", "a", "--num-episodes=x"]])
 def test_what_cannot_be_read_shows_the_usage(cli, arguments):
     status, out, err = cli(*arguments)
     assert (status, out) == (2, "")
@@ -271,12 +273,13 @@ def test_unknown_data_set(cli):
 # ---------------------------------------------------------------- train
 
 
-def test_knobs_are_listed_with_their_defaults(cli):
-    status, out, err = cli("train", "glimpse_gym/MNIST-v0", "--knobs")
+@pytest.mark.parametrize(("name", "train_config"), [("MNIST", ImageTrainConfig()), ("Catch", GameTrainConfig())])
+def test_knobs_are_listed_with_their_defaults(cli, name, train_config):
+    status, out, err = cli("train", f"glimpse_gym/{name}-v0", "--knobs")
     assert (status, err) == (0, "")
     listed = dict(re.findall(r"^(\w+) = (.*)\n    \S.*$", out, re.MULTILINE))
     expected = {}
-    for config in (TrainConfig(), RAMConfig()):
+    for config in (train_config, RAMConfig()):
         expected |= {name: repr(value) for name, value in vars(config).items()}
     assert listed == expected
 
@@ -286,7 +289,7 @@ def test_a_run_leaves_a_folder(cli, command, tmp_path):
     status, out, err = cli(*command(folder, seed=3))
     assert status == 0
     assert {path.name for path in folder.iterdir()} == RUN_FILES
-    assert re.search(r"^validation error \d+\.\d\d% after 400 images in ", out, re.MULTILINE)
+    assert re.search(r"^validation error \d+\.\d\d% after 400 episodes in ", out, re.MULTILINE)
     assert f"are in {folder}" in out
     assert "100%" in err  # of the bar
     card = read_card(folder)
@@ -295,10 +298,12 @@ def test_a_run_leaves_a_folder(cli, command, tmp_path):
     assert card["scores"] == []
     assert card["versions"].keys() >= {"python", "glimpse_gym", "gymnasium", "numpy", "torch"}
     said = card["training"] | card["config"]
-    assert said == {**vars(TrainConfig()), **vars(RAMConfig()), **KNOBS, "seed": 3}
-    assert (card["glimpse_shape"], card["num_classes"]) == ([1, 4, 4], 2)
+    assert said == {**vars(ImageTrainConfig()), **vars(RAMConfig()), **KNOBS, "seed": 3, "augmentation": {}}
+    assert shlex.split(card["command"]) == ["glimpse-gym", *command(folder, seed=3)]
+    assert card["agent"] == "ram"
+    assert (card["task"]["glimpse_shape"], card["task"]["num_choices"]) == ([1, 4, 4], 2)
     rows = read_log(folder)
-    assert [int(row["images"]) for row in rows] == [100, 200, 300, 400]
+    assert [int(row["episodes"]) for row in rows] == [100, 200, 300, 400]
     for row in rows:
         assert 0 <= float(row["validation_error"]) <= 1
         assert 0 <= float(row["training_error"]) <= 1
@@ -307,7 +312,7 @@ def test_a_run_leaves_a_folder(cli, command, tmp_path):
     with Image.open(folder / "curve.png") as picture:
         assert min(picture.size) > 100
         picture.load()
-    assert load(folder).num_classes == 2
+    assert load(folder).task.num_choices == 2
 
 
 def test_the_same_seed_gives_the_same_run_and_another_does_not(command, finished, tmp_path):
@@ -327,14 +332,14 @@ def test_to_measure_on_the_way_changes_no_weight(command, finished, tmp_path):
 
 def test_a_folder_is_named_after_env_and_seed(cli, command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    *arguments, _, _ = command("left out", seed=12, num_images=20)
+    *arguments, _, _ = command("left out", seed=12, num_episodes=20)
     assert cli(*arguments).status == 0
     assert (tmp_path / "runs" / "Images-v0-seed12" / "agent.json").exists()
 
 
 def test_values_of_an_env_are_json_or_else_strings(cli, command, tmp_path):
     values = ENV_VALUES | {"first_glimpse": "center", "canvas_size": "[9, 10]"}
-    assert cli(*command(tmp_path / "run", env_values=values, num_images=20)).status == 0
+    assert cli(*command(tmp_path / "run", env_values=values, num_episodes=20)).status == 0
     kwargs = read_card(tmp_path / "run")["env_kwargs"]
     assert kwargs.items() >= (ENV_VALUES | {"first_glimpse": "center", "canvas_size": [9, 10]}).items()
 
@@ -373,11 +378,10 @@ def test_to_resume_where_nothing_is_begins(cli, command, finished, tmp_path):
     ("change", "said"),
     [
         ({"seed": 1}, "seed"),
-        ({"num_images": 800}, "num_images"),
+        ({"num_episodes": 800}, "num_episodes"),
         ({"hidden_units": 9}, "hidden_units"),
         ({"sigma": 0.3}, "sigma"),
         ({"env_values": ENV_VALUES | {"num_glimpses": 4}}, "env_kwargs['num_glimpses']"),
-        ({"env": "glimpse_gym/Catch-v0", "env_values": {}}, None),
         ({"env": "glimpse_gym/TranslatedMNIST-v0", "env_values": ENV_VALUES}, "env_id"),
     ],
 )
@@ -385,7 +389,15 @@ def test_to_resume_with_another_configuration_is_refused(cli, command, run_folde
     before = contents(run_folder)
     result = cli(*command(run_folder, **change), "--resume")
     assert result.status == 1
-    assert said is None or f"holds a run with {said} = " in result.complaint
+    assert f"holds a run with {said} = " in result.complaint
+    assert contents(run_folder) == before
+
+
+def test_to_resume_with_another_task_is_refused(cli, run_folder):
+    before = contents(run_folder)
+    result = cli("train", "glimpse_gym/Catch-v0", "--out", run_folder, "--resume")
+    assert result.status == 1
+    assert "env_id = glimpse_gym/Images-v0 (asked: glimpse_gym/Catch-v0)" in result.complaint
     assert contents(run_folder) == before
 
 
@@ -419,9 +431,9 @@ FAULTS = [
     ("--set=seed=", "seed must be of type int, got ''"),
     ("--set=batch_size=many", "batch_size must be of type int, got 'many'"),
     ("--set=batch_size=0", "batch_size must be at least 1, got 0"),
-    ("--set=num_images=-5", "num_images must be at least 1, got -5"),
+    ("--set=num_episodes=-5", "num_episodes must be at least 1, got -5"),
     ("--set=num_evaluations=0", "num_evaluations must be at least 1, got 0"),
-    ("--set=validation_images=0", "validation_images must be at least 1, got 0"),
+    ("--set=validation_episodes=0", "validation_episodes must be at least 1, got 0"),
     ("--set=threads=0", "threads must be at least 1, got 0"),
     ("--set=copies=3", "batch_size must be a multiple of copies=3, got 20"),
     ("--set=learning_rate=0", "learning_rate must be greater than 0, got 0"),
@@ -436,6 +448,7 @@ FAULTS = [
     ("--env-arg=patch_size=big", "patch_size"),
     ("--env-arg=images=nowhere", "nowhere"),
     ("--env-arg=actions=discrete", "hybrid"),
+    ("--set=seed=8388608", "seed must be less than 8388608, got 8388608"),
     ("--set=seed=123456789012345678901234567890", "seed"),
     ("--set=warmup_updates=-1", "warmup_updates"),
     ("--set=learning_rate=Infinity", "learning_rate"),
@@ -467,13 +480,14 @@ def test_what_is_not_installed_is_named(cli, monkeypatch):
 
 
 def test_training_needs_an_env(cli):
-    status, _, err = cli("train")
-    assert status == 1
-    assert "name an env to train in: glimpse_gym/MNIST-v0" in err
+    for arguments in (["train"], ["train", "--knobs"]):
+        result = cli(*arguments)
+        assert result.status == 1
+        assert "name an env to train in: glimpse_gym/MNIST-v0" in result.complaint
 
 
 def test_large_seeds_are_fine(cli, command, tmp_path):
-    assert cli(*command(tmp_path / "run", seed=2**24 - 1, num_images=40)).status == 0
+    assert cli(*command(tmp_path / "run", seed=2**23 - 1, num_episodes=40)).status == 0
 
 
 @pytest.mark.parametrize(
@@ -481,10 +495,9 @@ def test_large_seeds_are_fine(cli, command, tmp_path):
     [
         ("glimpse_gym/Nothing-v0", "`Nothing` doesn't exist in namespace glimpse_gym"),
         ("Nothing", "`Nothing` doesn't exist"),
-        ("glimpse_gym/ImagesDiscrete-v0", "hybrid form of a classification world"),
-        # These two are refused without a word of what is accepted.
-        ("glimpse_gym/Catch-v0", ""),
-        ("CartPole-v1", ""),
+        ("glimpse_gym/ImagesDiscrete-v0", "hybrid form of a world"),
+        ("glimpse_gym/CatchDiscrete-v0", "hybrid form of a world"),
+        ("CartPole-v1", "CartPole-v1 is none of this package's envs"),
     ],
 )
 def test_envs_that_are_not_for_training(cli, images, tmp_path, env_id, said):
@@ -495,6 +508,23 @@ def test_envs_that_are_not_for_training(cli, images, tmp_path, env_id, said):
     assert said in result.complaint
     assert "Traceback" not in err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_game_is_learned_and_measured_as_images_are(cli, tmp_path):
+    folder = tmp_path / "run"
+    values = {"num_episodes": 40, "batch_size": 20, "minibatch_size": 10, "validation_episodes": 20, "hidden_units": 16}
+    knobs = [f"--set={name}={value}" for name, value in values.items()]
+    status, out, _ = cli("train", "glimpse_gym/Catch-v0", *knobs, "--out", folder)
+    assert status == 0
+    assert "after 40 episodes in " in out
+    assert {path.name for path in folder.iterdir()} == RUN_FILES
+    assert load(folder).task.choice_name == "move"
+    status, out, _ = cli("eval", folder, "--num-episodes", 30)
+    assert status == 0
+    assert out.startswith("glimpse_gym/Catch-v0: error in % after each glimpse, on 30 episodes\n")
+    rows = read_table(out)
+    assert tuple(rows) == ROWS
+    assert {len(row) for row in rows.values()} == {2}  # whether the ball is caught is known at the end only
 
 
 def test_debug_shows_where_an_error_came_from(cli, command, tmp_path):
@@ -532,7 +562,7 @@ def test_a_disk_that_is_full_leaves_the_run_whole(cli, command, finished, tmp_pa
     assert "No space left on device" in err
     assert "Traceback" not in err
     monkeypatch.undo()
-    assert load(folder).num_classes == 2
+    assert load(folder).task.num_choices == 2
     assert cli(*command(folder, save_seconds=0), "--resume").status == 0
     assert_same_run(folder, finished)
 
@@ -570,8 +600,8 @@ def test_a_stop_request_ends_the_update_and_saves(cli, command, finished, tmp_pa
         after = signal.signal(which, before)
     assert after is ours
     assert (status, out) == (130, "")
-    assert err.splitlines()[-1] == f"stopped after {20 * number} images; the same command with --resume goes on"
-    assert load(folder).num_classes == 2
+    assert err.splitlines()[-1] == f"stopped after {20 * number} episodes; the same command with --resume goes on"
+    assert load(folder).task.num_choices == 2
     assert cli(*command(folder), "--resume").status == 0
     assert_same_run(folder, finished)
 
@@ -589,7 +619,7 @@ def test_a_second_stop_request_interrupts_at_once(cli, command, finished, tmp_pa
         status, out, err = cli(*command(folder, save_seconds=0))
     assert (status, out) == (130, "")
     assert err.splitlines()[-1] == "stopped"
-    assert load(folder).num_classes == 2
+    assert load(folder).task.num_choices == 2
     assert cli(*command(folder, save_seconds=0), "--resume").status == 0
     assert_same_run(folder, finished)
 
@@ -611,7 +641,7 @@ def test_a_death_between_two_files_of_one_state(cli, command, finished, tmp_path
         patch.setattr(files.os, "replace", die)
         with pytest.raises(Death):
             cli(*command(folder, save_seconds=0))
-    assert load(folder).num_classes == 2
+    assert load(folder).task.num_choices == 2
     assert cli(*command(folder, save_seconds=0), "--resume").status == 0
     assert_same_run(folder, finished)
 
@@ -652,9 +682,9 @@ def test_a_process_that_is_stopped_loses_nothing(cli, command, finished, tmp_pat
     assert "Traceback" not in err
     assert out == ""
     if name == "SIGINT":
-        assert re.search(r"\nstopped after \d+ images; the same command with --resume goes on\n$", err)
+        assert re.search(r"\nstopped after \d+ episodes; the same command with --resume goes on\n$", err)
         assert not list(folder.glob(".*"))  # no temporary file
-    assert load(folder).num_classes == 2
+    assert load(folder).task.num_choices == 2
     assert 1 <= len(read_log(folder)) < 4
     assert "holds a run already" in cli(*arguments).complaint
     assert cli(*arguments, "--resume").status == 0
@@ -668,7 +698,7 @@ def read_table(out: str) -> dict[str, list[float]]:
     """The rows of the table, their numbers in per cent, the standard error last."""
     rows = {}
     for line in out.splitlines():
-        if match := re.fullmatch(r"(\S+(?:, \w+)?) {2,}((?:\d+\.\d\d +)+)± (\d+\.\d\d)", line):
+        if match := re.fullmatch(r"(\w+(?:, \w+)*) {2,}((?:\d+\.\d\d +)+)± (\d+\.\d\d)", line):
             rows[match[1]] = [float(value) for value in [*match[2].split(), match[3]]]
     return rows
 
@@ -676,21 +706,21 @@ def read_table(out: str) -> dict[str, list[float]]:
 def test_eval_prints_a_table_and_writes_the_same_scores(cli, run_folder):
     status, out, _ = cli("eval", run_folder)
     assert status == 0
-    assert out.startswith("glimpse_gym/Images-v0: error in % after each glimpse, on 20 images (validation)\n")
-    assert out.splitlines()[1].split() == ["locations", "1", "2", "3", "±", "s.e."]
+    assert out.startswith("glimpse_gym/Images-v0: error in % after each glimpse, on 20 episodes\n")
+    assert out.splitlines()[1].split() == ["split,", "locations", "1", "2", "3", "±", "s.e."]
     rows = read_table(out)
     assert tuple(rows) == ROWS
     scores = read_card(run_folder)["scores"]
     kinds = [(score["locations"], score["sample"]) for score in scores]
     assert kinds == [("learned", False), ("learned", True), ("random", False), ("center", False)]
     for score, row in zip(scores, rows.values(), strict=True):
-        assert (score["split"], score["seed"], score["num_images"]) == ("validation", 0, 20)
+        assert (score["split"], score["seed"], score["num_episodes"]) == ("validation", 0, 20)
         errors, standard_errors = np.array(score["errors"]), np.array(score["standard_errors"])
         np.testing.assert_array_equal(errors * 20, np.round(errors * 20))
         np.testing.assert_allclose(standard_errors, np.sqrt(errors * (1 - errors) / 20))
         np.testing.assert_allclose(row, 100 * np.append(errors, standard_errors[-1]), atol=0.0051)
     # A split into halves is learned in no time, and the rows are not one and the same.
-    assert rows["learned, mean"][2] < 50
+    assert rows["validation, learned, mean"][2] < 50
     assert len({tuple(row) for row in rows.values()}) > 1
 
 
@@ -732,10 +762,10 @@ def test_eval_keeps_the_scores_of_other_splits(cli, run_folder):
     both = read_card(run_folder)["scores"]
     assert both[:4] == validation
     assert {score["split"] for score in both[4:]} == {"test"}
-    cli("eval", run_folder, "--num-images", "7", "--seed", "3")
+    cli("eval", run_folder, "--num-episodes", "7", "--seed", "3")
     scores = read_card(run_folder)["scores"]
     assert scores[:8] == both
-    assert {(score["split"], score["num_images"], score["seed"]) for score in scores[8:]} == {("validation", 7, 3)}
+    assert {(score["split"], score["num_episodes"], score["seed"]) for score in scores[8:]} == {("validation", 7, 3)}
 
 
 def test_eval_may_put_its_pictures_elsewhere(cli, run_folder, tmp_path):
@@ -783,7 +813,7 @@ def damage_file(name: str, change):
 
 
 DAMAGES = {
-    "no folder": (shutil.rmtree, "holds no agent"),
+    "no folder": (shutil.rmtree, "there is no folder"),
     "no card": (lambda folder: (folder / "agent.json").unlink(), "holds no agent"),
     "no weights": (lambda folder: (folder / WEIGHTS).unlink(), f"{WEIGHTS} is missing"),
     "weights cut short": (damage_file(WEIGHTS, lambda raw: raw[:-100]), f"{WEIGHTS} cannot be read"),
@@ -793,9 +823,10 @@ DAMAGES = {
     "card cut short": (damage_file("agent.json", lambda raw: raw[:100]), "agent.json cannot be read"),
     "card empty": (damage_file("agent.json", lambda raw: b""), "agent.json cannot be read"),
     "card of noise": (damage_file("agent.json", lambda raw: b"\xff\xfe"), "agent.json cannot be read"),
-    "card of another program": (damage_file("agent.json", lambda raw: b'{"name": "x"}'), "no agent of this package"),
-    "card that is a list": (damage_file("agent.json", lambda raw: b"[1, 2]"), "no agent of this package"),
-    "card of a later format": (lambda folder: change_card(folder, format="glimpse_gym agent, format 2"), "format"),
+    "card of another program": (damage_file("agent.json", lambda raw: b'{"name": "x"}'), "this version reads"),
+    "card that is a list": (damage_file("agent.json", lambda raw: b"[1, 2]"), "this version reads"),
+    "card of an earlier format": (lambda folder: change_card(folder, format="glimpse_gym agent, format 1"), "format"),
+    "card of a later format": (lambda folder: change_card(folder, format="glimpse_gym agent, format 3"), "format"),
     "card with unknown knobs": (lambda folder: change_card(folder, config={"depth": 3}), "depth"),
     "card without knobs": (lambda folder: change_card(folder, config=None), "does not say what an agent needs"),
     "env that is not there": (lambda folder: change_card(folder, env_id="glimpse_gym/Nothing-v0"), "doesn't exist"),
@@ -818,7 +849,12 @@ def test_eval_of_a_damaged_folder(cli, run_folder, name):
     assert contents(run_folder) == before
 
 
-SHAPES = [{"num_classes": 7}, {"glimpse_shape": [1, 5, 5]}, {"config": vars(RAMConfig())}]
+TASK = {"glimpse_shape": [1, 4, 4], "num_scales": 1, "choice_name": "label", "num_choices": 2}
+SHAPES = [
+    {"task": TASK | {"num_choices": 7}},
+    {"task": TASK | {"glimpse_shape": [1, 5, 5]}},
+    {"config": vars(RAMConfig())},
+]
 
 
 @pytest.mark.parametrize("change", SHAPES, ids=str)
@@ -831,7 +867,7 @@ def test_eval_of_weights_of_another_shape(cli, run_folder, change):
 
 
 def test_eval_of_weights_of_another_agent(cli, command, run_folder, tmp_path):
-    assert cli(*command(tmp_path / "other", hidden_units=9, num_images=20)).status == 0
+    assert cli(*command(tmp_path / "other", hidden_units=9, num_episodes=20)).status == 0
     shutil.copy(tmp_path / "other" / WEIGHTS, run_folder)
     status, _, err = cli("eval", run_folder)
     assert status == 1
@@ -839,8 +875,9 @@ def test_eval_of_weights_of_another_agent(cli, command, run_folder, tmp_path):
 
 
 ILL_FITTING = {
-    "num_classes": {"num_classes": "x"},
-    "glimpse_shape": {"glimpse_shape": "abc"},
+    "task": {"task": TASK | {"num_choices": "x"}},
+    "glimpse_shape": {"task": TASK | {"glimpse_shape": 5}},
+    "choice_name": {"task": TASK | {"choice_name": "word"}},
     "scores": {"scores": [{}]},
     "env_kwargs": {"env_kwargs": [1]},
     "env_id": {"env_id": 5},
@@ -861,7 +898,7 @@ def test_eval_in_an_env_that_the_agent_was_not_made_for(cli, run_folder, values)
     change_card(run_folder, env_kwargs=read_card(run_folder)["env_kwargs"] | values)
     status, _, err = cli("eval", run_folder)
     assert status == 1
-    assert re.search("was made for|does not fit|acts in the hybrid form", err)
+    assert re.search("was made for|does not fit|act in the hybrid form", err)
 
 
 def test_eval_where_no_picture_can_be_written(cli, run_folder, tmp_path):
@@ -875,7 +912,7 @@ def test_eval_where_no_picture_can_be_written(cli, run_folder, tmp_path):
 
 @pytest.mark.parametrize("number", [0, -3])
 def test_eval_of_no_images(cli, run_folder, number):
-    status, _, err = cli("eval", run_folder, "--num-images", number)
+    status, _, err = cli("eval", run_folder, "--num-episodes", number)
     assert status == 1
-    assert f"num_images must be at least 1, got {number}" in err
+    assert f"num_episodes must be at least 1, got {number}" in err
     assert read_card(run_folder)["scores"] == []

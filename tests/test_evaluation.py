@@ -44,7 +44,7 @@ class Reader:
 
 def test_errors_after_each_glimpse(env_kwargs):
     score = evaluate(Reader(), ENV, env_kwargs, Conditions("test"))
-    assert score.num_images == 7
+    assert score.num_episodes == 7
     assert score.errors == [1.0, 0.0, 0.0]
     assert score.standard_errors == [0.0, 0.0, 0.0]
 
@@ -61,22 +61,36 @@ def test_standard_error_is_the_binomial_one(env_kwargs):
     assert score.standard_errors == pytest.approx([np.sqrt(right * (1 - right) / 56)] * 3)
 
 
+def play_and_watch(env_kwargs, see, num_envs=7, seed=0):
+    """The batches of the test split, and what there was to see in the world in each episode."""
+    batches, worlds, seen = [], [], []
+    conditions = Conditions("test", seed=seed)
+    for batch in play(Reader(), ENV, env_kwargs, conditions, num_envs=num_envs, watch=worlds.append):
+        batches.append(batch)
+        seen += [see(worlds[-1], row) for row in range(batch.wrong.shape[1])]
+    assert len(worlds) == 3 * len(batches)  # before every step
+    return batches, np.stack(seen)
+
+
 @pytest.mark.parametrize("num_envs", [1, 3, 7, 20])
 def test_every_image_once_in_file_order_whatever_the_batch(env_kwargs, num_envs):
-    batches = list(play(Reader(), ENV, env_kwargs, Conditions("test"), num_envs=num_envs))
-    assert np.concatenate([batch.image_index for batch in batches]).tolist() == list(range(7))
-    first = np.concatenate([batch.locations[0] for batch in batches])
+    batches, indices = play_and_watch(env_kwargs, lambda world, row: world.image_index[row], num_envs)
+    assert indices.tolist() == list(range(7))
+    assert {batch.total for batch in batches} == {7}
     whole = next(play(Reader(), ENV, env_kwargs, Conditions("test"), num_envs=7))
-    np.testing.assert_array_equal(first, whole.locations[0])
-    np.testing.assert_array_equal(np.concatenate([batch.labels for batch in batches]), whole.labels)
+    for name in ("wrong", "locations", "choices"):
+        joined = np.concatenate([getattr(batch, name) for batch in batches], axis=1)
+        np.testing.assert_array_equal(joined, getattr(whole, name))
+    for name, values in whole.infos.items():
+        np.testing.assert_array_equal(np.concatenate([batch.infos[name] for batch in batches]), values)
+    assert whole.infos.keys() == {"label", "prediction", "correct"}
 
 
 def test_the_same_seed_gives_the_same_canvases_and_another_does_not(env_kwargs):
     kwargs = env_kwargs | {"canvas_size": 20, "num_clutter": 2, "clutter_size": 4}
 
     def canvases(seed, num_envs=7):
-        batches = play(Reader(), ENV, kwargs, Conditions("test", seed=seed), num_envs=num_envs, keep_images=True)
-        return np.stack([image for batch in batches for image in batch.images])
+        return play_and_watch(kwargs, lambda world, row: world.image(row).copy(), num_envs, seed)[1]
 
     np.testing.assert_array_equal(canvases(0), canvases(0, num_envs=2))
     assert (canvases(0) != canvases(1)).any(axis=(1, 2)).all()
@@ -105,10 +119,10 @@ def test_who_chooses_the_locations(env_kwargs):
 
 
 def test_only_so_many_images(env_kwargs):
-    assert evaluate(Reader(), ENV, env_kwargs, Conditions("train"), num_images=5).num_images == 5
-    assert evaluate(Reader(), ENV, env_kwargs, Conditions("train"), num_images=500).num_images == 56
-    with pytest.raises(ValueError, match="num_images must be at least 1, got 0"):
-        evaluate(Reader(), ENV, env_kwargs, Conditions("train"), num_images=0)
+    assert evaluate(Reader(), ENV, env_kwargs, Conditions("train"), num_episodes=5).num_episodes == 5
+    assert evaluate(Reader(), ENV, env_kwargs, Conditions("train"), num_episodes=500).num_episodes == 56
+    with pytest.raises(ValueError, match="num_episodes must be at least 1, got 0"):
+        evaluate(Reader(), ENV, env_kwargs, Conditions("train"), num_episodes=0)
 
 
 def test_conditions_that_do_not_exist(env_kwargs):
@@ -116,16 +130,19 @@ def test_conditions_that_do_not_exist(env_kwargs):
         Conditions(locations="everywhere")
     with pytest.raises(ValueError, match="split must be one of"):
         evaluate(Reader(), ENV, env_kwargs, Conditions("exam"))
-    with pytest.raises(ValueError, match="no classification env"):
-        evaluate(Reader(), "glimpse_gym/Catch-v0", {}, Conditions("test"))
+    for seed in (-1, 2**30):
+        with pytest.raises(ValueError, match=rf"seed must be from 0 to 2\*\*30 - 1, got {seed}"):
+            Conditions(seed=seed)
+    with pytest.raises(ValueError, match="CartPole-v1 is none of this package's envs"):
+        evaluate(Reader(), "CartPole-v1", {}, Conditions("test"))
 
 
 def test_the_table_says_it_in_per_cent(env_kwargs):
     scores = [evaluate(Reader(), ENV, env_kwargs, Conditions("test", sample=sample)) for sample in (False, True)]
     header, mean, sampled = table(scores).splitlines()
-    assert header.split() == ["locations", "1", "2", "3", "±", "s.e."]
-    assert mean.split() == ["learned,", "mean", "100.00", "0.00", "0.00", "±", "0.00"]
-    assert sampled.startswith("learned, sampled")
+    assert header.split() == ["split,", "locations", "1", "2", "3", "±", "s.e."]
+    assert mean.split() == ["test,", "learned,", "mean", "100.00", "0.00", "0.00", "±", "0.00"]
+    assert sampled.startswith("test, learned, sampled ")
 
 
 def test_an_evaluation_leaves_the_global_random_streams_alone(env_kwargs):

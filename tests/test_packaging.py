@@ -49,13 +49,16 @@ def our_files(*patterns: str) -> list[Path]:
     return sorted(found)
 
 
-def installed_names() -> set[str]:
-    """Where every file of code belongs in what is installed, such as glimpse_gym/envs/catch.py."""
-    names = set()
+def installed_files() -> dict[str, Path]:
+    """Every file in the folders of code, recipes and agents among them, by where it belongs in what is installed.
+
+    Such as envs/catch.py, which is glimpse_gym/envs/catch.py there.
+    """
+    files = {}
     for folder, package in CODE.items():
-        for path in our_files(f"{folder}/**/*.py", f"{folder}/**/py.typed"):
-            names.add(f"{package.replace('.', '/')}/{path.relative_to(ROOT / folder).as_posix()}")
-    return names
+        for path in our_files(f"{folder}/**/*"):
+            files[f"{package.replace('.', '/')}/{path.relative_to(ROOT / folder).as_posix()}"] = path
+    return files
 
 
 def imports_of(path: Path) -> list[str]:
@@ -107,16 +110,16 @@ def test_the_only_top_level_name_is_glimpse_gym(wheel):
     assert len(tops) == 2
 
 
-def test_no_file_of_code_is_missing_and_none_is_added(wheel):
-    assert len(installed_names()) > 25
-    assert {name for name in wheel.namelist() if ".dist-info/" not in name} == installed_names()
+def test_no_file_is_missing_and_none_is_added(wheel):
+    expected = installed_files().keys()
+    assert len([name for name in expected if name.endswith(".py")]) > 25
+    assert {"glimpse_gym/py.typed", "glimpse_gym/agents/recipes/ram-mnist.json"} <= expected
+    assert {name for name in wheel.namelist() if ".dist-info/" not in name} == expected
 
 
 def test_every_file_is_what_the_repository_holds(wheel):
-    for folder, package in CODE.items():
-        for path in our_files(f"{folder}/**/*.py"):
-            name = f"{package.replace('.', '/')}/{path.relative_to(ROOT / folder).as_posix()}"
-            assert wheel.read(name) == path.read_bytes(), name
+    for name, path in installed_files().items():
+        assert wheel.read(name) == path.read_bytes(), name
 
 
 def test_the_command(wheel):
@@ -169,7 +172,7 @@ def test_the_sdist_holds_all_that_the_tests_need(dist):
         names = {name.partition("/")[2] for name in archive.getnames()}
     wanted = [ROOT / name for name in ("conftest.py", "constraints.txt", "Makefile", "LICENSE", "README.md")]
     wanted += [ROOT / "setup.cfg", ROOT / "pyproject.toml", ROOT / "CHANGELOG.md", *our_files("tests/*.py")]
-    wanted += our_files(*(f"{folder}/**/*.py" for folder in CODE))
+    wanted += installed_files().values()
     assert {path.relative_to(ROOT).as_posix() for path in wanted} <= names
 
 
@@ -274,6 +277,7 @@ def test_nothing_imports_the_folders_by_their_own_names():
 TEXTS = (
     "*.py",
     "*.md",
+    "*.json",
     "*.cfg",
     "*.toml",
     "*.txt",

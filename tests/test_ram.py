@@ -7,9 +7,11 @@ import torch
 from gymnasium.vector import AutoresetMode
 
 from glimpse_gym.agents.evaluation import Conditions, evaluate
-from glimpse_gym.agents.learning import Learner, TrainConfig, roll_out
+from glimpse_gym.agents.learning import ImageLearner, ImageTrainConfig
 from glimpse_gym.agents.ram import RAM, RAMConfig, Rollout, Thought
+from glimpse_gym.agents.task import Task
 
+TWO = Task((1, 4, 4), 1, "label", 2)
 SMALL = RAMConfig(glimpse_units=16, glimpse_features=32, hidden_units=32)
 
 
@@ -34,8 +36,8 @@ def random_rollout(agent: RAM, num_glimpses: int = 4, batch: int = 6) -> Rollout
     torch.manual_seed(0)
     hidden = torch.rand(num_glimpses, batch, agent.config.hidden_units, requires_grad=True)
     mean = agent.location_network(hidden if agent.config.reinforce_into_core else hidden.detach())
-    thoughts = Thought(hidden, agent.action_network(hidden), mean)
-    labels = torch.arange(batch) % agent.num_classes
+    thoughts = Thought(hidden, agent.choice_network(hidden), mean)
+    labels = torch.arange(batch) % agent.task.num_choices
     rewards = torch.arange(batch).remainder(2).float()
     return Rollout(thoughts, mean.detach() + 0.1 * torch.randn_like(mean), labels, rewards, rewards > 0)
 
@@ -44,7 +46,7 @@ def random_rollout(agent: RAM, num_glimpses: int = 4, batch: int = 6) -> Rollout
 
 
 def test_networks_have_the_papers_sizes():
-    agent = RAM((1, 8, 8), 10)
+    agent = RAM(Task((1, 8, 8), 1, "label", 10))
     shapes = {name: tuple(weight.shape) for name, weight in agent.named_parameters() if name.endswith("weight")}
     assert shapes == {
         "glimpse_network.what.weight": (128, 64),
@@ -54,38 +56,40 @@ def test_networks_have_the_papers_sizes():
         "core_network.hidden.weight": (256, 256),
         "core_network.input.weight": (256, 256),
         "location_network.mean.weight": (2, 256),
-        "action_network.logits.weight": (10, 256),
+        "choice_network.logits.weight": (10, 256),
         "baseline.value.weight": (1, 256),
     }
 
 
 def test_core_follows_its_equation():
-    agent = RAM((1, 4, 4), 2, SMALL)
+    agent = RAM(TWO, SMALL)
     features, hidden = torch.rand(3, 32), torch.rand(3, 32)
     core = agent.core_network
     expected = hidden @ core.hidden.weight.T + core.hidden.bias + features @ core.input.weight.T + core.input.bias
-    torch.testing.assert_close(core(features, hidden), expected.clamp(min=0))
+    output, state = core(features, hidden)
+    torch.testing.assert_close(output, expected.clamp(min=0))
+    assert torch.equal(state, output)
 
 
 def test_location_layer_and_glimpse_network_get_gradients_from_an_episode():
     envs = toy_envs()
-    agent = RAM.for_env(envs, SMALL)
-    agent.losses(roll_out(agent, envs, list(range(8))), copies=1).total.backward()
+    agent = RAM(Task.of(envs), SMALL)
+    agent.losses(agent.roll_out(envs, list(range(8))), copies=1).total.backward()
     for name, weight in agent.named_parameters():
         assert weight.grad is not None, name
         assert weight.grad.abs().sum() > 0, name
 
 
 def test_reinforce_alone_moves_the_location_layer():
-    agent = RAM((1, 4, 4), 2, SMALL)
+    agent = RAM(TWO, SMALL)
     agent.losses(random_rollout(agent), copies=1).reinforce.backward()
     assert agent.location_network.mean.weight.grad.abs().sum() > 0
-    assert agent.action_network.logits.weight.grad is None
+    assert agent.choice_network.logits.weight.grad is None
 
 
 @pytest.mark.parametrize("into_core", [True, False])
 def test_switch_of_reinforce_into_the_core(into_core):
-    agent = RAM((1, 4, 4), 2, RAMConfig(hidden_units=32, reinforce_into_core=into_core))
+    agent = RAM(TWO, RAMConfig(hidden_units=32, reinforce_into_core=into_core))
     rollout = random_rollout(agent)
     agent.losses(rollout, copies=1).reinforce.backward()
     grad = rollout.thoughts.hidden.grad
@@ -95,7 +99,7 @@ def test_switch_of_reinforce_into_the_core(into_core):
 
 
 def test_nothing_but_the_baseline_learns_from_its_error():
-    agent = RAM((1, 4, 4), 2, SMALL)
+    agent = RAM(TWO, SMALL)
     rollout = random_rollout(agent)
     agent.losses(rollout, copies=1).baseline.backward()
     assert rollout.thoughts.hidden.grad is None
@@ -106,7 +110,7 @@ def test_nothing_but_the_baseline_learns_from_its_error():
 
 
 def test_log_probability_is_the_gaussians_and_of_the_unclipped_sample():
-    agent = RAM((1, 4, 4), 2, RAMConfig(sigma=0.3))
+    agent = RAM(TWO, RAMConfig(sigma=0.3))
     mean, drawn = torch.tensor([[0.9, -0.2]]), torch.tensor([[1.4, -0.1]])
     gaussian = torch.distributions.Normal(mean, 0.3)
 
@@ -121,8 +125,8 @@ def test_log_probability_is_the_gaussians_and_of_the_unclipped_sample():
 
 def test_rollout_keeps_samples_as_they_were_drawn():
     envs = toy_envs(64)
-    agent = RAM.for_env(envs, RAMConfig(sigma=1.0))
-    rollout = roll_out(agent, envs, list(range(64)))
+    agent = RAM(Task.of(envs), RAMConfig(sigma=1.0))
+    rollout = agent.roll_out(envs, list(range(64)))
     assert rollout.locations.abs().max() > 1
     noise = rollout.locations - rollout.thoughts.mean.detach()
     assert 0.9 < noise.std() < 1.1
@@ -130,7 +134,7 @@ def test_rollout_keeps_samples_as_they_were_drawn():
 
 
 def test_losses_against_plain_loops():
-    agent = RAM((1, 4, 4), 2, RAMConfig(hidden_units=32, reinforce_weight=0.7))
+    agent = RAM(TWO, RAMConfig(hidden_units=32, reinforce_weight=0.7))
     rollout = random_rollout(agent)
     thoughts = rollout.thoughts
     probabilities = thoughts.logits.softmax(-1)
@@ -155,7 +159,7 @@ def test_losses_against_plain_loops():
 
 
 def test_loss_at_the_last_glimpse_only():
-    agent = RAM((1, 4, 4), 2, RAMConfig(hidden_units=32, loss_at="last"))
+    agent = RAM(TWO, RAMConfig(hidden_units=32, loss_at="last"))
     rollout = random_rollout(agent)
     losses = agent.losses(rollout, copies=1)
     expected = torch.nn.functional.cross_entropy(rollout.thoughts.logits[-1], rollout.labels)
@@ -165,7 +169,7 @@ def test_loss_at_the_last_glimpse_only():
 
 
 def test_copies_are_measured_against_each_other():
-    agent = RAM((1, 4, 4), 2, SMALL)
+    agent = RAM(TWO, SMALL)
     rollout = random_rollout(agent)
     log_probability = agent.log_probability(rollout.locations[:-1], rollout.thoughts.mean[:-1])
     # With "every", returns do not depend on rewards; take them from the loss of one copy, by its definition.
@@ -182,8 +186,8 @@ def test_copies_are_measured_against_each_other():
 
 def test_one_glimpse_needs_no_locations():
     envs = toy_envs(num_glimpses=1)
-    agent = RAM.for_env(envs, SMALL)
-    losses = agent.losses(roll_out(agent, envs, list(range(8))), copies=1)
+    agent = RAM(Task.of(envs), SMALL)
+    losses = agent.losses(agent.roll_out(envs, list(range(8))), copies=1)
     assert losses.reinforce == 0
     losses.total.backward()
 
@@ -193,7 +197,7 @@ def test_one_glimpse_needs_no_locations():
 
 def test_memory_starts_afresh_where_time_is_zero():
     envs = toy_envs(4)
-    agent = RAM.for_env(envs, SMALL)
+    agent = RAM(Task.of(envs), SMALL)
     observation, _ = envs.reset(seed=0)
     stale = torch.rand(4, 32)
     fresh_action, fresh_state = agent.act(observation, agent.initial_state(4))
@@ -207,7 +211,7 @@ def test_memory_starts_afresh_where_time_is_zero():
 
 def test_actions_belong_to_the_space_and_samples_are_seeded():
     envs = toy_envs(4)
-    agent = RAM.for_env(envs, RAMConfig(sigma=2.0))
+    agent = RAM(Task.of(envs), RAMConfig(sigma=2.0))
     observation, _ = envs.reset(seed=0)
     agent.seed(3)
     first, _ = agent.act(observation, agent.initial_state(4), sample=True)
@@ -219,11 +223,10 @@ def test_actions_belong_to_the_space_and_samples_are_seeded():
     assert not np.array_equal(first["location"], second["location"])
 
 
-def test_only_hybrid_classification_is_accepted():
-    with pytest.raises(ValueError, match=r"hybrid form .* got the action space Discrete"):
-        RAM.for_env(toy_envs(actions="discrete"))
-    with pytest.raises(ValueError, match="hybrid form"):
-        RAM.for_env(gym.make_vec("glimpse_gym/Catch-v0", num_envs=2))
+def test_only_the_hybrid_form_is_accepted():
+    for envs in (toy_envs(actions="discrete"), gym.make_vec("CartPole-v1", num_envs=2)):
+        with pytest.raises(ValueError, match=r"hybrid form .* got the action space Discrete"):
+            Task.of(envs)
 
 
 @pytest.mark.parametrize(
@@ -245,8 +248,8 @@ def test_configurations_that_make_no_sense(values, message):
 
 def test_the_same_seed_twice_is_bit_equal_and_another_is_not():
     def weights(seed):
-        config = TrainConfig(seed=seed, num_images=320, batch_size=16, copies=2)
-        learner = Learner("glimpse_gym/Images-v0", toy_images(), config, SMALL)
+        config = ImageTrainConfig(seed=seed, num_episodes=320, batch_size=16, copies=2)
+        learner = ImageLearner("glimpse_gym/Images-v0", toy_images(), config, SMALL)
         for _ in range(20):
             learner.update()
         return learner.agent.state_dict()
@@ -260,12 +263,12 @@ def test_copies_share_image_and_first_glimpse():
     seen = []
 
     class Spy(RAM):
-        def think(self, observation, hidden):
+        def think(self, observation, state, location=None):
             seen.append(observation["glimpse"])
-            return super().think(observation, hidden)
+            return super().think(observation, state, location)
 
-    config = TrainConfig(num_images=64, batch_size=8, copies=4)
-    learner = Learner("glimpse_gym/Images-v0", toy_images(), config, SMALL)
+    config = ImageTrainConfig(num_episodes=64, batch_size=8, copies=4)
+    learner = ImageLearner("glimpse_gym/Images-v0", toy_images(), config, SMALL)
     learner.agent.__class__ = Spy
     learner.update()
     first, second = seen[0].reshape(2, 4, -1), seen[1].reshape(2, 4, -1)
@@ -274,9 +277,9 @@ def test_copies_share_image_and_first_glimpse():
 
 
 def test_solves_a_toy_world_by_looking():
-    config = TrainConfig(seed=0, num_images=30_000, batch_size=100, learning_rate=5e-3, warmup_updates=20)
+    config = ImageTrainConfig(seed=0, num_episodes=30_000, batch_size=100, learning_rate=5e-3, warmup_updates=20)
     kwargs = toy_images()
-    learner = Learner("glimpse_gym/Images-v0", kwargs, config, SMALL)
+    learner = ImageLearner("glimpse_gym/Images-v0", kwargs, config, SMALL)
     while not learner.done:
         learner.update()
     kwargs.pop("split", None)

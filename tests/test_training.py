@@ -18,13 +18,13 @@ import glimpse_gym.agents
 from glimpse_gym.agents import checkpoint
 from glimpse_gym.agents.checkpoint import CheckpointError, load_agent, load_tensors, save_tensors
 from glimpse_gym.agents.evaluation import Conditions, evaluate
-from glimpse_gym.agents.learning import TrainConfig
+from glimpse_gym.agents.learning import ImageTrainConfig
 from glimpse_gym.agents.ram import RAMConfig
 from glimpse_gym.agents.training import Run
 
 ENV = "glimpse_gym/Images-v0"
 SMALL = RAMConfig(glimpse_units=8, glimpse_features=16, hidden_units=16)
-CONFIG = TrainConfig(num_images=400, batch_size=20, num_evaluations=4, validation_images=20, warmup_updates=2)
+CONFIG = ImageTrainConfig(num_episodes=400, batch_size=20, num_evaluations=4, validation_episodes=20, warmup_updates=2)
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_a_run_leaves_agent_log_curve_and_events(make_run):
     names = {path.name for path in run.folder.iterdir()}
     assert names == {"agent.json", "weights.safetensors", "training.safetensors", "log.csv", "curve.png", "tensorboard"}
     rows = list(csv.DictReader((run.folder / "log.csv").read_text().splitlines()))
-    assert [int(row["images"]) for row in rows] == [100, 200, 300, 400]
+    assert [int(row["episodes"]) for row in rows] == [100, 200, 300, 400]
     assert all(0 <= float(row["validation_error"]) <= 1 for row in rows)
     with Image.open(run.folder / "curve.png") as picture:
         assert min(picture.size) > 300
@@ -84,7 +84,7 @@ def test_logged_validation_error_is_that_of_an_evaluation(make_run):
     run = make_run()
     run.train(progress=False)
     agent, card = load_agent(run.folder)
-    score = evaluate(agent, card.env_id, card.env_kwargs, Conditions("validation"), num_images=20)
+    score = evaluate(agent, card.env_id, card.env_kwargs, Conditions("validation"), num_episodes=20)
     assert run.history[-1]["validation_error"] == score.errors[-1]
 
 
@@ -150,7 +150,7 @@ def test_training_works_in_a_thread_where_no_signal_can_be_handled(make_run):
 
 def test_number_of_threads_is_given_back(make_run):
     before = torch.get_num_threads()
-    make_run(config=TrainConfig(num_images=20, batch_size=20, threads=before + 1)).train(progress=False)
+    make_run(config=ImageTrainConfig(num_episodes=20, batch_size=20, threads=before + 1)).train(progress=False)
     assert torch.get_num_threads() == before
 
 
@@ -165,7 +165,7 @@ def test_a_folder_with_a_run_is_not_overwritten(make_run):
 def test_resuming_something_else_is_refused(make_run, tmp_path):
     make_run()
     with pytest.raises(CheckpointError, match=r"holds a run with .*seed = 0 \(asked: 1\)"):
-        make_run(config=TrainConfig(num_images=400, batch_size=20, seed=1), resume=True)
+        make_run(config=ImageTrainConfig(num_episodes=400, batch_size=20, seed=1), resume=True)
     with pytest.raises(CheckpointError, match="env_kwargs"):
         make_run(resume=True, num_glimpses=4)
     (tmp_path / "run" / "training.safetensors").unlink()
@@ -194,7 +194,7 @@ def test_foreign_checkpoints_are_refused(tmp_path, make_run):
     with pytest.raises(CheckpointError, match="holds no agent"):
         glimpse_gym.agents.load(tmp_path)
     (tmp_path / "agent.json").write_text(json.dumps({"format": "something else"}))
-    with pytest.raises(CheckpointError, match="no agent of this package"):
+    with pytest.raises(CheckpointError, match="no agent that this version reads"):
         glimpse_gym.agents.load(tmp_path)
     run = make_run()
     safetensors.torch.save_file({"weight": torch.zeros(3)}, run.folder / "weights.safetensors")
@@ -208,7 +208,7 @@ def test_foreign_checkpoints_are_refused(tmp_path, make_run):
 def test_a_card_that_lacks_or_adds_something_is_refused(make_run):
     run = make_run()
     entries = json.loads((run.folder / "agent.json").read_text())
-    for change in ({"config": {"number": 3}}, {"config": entries["config"] | {"sigma": -1.0}}, {"glimpse_shape": None}):
+    for change in ({"config": {"number": 3}}, {"config": entries["config"] | {"sigma": -1.0}}, {"task": {}}):
         (run.folder / "agent.json").write_text(json.dumps(entries | change))
         with pytest.raises(CheckpointError, match="does not say what an agent needs"):
             glimpse_gym.agents.load(run.folder)
@@ -274,9 +274,9 @@ def test_loaded_agent_acts_as_the_trained_one(make_run, env_kwargs):
         ({"batch_size": 10, "copies": 3}, "batch_size must be a multiple of copies=3"),
         ({"seed": -1}, "seed must be at least 0"),
         ({"learning_rate": -1.0}, "learning_rate must be greater than 0"),
-        ({"num_images": 1e6}, "num_images must be of type int"),
+        ({"num_episodes": 1e6}, "num_episodes must be of type int"),
     ],
 )
 def test_configurations_that_make_no_sense(values, message):
     with pytest.raises(ValueError, match=message):
-        TrainConfig(**values)
+        ImageTrainConfig(**values)

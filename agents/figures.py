@@ -1,0 +1,154 @@
+"""Results as figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from glimpse_gym.agents.published import PAPER, PAPER_CATCH
+from glimpse_gym.agents.results import Result
+from glimpse_gym.agents.tables import TASK_NAMES, of_recipe
+from glimpse_gym.files import replacing
+
+# Okabe and Ito's colours, which colour-blind people tell apart.
+_COLOURS = {"learned": "#0072B2", "random": "#E69F00", "center": "#999999", "paper": "#D55E00", "image": "#009E73"}
+_NAMES = {"learned": "RAM, own places", "random": "the same, random places", "center": "the same, the centre"}
+_IMAGE_TASKS = tuple(PAPER)
+
+
+def save_figures(folder: Path, results: Sequence[Result]) -> list[Path]:
+    """Draw all that there are results for."""
+    drawn = []
+    for name, draw, has in (
+        ("error-by-glimpses", _error_by_glimpses, _IMAGE_TASKS),
+        ("error-by-values", _error_by_values, _IMAGE_TASKS),
+        ("learning", _learning, _IMAGE_TASKS),
+        ("catch", _catch, ("catch",)),
+        ("elsewhere", _elsewhere, _IMAGE_TASKS),
+    ):
+        if tasks := [task for task in has if of_recipe(results, f"ram-{task}")]:
+            drawn.append(_save(folder / f"{name}.png", draw, tasks, results))
+    return drawn
+
+
+def _save(path: Path, draw: Callable[..., Figure], tasks: Sequence[str], results: Sequence[Result]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        draw(tasks, results).savefig(temporary, dpi=110)
+    return path
+
+
+def _panels(number: int, width: float = 3.6, height: float = 3.2, **kwargs: Any) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(width * number, height), layout="constrained")
+    axes = figure.subplots(1, number, squeeze=False, **kwargs)[0]
+    for panel in axes:
+        panel.grid(alpha=0.3, which="both")
+    return figure, list(axes)
+
+
+def _in_per_cent(axes: Axes, what: str) -> None:
+    axes.set_yscale("log")
+    axes.set_ylabel(f"{what}, %")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(lambda x, _: f"{x:g}" if f"{x:e}"[0] in "25" else "")
+
+
+def _mean_curve(found: Sequence[Result], locations: str) -> np.ndarray:
+    curves = [curve for result in found if (curve := result.errors(locations)) is not None]
+    return 100 * np.mean(curves, axis=0)
+
+
+def _error_by_glimpses(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
+    figure, panels = _panels(len(tasks))
+    for axes, task in zip(panels, tasks, strict=True):
+        found = of_recipe(results, f"ram-{task}")
+        for locations in ("learned", "random", "center"):
+            curve = _mean_curve(found, locations)
+            axes.plot(range(1, len(curve) + 1), curve, ".-", color=_COLOURS[locations], label=_NAMES[locations])
+        axes.plot(*zip(*PAPER[task].items(), strict=True), "x", color=_COLOURS["paper"], label="RAM in the paper")
+        if whole := of_recipe(results, f"cnn-{task}"):
+            axes.axhline(_mean_curve(whole, "learned")[-1], color=_COLOURS["image"], ls="--", label="CNN, whole image")
+        axes.set(xlabel="glimpses", title=TASK_NAMES[task])
+        _in_per_cent(axes, "test error")
+    panels[0].legend(fontsize="small")
+    return figure
+
+
+def _error_by_values(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
+    figure, panels = _panels(len(tasks))
+    for axes, task in zip(panels, tasks, strict=True):
+        found = of_recipe(results, f"ram-{task}")
+        for locations in ("learned", "random", "center"):
+            curve = _mean_curve(found, locations)
+            sensed = found[0].values_per_glimpse * np.arange(1, len(curve) + 1)
+            axes.plot(sensed, curve, ".-", color=_COLOURS[locations], label=_NAMES[locations])
+        for recipe, marker in (("fc256", "s"), ("conv", "^"), ("cnn", "D")):
+            if whole := of_recipe(results, f"{recipe}-{task}"):
+                point = whole[0].values_per_glimpse, _mean_curve(whole, "learned")[-1]
+                axes.plot(*point, marker, color=_COLOURS["image"], label=f"{whole[0].model}, whole image")
+        axes.set(xlabel="values sensed", title=TASK_NAMES[task], xscale="log")
+        _in_per_cent(axes, "test error")
+    panels[-1].legend(fontsize="small")
+    return figure
+
+
+def _learning(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
+    figure, panels = _panels(len(tasks))
+    for axes, task in zip(panels, tasks, strict=True):
+        for recipe, name, colour in (("ram", "RAM, steered", "learned"), ("paper", "RAM as in the paper", "paper")):
+            for i, result in enumerate(of_recipe(results, f"{recipe}-{task}")):
+                episodes = [record["episodes"] / 1e6 for record in result.history]
+                errors = [100 * record["validation_error"] for record in result.history]
+                axes.plot(episodes, errors, color=_COLOURS[colour], label=None if i else name, lw=1)
+        axes.set(xlabel="million episodes", title=TASK_NAMES[task])
+        _in_per_cent(axes, "validation error")
+    panels[0].legend(fontsize="small")
+    return figure
+
+
+def _catch(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
+    figure, (learning, gaze) = _panels(2, width=4.6)
+    for recipe, name, colour in (
+        ("ram-catch", "through the retina", "learned"),
+        ("screen-catch", "the whole screen", "image"),
+    ):
+        for i, result in enumerate(of_recipe(results, recipe)):
+            frames = [23e-6 * record["episodes"] for record in result.history]
+            caught = [100 * (1 - record["validation_error"]) for record in result.history]
+            learning.plot(frames, caught, color=_COLOURS[colour], label=None if i else name)
+            if result.gaze and recipe == "ram-catch":
+                gaze.plot(range(len(result.gaze)), result.gaze, ".-", color=_COLOURS[colour])
+    learning.plot(20, 100 - PAPER_CATCH.error, "x", color=_COLOURS["paper"], label="the paper, about")
+    learning.set(xlabel="million frames", ylabel="balls caught, %", ylim=(0, 100))
+    learning.legend(fontsize="small")
+    gaze.set(xlabel="frame", ylabel="gaze from ball, pixels", ylim=(0, None))
+    return figure
+
+
+def _elsewhere(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
+    tasks = [task for task in tasks if of_recipe(results, f"ram-{task}")[0].generalisation]
+    names = sorted({name for task in tasks for name, *_ in _changes(results, task)})
+    figure, panels = _panels(max(1, len(names)))
+    for axes, name in zip(panels, names, strict=False):
+        for task, marker in zip(tasks, "osD^", strict=False):
+            if points := [(value, error) for found, value, error in _changes(results, task) if found == name]:
+                axes.plot(*zip(*sorted(points), strict=True), marker + "-", label=TASK_NAMES[task])
+        axes.set(xlabel=name.replace("_", " "))
+        _in_per_cent(axes, "test error")
+        axes.legend(fontsize="small")
+    return figure
+
+
+def _changes(results: Sequence[Result], task: str) -> list[tuple[str, float, float]]:
+    """(what was changed, to what, the error then), the mean over seeds."""
+    errors: dict[tuple[str, float], list[float]] = {}
+    for result in of_recipe(results, f"ram-{task}"):
+        for entry in result.generalisation:
+            ((name, value),) = entry["env_kwargs"].items()
+            errors.setdefault((name, value), []).append(100 * entry["score"]["errors"][-1])
+    return [(name, value, float(np.mean(found))) for (name, value), found in errors.items()]

@@ -1,0 +1,182 @@
+"""The networks of the recurrent attention model, each as small as its equation.
+
+B episodes; a glimpse has k scales of C channels and g x g cells; H is the size of h, the core's output.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class GlimpseNetwork(nn.Module):
+    """f_g: what was seen and where, (B, k*C, g, g) and (B, 2), to features g, (B, features).
+
+    Args:
+        glimpse_shape: ``(k*C, g, g)``.
+        num_scales: k.
+        units: rectifiers on the glimpse.
+        location_units: rectifiers on the location.
+        features: size of the output.
+        scale_gain: scale s is multiplied by its s-th power.
+    """
+
+    gains: Tensor
+
+    def __init__(
+        self,
+        glimpse_shape: tuple[int, ...],
+        num_scales: int,
+        units: int,
+        location_units: int,
+        features: int,
+        scale_gain: float,
+    ) -> None:
+        super().__init__()
+        depth, rows, columns = glimpse_shape
+        self.what = nn.Linear(depth * rows * columns, units)
+        self.where = nn.Linear(2, location_units)
+        self.what_out = nn.Linear(units, features)
+        self.where_out = nn.Linear(location_units, features)
+        gains = scale_gain ** torch.arange(num_scales, dtype=torch.float32)
+        self.register_buffer("gains", gains.repeat_interleave(depth // num_scales)[:, None, None], persistent=False)
+        self.changes_scales = scale_gain != 1.0
+
+    def forward(self, glimpse: Tensor, location: Tensor) -> Tensor:
+        """g = relu(linear(h_g) + linear(h_l))."""
+        if self.changes_scales:
+            glimpse = glimpse * self.gains
+        what = self.what(glimpse.flatten(1)).relu_()
+        where = self.where(location).relu_()
+        return self.what_out(what).add_(self.where_out(where)).relu_()
+
+
+class RectifierCore(nn.Module):
+    """The paper's core for classification: the state is h, (B, H)."""
+
+    def __init__(self, features: int, hidden_units: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(hidden_units, hidden_units)
+        self.input = nn.Linear(features, hidden_units)
+        self.state_size = hidden_units
+
+    def forward(self, features: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """h_t = relu(linear(h_(t-1)) + linear(g_t)); no state stands for the zeros that h begins with."""
+        carried = self.hidden.bias if state is None else self.hidden(state)
+        hidden = self.input(features).add_(carried).relu_()
+        return hidden, hidden
+
+
+class GRUCore(nn.Module):
+    """Gated recurrent units (Cho et al., 2014): the state is h, (B, H)."""
+
+    def __init__(self, features: int, hidden_units: int) -> None:
+        super().__init__()
+        self.cell = nn.GRUCell(features, hidden_units)
+        self.state_size = hidden_units
+
+    def forward(self, features: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The output h_t and the new state, which is the same."""
+        hidden = self.cell(features, state)
+        return hidden, hidden
+
+
+class LSTMCore(nn.Module):
+    """The paper's core for Catch: the state is h and the cells, side by side, (B, 2 H)."""
+
+    def __init__(self, features: int, hidden_units: int) -> None:
+        super().__init__()
+        self.cell = nn.LSTMCell(features, hidden_units)
+        self.state_size = 2 * hidden_units
+
+    def forward(self, features: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The output h_t and the new state."""
+        hidden, cells = self.cell(features, None if state is None else state.chunk(2, dim=1))
+        return hidden, torch.cat([hidden, cells], dim=1)
+
+
+CORES: dict[str, type[RectifierCore] | type[GRUCore] | type[LSTMCore]] = {
+    "rectifier": RectifierCore,
+    "gru": GRUCore,
+    "lstm": LSTMCore,
+}
+
+
+class LocationNetwork(nn.Module):
+    """f_l: from h, (B, H), the mean of the next location, (B, 2) in [-1, 1]."""
+
+    def __init__(self, hidden_units: int) -> None:
+        super().__init__()
+        self.mean = nn.Linear(hidden_units, 2)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """The mean of a Gaussian of fixed variance."""
+        return torch.tanh(self.mean(hidden))
+
+
+class ChoiceNetwork(nn.Module):
+    """f_a: from h, (B, H), the logits of the labels or the moves, (B, K)."""
+
+    def __init__(self, hidden_units: int, num_choices: int) -> None:
+        super().__init__()
+        self.logits = nn.Linear(hidden_units, num_choices)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """A linear softmax classifier, before the softmax."""
+        return self.logits(hidden)
+
+
+class Baseline(nn.Module):
+    """b: from h, (B, H), the return to be expected, (B,)."""
+
+    def __init__(self, hidden_units: int) -> None:
+        super().__init__()
+        self.value = nn.Linear(hidden_units, 1)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """b(h_t)."""
+        return self.value(hidden).squeeze(-1)
+
+
+def steered(glimpse: Tensor, location: Tensor, num_scales: int, half_width: float, limit: float) -> Tensor:
+    """The same glimpse, with a gradient to the location at which it was taken.
+
+    To move the retina by one cell is to move what it sees by one cell, so a glimpse tells by its own differences, of
+    each cell's two neighbours, how it would change if it had been taken elsewhere: the pathwise derivative of a
+    retina that interpolates between pixels, had without looking there. At scale s a cell is ``2**s`` pixels wide.
+    Each episode's gradient is shortened to ``limit`` / B: chained through several glimpses it has a heavy tail.
+
+    Args:
+        glimpse: (B, k*C, g, g).
+        location: (B, 2), x and y in [-1, 1].
+        num_scales: k.
+        half_width: half the width of the image in pixels, which is what a unit of location is.
+        limit: the longest gradient of one episode, of a loss that is a mean over the B episodes, times B.
+    """
+    return _Steered.apply(glimpse, location, num_scales, half_width, limit)
+
+
+class _Steered(torch.autograd.Function):
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, glimpse: Tensor, location: Tensor, num_scales: int, half_width: float, limit: float
+    ) -> Tensor:
+        ctx.save_for_backward(glimpse)
+        ctx.num_scales, ctx.half_width, ctx.limit = num_scales, half_width, limit
+        return glimpse.view_as(glimpse)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        (glimpse,) = ctx.saved_tensors
+        cells_per_unit = ctx.half_width * 0.5 ** torch.arange(ctx.num_scales, dtype=torch.float32)
+        channels = glimpse.shape[1] // ctx.num_scales
+        grad = grad * (0.5 * cells_per_unit.repeat_interleave(channels)[:, None, None])
+        # Cells on the rim have one neighbour only, and say nothing.
+        x = (grad[..., 1:-1] * (glimpse[..., 2:] - glimpse[..., :-2])).sum((1, 2, 3))
+        y = (grad[..., 1:-1, :] * (glimpse[..., 2:, :] - glimpse[..., :-2, :])).sum((1, 2, 3))
+        to_location = torch.stack([x, y], dim=1)
+        length = to_location.norm(dim=1, keepdim=True)
+        limit = ctx.limit / len(glimpse)  # the loss is a mean over the episodes
+        return None, to_location * (limit / length.clamp_min(1e-30)).clamp_max(1.0), None, None, None

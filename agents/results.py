@@ -1,0 +1,198 @@
+"""Results: what a recipe came to, in a file that says all that is needed to have it again."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from glimpse_gym.agents.checkpoint import Card, add_scores, package_versions
+from glimpse_gym.agents.evaluation import Agent, Conditions, Score, evaluate, play
+from glimpse_gym.agents.recipes import Recipe
+from glimpse_gym.agents.report import evaluate_all
+from glimpse_gym.agents.training import Run
+from glimpse_gym.envs.catch import CatchWorld
+from glimpse_gym.files import replacing
+from glimpse_gym.world import World
+
+_FORMAT = "glimpse_gym result, format 1"
+TEST_DRAWS = range(5)
+"""Seeds of the test set's canvases and first glimpses; a reported error is the mean over them."""
+
+
+class ResultError(RuntimeError):
+    """A result file that is damaged, or of another version."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one run of a recipe came to."""
+
+    recipe: str
+    task: str
+    model: str
+    seed: int
+    scores: list[dict[str, Any]]
+    """As :class:`glimpse_gym.agents.evaluation.Score` has them."""
+    env_id: str
+    env_kwargs: dict[str, Any]
+    values_per_glimpse: int
+    num_parameters: int
+    config: dict[str, Any]
+    training: dict[str, Any]
+    history: list[dict[str, float]]
+    """Of the validation split: episodes and seconds, and the error."""
+    episodes: int
+    frames: int
+    """Glimpses that were looked at in training."""
+    seconds: float
+    """Of training, evaluations of the validation split among it."""
+    generalisation: list[dict[str, Any]]
+    """Scores in other envs than the agent was trained in, each with the keyword values that differ."""
+    gaze: list[float] | None
+    """Of Catch: the mean distance of the gaze from the ball at each step, in pixels."""
+    machine: str
+    versions: dict[str, str]
+
+    def errors(self, locations: str = "learned", sample: bool = False) -> np.ndarray | None:
+        """Test errors after each glimpse, the mean over the draws that were made, float64 (T,), or None."""
+        found = [
+            score["errors"]
+            for score in self.scores
+            if (score["split"], score["locations"], score["sample"]) == ("test", locations, sample)
+        ]
+        return np.mean(found, axis=0) if found else None
+
+
+def reproduce(recipe: Recipe, seed: int, runs: Path, results: Path, progress: bool = True) -> Result | None:
+    """Train by a recipe, or go on with it, then measure on the test split and write the result.
+
+    Args:
+        recipe: what to do.
+        seed: of the run.
+        runs: the folder of run folders.
+        results: the folder of result files.
+        progress: show bars.
+
+    Returns:
+        The result, or None where the training was asked to stop.
+
+    Raises:
+        CheckpointError: the run's folder holds another run, or a damaged one.
+    """
+    folder = runs / f"{recipe.name}-seed{seed}"
+    run = recipe.run(folder, seed)
+    if not run.train(progress):
+        return None
+    result = _measure(recipe, run, progress)
+    add_scores(folder, run.card, result.scores)
+    save_result(results, result)
+    return result
+
+
+def _measure(recipe: Recipe, run: Run, progress: bool) -> Result:
+    agent, card, learner = run.agent, run.card, run.learner
+
+    def measure(conditions: Conditions, **changes: Any) -> Score:
+        return evaluate(agent, card.env_id, card.env_kwargs | changes, conditions, progress=progress)
+
+    scores = evaluate_all(agent, card, "validation", seed=0, progress=progress)
+    if recipe.final:
+        scores += evaluate_all(agent, card, "test", seed=0, progress=progress)
+        scores += [measure(Conditions("test", seed=seed)) for seed in TEST_DRAWS[1:]]
+    return Result(
+        recipe=recipe.name,
+        task=recipe.task,
+        model=recipe.model,
+        seed=run.config.seed,
+        scores=[score._asdict() for score in scores],
+        env_id=card.env_id,
+        env_kwargs=card.env_kwargs,
+        values_per_glimpse=int(np.prod(card.task.glimpse_shape)),
+        num_parameters=sum(weight.numel() for weight in agent.parameters()),
+        config=asdict(card.config),
+        training=card.training,
+        history=[
+            {name: record[name] for name in ("episodes", "seconds", "validation_error", "training_error")}
+            for record in run.history
+        ],
+        episodes=learner.episodes_seen,
+        frames=learner.episodes_seen * learner.horizon,
+        seconds=run.seconds,
+        generalisation=[
+            {"env_kwargs": changes, "score": measure(Conditions("test"), **changes)._asdict()}
+            for changes in recipe.elsewhere
+        ],
+        gaze=_gaze_distances(agent, card) if recipe.task == "catch" else None,
+        machine=machine(),
+        versions=package_versions(),
+    )
+
+
+def _gaze_distances(agent: Agent, card: Card, num_games: int = 10_000) -> list[float]:
+    """How far from the ball the gaze is at each step, in pixels, the mean over games."""
+    distances: list[list[float]] = []
+
+    def watch(world: World) -> None:
+        assert isinstance(world, CatchWorld)
+        ball = np.stack([world.column, world.steps], axis=1) + 0.5
+        gaze = (world.locations.astype(np.float64) + 1) * world.side / 2
+        if not world.steps.any():
+            distances.append([])
+        distances[-1].append(float(np.linalg.norm(gaze - ball, axis=1).mean()))
+
+    for _ in play(agent, card.env_id, card.env_kwargs, Conditions("test"), num_episodes=num_games, watch=watch):
+        pass
+    return np.mean(distances, axis=0).tolist()
+
+
+def machine() -> str:
+    """What this runs on, in words."""
+    info = Path("/proc/cpuinfo")
+    names = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
+    name = names[0].partition(":")[2].strip() if names else platform.processor() or platform.machine()
+    return f"{name}, {platform.system()}"
+
+
+def save_result(folder: Path, result: Result) -> Path:
+    """Write a result's file, whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{result.recipe}-seed{result.seed}.json"
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps({"format": _FORMAT} | asdict(result), indent=1) + "\n")
+    return path
+
+
+def load_results(folder: Path) -> list[Result]:
+    """All results of a folder, by name.
+
+    Raises:
+        ResultError: there are none, or a file is damaged or of another version.
+    """
+    paths = sorted(folder.glob("*.json"))
+    if not paths:
+        raise ResultError(f"{folder} holds no results: 'glimpse-gym reproduce' makes them")
+    return [_load(path) for path in paths]
+
+
+def _load(path: Path) -> Result:
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ResultError(f"{path} cannot be read ({error}): it is damaged; make it again") from error
+    if not isinstance(entries, dict) or entries.pop("format", None) != _FORMAT:
+        raise ResultError(f"{path} is no result that this version reads: its format must be {_FORMAT!r}")
+    names = {f.name for f in fields(Result)}
+    if entries.keys() != names:
+        raise ResultError(f"{path} is damaged: it lacks or has too much of {sorted(entries.keys() ^ names)}")
+    try:
+        result = Result(**entries)
+        for score in result.scores:
+            Score(**score)
+    except TypeError as error:
+        raise ResultError(f"{path} is damaged: {error}") from error
+    return result

@@ -1,0 +1,64 @@
+"""What an agent has to know of the env it is made for, and the parts of what it learns by."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from gymnasium import spaces
+from gymnasium.vector import VectorEnv
+from torch import Tensor
+
+
+class Task(NamedTuple):
+    """The shape of what is seen, and what is to be chosen."""
+
+    glimpse_shape: tuple[int, ...]
+    """``(k*C, g, g)``, of one observation."""
+    num_scales: int
+    """k."""
+    choice_name: str
+    """``"label"`` or ``"move"``."""
+    num_choices: int
+    """K."""
+
+    @classmethod
+    def of(cls, envs: VectorEnv[Any, Any, Any]) -> Task:
+        """The task of this vector env.
+
+        Raises:
+            ValueError: one of ours that is not in the hybrid form, or none of ours.
+        """
+        actions, observations = envs.single_action_space, envs.single_observation_space
+        world = getattr(envs.unwrapped, "world", None)
+        if world is None or not (isinstance(actions, spaces.Dict) and set(actions) == {world.choice_name, "location"}):
+            raise ValueError(
+                "agents act in the hybrid form of a world, Dict(location=..., label=... or move=...); "
+                f"got the action space {actions}"
+            )
+        glimpse, choice = observations["glimpse"], actions[world.choice_name]  # type: ignore[index]
+        return cls(tuple(glimpse.shape), world.retina.num_scales, world.choice_name, int(choice.n))
+
+    def check(self, envs: VectorEnv[Any, Any, Any]) -> None:
+        """Raise a ValueError where this is not the kind of vector env that the agent was made for."""
+        found = Task.of(envs)
+        if found != self:
+            raise ValueError(
+                f"the agent was made for {self.describe()}, and the env has {found.describe()}: "
+                "give it the env it was made for"
+            )
+
+    def describe(self) -> str:
+        """In words."""
+        return (
+            f"glimpses of shape {self.glimpse_shape} at {self.num_scales} scales and {self.num_choices} "
+            f"{self.choice_name}s"
+        )
+
+
+class Losses(NamedTuple):
+    """The parts of what is made small, each averaged over the batch and over time."""
+
+    total: Tensor
+    classification: Tensor
+    reinforce: Tensor
+    baseline: Tensor
