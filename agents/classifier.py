@@ -27,13 +27,15 @@ class ClassifierConfig:
     network: str = knob(
         "full",
         "'full': two fully connected layers of rectifiers; 'conv': the paper's, 8 filters of 10 x 10 at stride 5, then "
-        "rectifiers; 'cnn': four convolutions of 3 x 3 with batch normalisation, two poolings, and a mean over places",
+        "rectifiers; 'cnn': four convolutions of 3 x 3 with batch normalisation, two poolings, a maximum over places",
     )
     units: int = knob(256, "rectifiers of each fully connected layer; of 'cnn', filters of its last convolutions")
 
     def __post_init__(self) -> None:
         check_knobs(self, at_least={"units": 1})
         check_one_of("network", self.network, tuple(_NETWORKS))
+        if self.network == "cnn" and self.units < 4:
+            raise ValueError(f"units must be at least 4 for network='cnn', got {self.units}")
 
 
 def _full(shape: tuple[int, ...], num_classes: int, units: int) -> nn.Sequential:
@@ -49,6 +51,8 @@ def _full(shape: tuple[int, ...], num_classes: int, units: int) -> nn.Sequential
 
 def _conv(shape: tuple[int, ...], num_classes: int, units: int) -> nn.Sequential:
     depth, rows, columns = shape
+    if min(rows, columns) < 10:
+        raise ValueError(f"network='conv' takes images of at least 10 x 10 pixels, got {rows} x {columns}")
     places = ((rows - 10) // 5 + 1) * ((columns - 10) // 5 + 1)
     return nn.Sequential(
         nn.Conv2d(depth, 8, 10, stride=5),
@@ -61,6 +65,9 @@ def _conv(shape: tuple[int, ...], num_classes: int, units: int) -> nn.Sequential
 
 
 def _cnn(shape: tuple[int, ...], num_classes: int, units: int) -> nn.Sequential:
+    if min(shape[1:]) < 4:
+        raise ValueError(f"network='cnn' takes images of at least 4 x 4 pixels, got {shape[1]} x {shape[2]}")
+
     def convolution(before: int, after: int, stride: int = 1) -> list[nn.Module]:
         return [nn.Conv2d(before, after, 3, stride, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
 

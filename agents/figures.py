@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from glimpse_gym.agents.published import PAPER, PAPER_CATCH
 from glimpse_gym.agents.results import Result
@@ -18,26 +19,27 @@ from glimpse_gym.files import replacing
 # Okabe and Ito's colours, which colour-blind people tell apart.
 _COLOURS = {"learned": "#0072B2", "random": "#E69F00", "center": "#999999", "paper": "#D55E00", "image": "#009E73"}
 _NAMES = {"learned": "RAM, own places", "random": "the same, random places", "center": "the same, the centre"}
-_IMAGE_TASKS = tuple(PAPER)
 
 
 def save_figures(folder: Path, results: Sequence[Result]) -> list[Path]:
-    """Draw all that there are results for."""
-    drawn = []
-    for name, draw, has in (
-        ("error-by-glimpses", _error_by_glimpses, _IMAGE_TASKS),
-        ("error-by-values", _error_by_values, _IMAGE_TASKS),
-        ("learning", _learning, _IMAGE_TASKS),
-        ("catch", _catch, ("catch",)),
-        ("elsewhere", _elsewhere, _IMAGE_TASKS),
-    ):
-        if tasks := [task for task in has if of_recipe(results, f"ram-{task}")]:
-            drawn.append(_save(folder / f"{name}.png", draw, tasks, results))
-    return drawn
+    """Draw, in a folder that is there, all that there are results for."""
+    there = [task for task in TASK_NAMES if of_recipe(results, f"ram-{task}")]
+    of_images = [task for task in there if task in PAPER]
+    elsewhere = [task for task in of_images if _changes(results, task)]
+    return [
+        _save(folder / f"{name}.png", draw, tasks, results)
+        for name, draw, tasks in (
+            ("error-by-glimpses", _error_by_glimpses, of_images),
+            ("error-by-values", _error_by_values, of_images),
+            ("learning", _learning, of_images),
+            ("catch", _catch, [task for task in there if task == "catch"]),
+            ("elsewhere", _elsewhere, elsewhere),
+        )
+        if tasks
+    ]
 
 
 def _save(path: Path, draw: Callable[..., Figure], tasks: Sequence[str], results: Sequence[Result]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         draw(tasks, results).savefig(temporary, dpi=110)
     return path
@@ -92,6 +94,7 @@ def _error_by_values(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
                 point = whole[0].values_per_glimpse, _mean_curve(whole, "learned")[-1]
                 axes.plot(*point, marker, color=_COLOURS["image"], label=f"{whole[0].model}, whole image")
         axes.set(xlabel="values sensed", title=TASK_NAMES[task], xscale="log")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         _in_per_cent(axes, "test error")
     panels[-1].legend(fontsize="small")
     return figure
@@ -131,10 +134,9 @@ def _catch(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
 
 
 def _elsewhere(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
-    tasks = [task for task in tasks if of_recipe(results, f"ram-{task}")[0].generalisation]
     names = sorted({name for task in tasks for name, *_ in _changes(results, task)})
-    figure, panels = _panels(max(1, len(names)))
-    for axes, name in zip(panels, names, strict=False):
+    figure, panels = _panels(len(names))
+    for axes, name in zip(panels, names, strict=True):
         for task, marker in zip(tasks, "osD^", strict=False):
             if points := [(value, error) for found, value, error in _changes(results, task) if found == name]:
                 axes.plot(*zip(*sorted(points), strict=True), marker + "-", label=TASK_NAMES[task])

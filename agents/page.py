@@ -38,6 +38,7 @@ def write_page(results_folder: Path, docs: Path, readme: Path | None = None) -> 
         ValueError: the readme has no marks.
     """
     results = load_results(results_folder)
+    (docs / "figures").mkdir(parents=True, exist_ok=True)
     figures = save_figures(docs / "figures", results)
     plates = _save_plates(docs / "figures")
     page = docs / "results.md"

@@ -111,11 +111,12 @@ class GameLearner(Learner):
         while not ended.all():  # all games are equally long
             thought, state = agent.think(observation, state)
             choice, drawn = agent.sample_choice(thought.logits), agent.sample(thought.mean)
-            seen = [torch.from_numpy(observation[name]) for name in ("glimpse", "location")]
-            observation, reward, ended, _, _ = self.envs.step(agent.action(choice, drawn))
-            log_probability = self._log_probability(thought, choice, drawn)
             value = agent.baseline(thought.hidden)
-            steps.append(Games(*seen, choice, drawn, log_probability, value, torch.from_numpy(reward).float()))
+            log_probability = self._log_probability(thought, choice, drawn)
+            glimpse, location = (torch.from_numpy(observation[name]) for name in ("glimpse", "location"))
+            observation, reward, ended, _, _ = self.envs.step(agent.action(choice, drawn))
+            won = torch.from_numpy(reward).float()
+            steps.append(Games(glimpse, location, choice, drawn, log_probability, value, won))
         return Games(*(torch.stack(parts) for parts in zip(*steps, strict=True)))
 
     def _advantages(self, games: Games) -> Tensor:

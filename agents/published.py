@@ -45,5 +45,6 @@ PUBLIC: dict[str, Published] = {
     "translated60": Published(8, 0.94, "github.com/slundqui/tfRAM"),
     "cluttered60": Published(8, 2.63, "github.com/slundqui/tfRAM"),
     "cluttered100": Published(8, 5.90, "github.com/slundqui/tfRAM"),
+    "catch": Published(23, 11.0, "about, after some 360M frames"),
 }
 """The lowest error of a plain RAM, without averaging over runs, that we found reported."""

@@ -17,6 +17,7 @@ from torch.nn import functional
 from glimpse_gym.agents.knobs import check_knobs, knob
 from glimpse_gym.agents.networks import (
     CORES,
+    GLIMPSE_NETWORKS,
     Baseline,
     ChoiceNetwork,
     GlimpseNetwork,
@@ -31,6 +32,10 @@ from glimpse_gym.checks import check_one_of
 class RAMConfig:
     """What makes a RAM, apart from the env it is made for."""
 
+    glimpse_network: str = knob(
+        "full",
+        "what the glimpse goes through, 'full': the paper's fully connected layer; 'conv': two convolutions before",
+    )
     glimpse_units: int = knob(128, "rectifiers on the flattened glimpse (section 4)")
     location_units: int = knob(128, "rectifiers on the location")
     glimpse_features: int = knob(256, "size of g, the glimpse network's output")
@@ -43,15 +48,15 @@ class RAMConfig:
     sigma: float = knob(0.1, "standard deviation of a sampled location, where the image is 2 wide")
     loss_at: str = knob(
         "every",
-        "'every': cross-entropy after every glimpse, and as return the true class's mean probability after the "
-        "later ones; 'last': the paper's, the last glimpse's cross-entropy, and the reward as return",
+        "in naming images, 'every': cross-entropy after every glimpse, and as return the true class's mean probability "
+        "after the later ones; 'last': the paper's, the last glimpse's cross-entropy, and the reward as return",
     )
-    reinforce_weight: float = knob(1.0, "weight of REINFORCE against the cross-entropy")
+    reinforce_weight: float = knob(1.0, "in naming images: weight of REINFORCE against the cross-entropy")
     reinforce_into_core: bool = knob(
         True, "let the locations' gradients into the core and the glimpse network, not the location network alone"
     )
     pathwise_limit: float = knob(
-        0.4, "longest gradient that one episode sends through a glimpse to its location; 0: none goes that way"
+        0.4, "in naming images: the longest gradient that an episode sends through a glimpse to its location; 0: none"
     )
     half_width: float = knob(30.0, "about half the images' width in pixels, the unit of that gradient's locations")
 
@@ -62,6 +67,7 @@ class RAMConfig:
             at_least=sizes | {"reinforce_weight": 0, "pathwise_limit": 0},
             above={"sigma": 0, "scale_gain": 0, "half_width": 0},
         )
+        check_one_of("glimpse_network", self.glimpse_network, tuple(GLIMPSE_NETWORKS))
         check_one_of("core", self.core, tuple(CORES))
         check_one_of("looks", self.looks, ("learned", "random"))
         check_one_of("loss_at", self.loss_at, ("every", "last"))
@@ -108,6 +114,7 @@ class RAM(nn.Module):
         self.glimpse_network = GlimpseNetwork(
             task.glimpse_shape,
             task.num_scales,
+            kind=config.glimpse_network,
             units=config.glimpse_units,
             location_units=config.location_units,
             features=config.glimpse_features,
@@ -175,8 +182,7 @@ class RAM(nn.Module):
             config = self.config
             glimpse = steered(glimpse, location, self.task.num_scales, config.half_width, config.pathwise_limit)
         hidden, state = self.core_network(self.glimpse_network(glimpse, location), state)
-        policy_input = hidden if self.config.reinforce_into_core else hidden.detach()
-        return Thought(hidden, self.choice_network(hidden), self.location_network(policy_input)), state
+        return self._conclude(hidden), state
 
     def think_through(self, glimpses: Tensor, locations: Tensor) -> Thought:
         """What is made of whole episodes that were played before, each (T, B, ...), with gradients."""
@@ -187,8 +193,11 @@ class RAM(nn.Module):
         for step in features.chunk(num_glimpses):
             hidden, state = self.core_network(step, state)
             hiddens.append(hidden)
-        hidden = torch.stack(hiddens)
-        return Thought(hidden, self.choice_network(hidden), self.location_network(hidden))
+        return self._conclude(torch.stack(hiddens))
+
+    def _conclude(self, hidden: Tensor) -> Thought:
+        policy_input = hidden if self.config.reinforce_into_core else hidden.detach()
+        return Thought(hidden, self.choice_network(hidden), self.location_network(policy_input))
 
     def sample(self, mean: Tensor) -> Tensor:
         """Locations drawn around their means, or anywhere, (..., 2), not clipped; no gradient goes through the draw."""
@@ -210,6 +219,8 @@ class RAM(nn.Module):
 
     def log_probability(self, locations: Tensor, means: Tensor) -> Tensor:
         """Of locations as they were drawn, (..., 2), before any clipping; up to a constant. Returns (...)."""
+        if self.config.looks == "random":  # which have nothing to do with the means
+            return torch.zeros_like(means[..., 0])
         return -((locations - means) ** 2).sum(-1) / (2 * self.config.sigma**2)
 
     def learn_from(self, envs: VectorEnv[Any, Any, Any], seeds: list[int], copies: int) -> tuple[Losses, Tensor]:

@@ -173,7 +173,7 @@ def load_results(folder: Path) -> list[Result]:
     Raises:
         ResultError: there are none, or a file is damaged or of another version.
     """
-    paths = sorted(folder.glob("*.json"))
+    paths = sorted(folder.glob("[!.]*.json"))
     if not paths:
         raise ResultError(f"{folder} holds no results: 'glimpse-gym reproduce' makes them")
     return [_load(path) for path in paths]
@@ -189,10 +189,14 @@ def _load(path: Path) -> Result:
     names = {f.name for f in fields(Result)}
     if entries.keys() != names:
         raise ResultError(f"{path} is damaged: it lacks or has too much of {sorted(entries.keys() ^ names)}")
+    kinds = {"seed": int, "scores": list, "history": list, "episodes": int, "seconds": float, "versions": dict}
+    if wrong := [name for name, kind in kinds.items() if type(entries[name]) is not kind]:
+        raise ResultError(f"{path} is damaged: {', '.join(wrong)} is of another kind than it should be")
+    result = Result(**entries)
     try:
-        result = Result(**entries)
-        for score in result.scores:
-            Score(**score)
+        scores = [Score(**score) for score in result.scores]
     except TypeError as error:
         raise ResultError(f"{path} is damaged: {error}") from error
+    if not scores:
+        raise ResultError(f"{path} is damaged: it holds no score")
     return result

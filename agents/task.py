@@ -35,8 +35,8 @@ class Task(NamedTuple):
                 "agents act in the hybrid form of a world, Dict(location=..., label=... or move=...); "
                 f"got the action space {actions}"
             )
-        glimpse, choice = observations["glimpse"], actions[world.choice_name]  # type: ignore[index]
-        return cls(tuple(glimpse.shape), world.retina.num_scales, world.choice_name, int(choice.n))
+        glimpse = observations["glimpse"]  # type: ignore[index]
+        return cls(tuple(glimpse.shape), world.retina.num_scales, world.choice_name, world.num_choices)
 
     def check(self, envs: VectorEnv[Any, Any, Any]) -> None:
         """Raise a ValueError where this is not the kind of vector env that the agent was made for."""

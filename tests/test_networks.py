@@ -9,9 +9,10 @@ import oracles
 import pytest
 import torch
 from gymnasium.vector import AutoresetMode
+from torch.nn import functional
 
 from glimpse_gym import Retina
-from glimpse_gym.agents.networks import CORES, GlimpseNetwork, GRUCore, LSTMCore, RectifierCore, steered
+from glimpse_gym.agents.networks import CORES, ConvWhat, GlimpseNetwork, GRUCore, LSTMCore, RectifierCore, steered
 from glimpse_gym.agents.ram import RAM, RAMConfig
 from glimpse_gym.agents.task import Task
 
@@ -126,7 +127,7 @@ def test_to_think_through_is_to_think_step_by_step(name, gain):
 
 
 def test_the_glimpse_network_follows_its_equation():
-    network = GlimpseNetwork((2, 3, 3), 2, units=4, location_units=3, features=5, scale_gain=1.0)
+    network = GlimpseNetwork((2, 3, 3), 2, kind="full", units=4, location_units=3, features=5, scale_gain=1.0)
     weights = {name: weight.detach().numpy() for name, weight in network.named_parameters()}
     glimpse, location = torch.randn(B, 2, 3, 3), torch.randn(B, 2)
 
@@ -141,7 +142,7 @@ def test_the_glimpse_network_follows_its_equation():
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_each_scale_is_multiplied_by_its_power_of_the_gain(channels):
-    shape, sizes = (3 * channels, 2, 2), {"units": 4, "location_units": 3, "features": 5}
+    shape, sizes = (3 * channels, 2, 2), {"kind": "full", "units": 4, "location_units": 3, "features": 5}
     network = GlimpseNetwork(shape, 3, **sizes, scale_gain=3.0)
     plain = GlimpseNetwork(shape, 3, **sizes, scale_gain=1.0)
     plain.load_state_dict(network.state_dict())
@@ -160,7 +161,7 @@ def test_with_a_gain_of_four_a_lone_pixel_is_as_bright_at_every_scale():
     image = np.zeros((1, 32, 32), np.uint8)
     image[0, 16, 16] = 255
     glimpse = Retina(4, 4).sense(image, np.zeros((1, 2), np.float32))
-    network = GlimpseNetwork((4, 4, 4), 4, units=4, location_units=3, features=5, scale_gain=4.0)
+    network = GlimpseNetwork((4, 4, 4), 4, kind="full", units=4, location_units=3, features=5, scale_gain=4.0)
     louder = torch.from_numpy(glimpse) * network.gains
     assert louder.amax((2, 3)).tolist() == [[1.0, 1.0, 1.0, 1.0]]
 
@@ -405,3 +406,24 @@ def test_random_looks_stay_random_after_training_and_are_seeded(sample):
 def test_configurations_that_make_no_sense(values, message):
     with pytest.raises(ValueError, match=message):
         RAMConfig(**values)
+
+
+@pytest.mark.parametrize("shape", [(3, 12, 12), (1, 8, 8), (2, 4, 4)])
+def test_the_convolutions_are_torchs(shape):
+    torch.manual_seed(0)
+    network, glimpse = ConvWhat(shape, units=7), torch.rand(5, *shape, requires_grad=True)
+    first = network.first.weight.view(32, 4, 4, shape[0]).permute(0, 3, 1, 2)
+    second = network.second.weight.view(64, 2, 2, 32).permute(0, 3, 1, 2)
+    expected = functional.conv2d(glimpse, first, network.first.bias, stride=2, padding=1).relu()
+    expected = functional.conv2d(expected, second, network.second.bias, stride=2).relu()
+    expected = network.linear(expected.permute(0, 2, 3, 1).flatten(1)).relu()
+    found = network(glimpse)
+    torch.testing.assert_close(found, expected)
+    (expected_gradient,) = torch.autograd.grad(expected.square().sum(), glimpse)
+    (gradient,) = torch.autograd.grad(found.square().sum(), glimpse)
+    torch.testing.assert_close(gradient, expected_gradient)
+
+
+def test_convolutions_refuse_patches_that_they_cannot_halve_twice():
+    with pytest.raises(ValueError, match="multiple of 4 cells, got patch_size=6"):
+        ConvWhat((3, 6, 6), units=7)
