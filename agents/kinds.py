@@ -1,4 +1,4 @@
-"""The kinds of agents that learn, by the names that checkpoints and recipes call them."""
+"""The kinds of agents, by the names that checkpoints and recipes call them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from typing import Any
 
 from glimpse_gym.agents.classifier import Classifier, ClassifierConfig
 from glimpse_gym.agents.ram import RAM, RAMConfig
+from glimpse_gym.agents.scripted import Scripted, ScriptedConfig
 from glimpse_gym.agents.task import Task
 from glimpse_gym.checks import check_one_of
 
-AnyAgent = RAM | Classifier
-AnyConfig = RAMConfig | ClassifierConfig
+AnyAgent = RAM | Classifier | Scripted
+AnyConfig = RAMConfig | ClassifierConfig | ScriptedConfig
 
 _KINDS: dict[str, tuple[type[AnyAgent], type[AnyConfig]]] = {
     "ram": (RAM, RAMConfig),
     "classifier": (Classifier, ClassifierConfig),
+    "scripted": (Scripted, ScriptedConfig),
 }
 
 

@@ -30,7 +30,8 @@ class Recipe:
     augmentation: dict[str, Any]
     """Keyword values of the env that hold in training only."""
     config: AnyConfig
-    training: TrainConfig
+    training: TrainConfig | None
+    """None where there is nothing to train."""
     final: bool = True
     """Whether it is measured on the test split: no choice may rest on that. An ablation is not."""
     elsewhere: Sequence[dict[str, Any]] = ()
@@ -41,7 +42,10 @@ class Recipe:
 
         Raises:
             CheckpointError: the folder holds another run, or a damaged one.
+            ValueError: there is nothing to train.
         """
+        if self.training is None:
+            raise ValueError(f"{self.name} is not trained")
         training = replace(self.training, seed=seed)
         return Run(
             folder,
@@ -70,5 +74,7 @@ def load_recipe(name: str) -> Recipe:
         raise ValueError(f"there is no recipe {name!r}; there are {', '.join(recipe_names())}")
     entries = json.loads(_FOLDER.joinpath(f"{name}.json").read_text(encoding="utf-8"))
     config = make_config(entries.pop("agent"), entries.pop("config"))
-    training = train_config_class(entries["env_id"])(**entries.pop("training"))
+    training = entries.pop("training")
+    if training is not None:
+        training = train_config_class(entries["env_id"])(**training)
     return Recipe(name=name, config=config, training=training, **entries)

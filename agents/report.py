@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from glimpse_gym.agents.checkpoint import Card
-from glimpse_gym.agents.classifier import ClassifierConfig
 from glimpse_gym.agents.evaluation import Agent, Conditions, Score, evaluate, play
+from glimpse_gym.agents.ram import RAMConfig
 from glimpse_gym.envs.classification import ClassificationWorld
 from glimpse_gym.plates import Gaze, gaze_frames, save_gif, save_png, scanpath_plate
 from glimpse_gym.world import World
@@ -22,7 +22,7 @@ def evaluate_all(
 ) -> list[Score]:
     """The scores that tell whether an agent sees by looking: its own locations, mean and sampled, against none."""
     looks = [("learned", False)]
-    if not isinstance(card.config, ClassifierConfig):  # which looks at everything
+    if isinstance(card.config, RAMConfig):  # others do not look around
         looks += [("learned", True), ("random", False), ("center", False)]
     return [
         evaluate(

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import platform
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from glimpse_gym.agents.checkpoint import Card, add_scores, package_versions
-from glimpse_gym.agents.evaluation import Agent, Conditions, Score, evaluate, play
+from glimpse_gym.agents.evaluation import Agent, Conditions, Score, evaluate, make_envs, play
+from glimpse_gym.agents.kinds import AnyAgent, make_agent
+from glimpse_gym.agents.ram import RAM
 from glimpse_gym.agents.recipes import Recipe
 from glimpse_gym.agents.report import evaluate_all
-from glimpse_gym.agents.training import Run
+from glimpse_gym.agents.task import Task
 from glimpse_gym.envs.catch import CatchWorld
 from glimpse_gym.files import replacing
 from glimpse_gym.world import World
@@ -84,31 +86,46 @@ def reproduce(recipe: Recipe, seed: int, runs: Path, results: Path, progress: bo
     Raises:
         CheckpointError: the run's folder holds another run, or a damaged one.
     """
-    folder = runs / f"{recipe.name}-seed{seed}"
-    run = recipe.run(folder, seed)
-    if not run.train(progress):
-        return None
-    result = _measure(recipe, run, progress)
-    add_scores(folder, run.card, result.scores)
+    if recipe.training is None:
+        envs = make_envs(recipe.env_id, recipe.env_kwargs, "test", 1)
+        agent: AnyAgent = make_agent(Task.of(envs), recipe.config)
+        result = _measure(
+            recipe, seed, agent, Card(recipe.env_id, recipe.env_kwargs, recipe.config, agent.task), progress
+        )
+    else:
+        folder = runs / f"{recipe.name}-seed{seed}"
+        run = recipe.run(folder, seed)
+        if not run.train(progress):
+            return None
+        result = _measure(recipe, seed, run.agent, run.card, progress)
+        add_scores(folder, run.card, result.scores)
+        history = [
+            {name: record[name] for name in ("episodes", "seconds", "validation_error", "training_error")}
+            for record in run.history
+        ]
+        episodes = run.learner.episodes_seen
+        frames = episodes * run.learner.horizon
+        result = replace(result, history=history, episodes=episodes, frames=frames, seconds=run.seconds)
     save_result(results, result)
     return result
 
 
-def _measure(recipe: Recipe, run: Run, progress: bool) -> Result:
-    agent, card, learner = run.agent, run.card, run.learner
+def _measure(recipe: Recipe, seed: int, agent: AnyAgent, card: Card, progress: bool) -> Result:
+    """The result, but for what it took to get there."""
 
     def measure(conditions: Conditions, **changes: Any) -> Score:
         return evaluate(agent, card.env_id, card.env_kwargs | changes, conditions, progress=progress)
 
-    scores = evaluate_all(agent, card, "validation", seed=0, progress=progress)
+    scores = evaluate_all(agent, card, "validation", seed=0, num_episodes=10_000, progress=progress)
     if recipe.final:
         scores += evaluate_all(agent, card, "test", seed=0, progress=progress)
-        scores += [measure(Conditions("test", seed=seed)) for seed in TEST_DRAWS[1:]]
+        if card.task.choice_name == "label":  # of games there are enough
+            scores += [measure(Conditions("test", seed=draw)) for draw in TEST_DRAWS[1:]]
     return Result(
         recipe=recipe.name,
         task=recipe.task,
         model=recipe.model,
-        seed=run.config.seed,
+        seed=seed,
         scores=[score._asdict() for score in scores],
         env_id=card.env_id,
         env_kwargs=card.env_kwargs,
@@ -116,18 +133,15 @@ def _measure(recipe: Recipe, run: Run, progress: bool) -> Result:
         num_parameters=sum(weight.numel() for weight in agent.parameters()),
         config=asdict(card.config),
         training=card.training,
-        history=[
-            {name: record[name] for name in ("episodes", "seconds", "validation_error", "training_error")}
-            for record in run.history
-        ],
-        episodes=learner.episodes_seen,
-        frames=learner.episodes_seen * learner.horizon,
-        seconds=run.seconds,
+        history=[],
+        episodes=0,
+        frames=0,
+        seconds=0.0,
         generalisation=[
             {"env_kwargs": changes, "score": measure(Conditions("test"), **changes)._asdict()}
             for changes in recipe.elsewhere
         ],
-        gaze=_gaze_distances(agent, card) if recipe.task == "catch" else None,
+        gaze=_gaze_distances(agent, card) if isinstance(agent, RAM) and card.task.choice_name == "move" else None,
         machine=machine(),
         versions=package_versions(),
     )

@@ -81,6 +81,14 @@ class CatchWorld(World):
         return (self.ball + 0.5).astype(np.int64)
 
     @property
+    def landing_column(self) -> np.ndarray:
+        """The column in which each ball will land, int64 (B,): for oracles and tests."""
+        right = self.side - 1
+        way = self.ball + self.speed * (self.horizon - self.steps)
+        folded = np.abs(way) % (2 * right)  # reflections unfolded: there and back again
+        return (np.minimum(folded, 2 * right - folded) + 0.5).astype(np.int64)
+
+    @property
     def caught(self) -> np.ndarray:
         """Whether each paddle covers its ball's column, bool (B,)."""
         reach = self.column - self.paddle

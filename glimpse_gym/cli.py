@@ -200,7 +200,8 @@ def _reproduce(parsed: argparse.Namespace) -> int | None:
     if parsed.recipe is None:
         for name in recipe_names():
             recipe = load_recipe(name)
-            print(f"{name:<22}{recipe.model} in {recipe.env_id}, {recipe.training.num_episodes:,} episodes")
+            length = f"{recipe.training.num_episodes:,} episodes" if recipe.training else "not trained"
+            print(f"{name:<28}{recipe.model}, in {recipe.env_id}, {length}")
         return None
     result = reproduce(load_recipe(parsed.recipe), parsed.seed, parsed.runs, parsed.results)
     if result is None:
