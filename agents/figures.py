@@ -57,7 +57,7 @@ def _in_per_cent(axes: Axes, what: str) -> None:
     axes.set_yscale("log")
     axes.set_ylabel(f"{what}, %")
     axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter(lambda x, _: f"{x:g}" if f"{x:e}"[0] in "25" else "")
+    axes.yaxis.set_minor_formatter(lambda x, _: f"{x:g}" if f"{x:e}"[0] in "2357" else "")
 
 
 def _mean_curve(found: Sequence[Result], locations: str) -> np.ndarray:
@@ -77,7 +77,7 @@ def _error_by_glimpses(tasks: Sequence[str], results: Sequence[Result]) -> Figur
             axes.axhline(_mean_curve(whole, "learned")[-1], color=_COLOURS["image"], ls="--", label="CNN, whole image")
         axes.set(xlabel="glimpses", title=TASK_NAMES[task])
         _in_per_cent(axes, "test error")
-    panels[0].legend(fontsize="small")
+    panels[0].legend(fontsize="small", loc="upper right")
     return figure
 
 
@@ -96,7 +96,7 @@ def _error_by_values(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
         axes.set(xlabel="values sensed", title=TASK_NAMES[task], xscale="log")
         axes.xaxis.set_minor_formatter(NullFormatter())
         _in_per_cent(axes, "test error")
-    panels[-1].legend(fontsize="small")
+    panels[0].legend(fontsize="small", loc="upper right")
     return figure
 
 
