@@ -9,9 +9,11 @@ from typing import Any
 
 import torch
 
+from glimpse_gym.agents.classifier import Classifier
 from glimpse_gym.agents.evaluation import make_envs
 from glimpse_gym.agents.kinds import AnyAgent, AnyConfig, make_agent
 from glimpse_gym.agents.knobs import check_knobs, knob
+from glimpse_gym.agents.ram import RAM
 from glimpse_gym.agents.task import Task
 from glimpse_gym.checks import check_one_of
 
@@ -153,6 +155,7 @@ class ImageLearner(Learner):
     """Learns to name images, one step of the optimizer after each batch."""
 
     config: ImageTrainConfig
+    agent: RAM | Classifier
 
     def __init__(
         self, env_id: str, env_kwargs: dict[str, Any], config: ImageTrainConfig, agent_config: AnyConfig
