@@ -215,7 +215,7 @@ class Baseline(nn.Module):
         return self.value(hidden).squeeze(-1)
 
 
-def steered(glimpse: Tensor, location: Tensor, num_scales: int, half_width: float, limit: float) -> Tensor:
+def steered(glimpse: Tensor, location: Tensor, num_scales: int, half_size: Tensor, limit: float) -> Tensor:
     """The same glimpse, with a gradient to the location at which it was taken.
 
     To move the retina by one cell is to move what it sees by one cell, so a glimpse tells by its own differences, of
@@ -227,31 +227,31 @@ def steered(glimpse: Tensor, location: Tensor, num_scales: int, half_width: floa
         glimpse: (B, k*C, g, g).
         location: (B, 2), x and y in [-1, 1].
         num_scales: k.
-        half_width: half the width of the image in pixels, which is what a unit of location is.
+        half_size: (B, 2), half the width and half the height of each image in pixels: the units of its x and y.
         limit: the longest gradient of one episode, of a loss that is a mean over the B episodes, times B.
     """
-    return _Steered.apply(glimpse, location, num_scales, half_width, limit)
+    return _Steered.apply(glimpse, location, num_scales, half_size, limit)
 
 
 class _Steered(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, glimpse: Tensor, location: Tensor, num_scales: int, half_width: float, limit: float
+        ctx: Any, glimpse: Tensor, location: Tensor, num_scales: int, half_size: Tensor, limit: float
     ) -> Tensor:
-        ctx.save_for_backward(glimpse)
-        ctx.num_scales, ctx.half_width, ctx.limit = num_scales, half_width, limit
+        ctx.save_for_backward(glimpse, half_size)
+        ctx.num_scales, ctx.limit = num_scales, limit
         return glimpse.view_as(glimpse)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        (glimpse,) = ctx.saved_tensors
-        cells_per_unit = ctx.half_width * 0.5 ** torch.arange(ctx.num_scales, dtype=torch.float32)
+        glimpse, half_size = ctx.saved_tensors
+        cells_per_pixel = 0.5 ** torch.arange(ctx.num_scales, dtype=torch.float32)
         channels = glimpse.shape[1] // ctx.num_scales
-        grad = grad * (0.5 * cells_per_unit.repeat_interleave(channels)[:, None, None])
+        grad = grad * (0.5 * cells_per_pixel.repeat_interleave(channels)[:, None, None])
         # Cells on the rim have one neighbour only, and say nothing.
         x = (grad[..., 1:-1] * (glimpse[..., 2:] - glimpse[..., :-2])).sum((1, 2, 3))
         y = (grad[..., 1:-1, :] * (glimpse[..., 2:, :] - glimpse[..., :-2, :])).sum((1, 2, 3))
-        to_location = torch.stack([x, y], dim=1)
+        to_location = torch.stack([x, y], dim=1) * half_size
         length = to_location.norm(dim=1, keepdim=True)
         limit = ctx.limit / len(glimpse)  # the loss is a mean over the episodes
         return None, to_location * (limit / length.clamp_min(1e-30)).clamp_max(1.0), None, None, None

@@ -13,7 +13,7 @@ from torch.nn import functional
 from glimpse_gym.agents.kinds import AnyConfig
 from glimpse_gym.agents.knobs import check_knobs, knob
 from glimpse_gym.agents.learning import Learner, TrainConfig
-from glimpse_gym.agents.ram import RAM, Thought
+from glimpse_gym.agents.ram import RAM, Thought, seen_in
 
 
 @dataclass(frozen=True)
@@ -109,11 +109,11 @@ class GameLearner(Learner):
         steps = []
         ended = np.zeros(self.envs.num_envs, np.bool_)
         while not ended.all():  # all games are equally long
-            thought, state = agent.think(observation, state)
+            glimpse, location = seen_in(observation)
+            thought, state = agent.think(glimpse, location, state)
             choice, drawn = agent.sample_choice(thought.logits), agent.sample(thought.mean)
             value = agent.baseline(thought.hidden)
             log_probability = self._log_probability(thought, choice, drawn)
-            glimpse, location = (torch.from_numpy(observation[name]) for name in ("glimpse", "location"))
             observation, reward, ended, _, _ = self.envs.step(agent.action(choice, drawn))
             won = torch.from_numpy(reward).float()
             steps.append(Games(glimpse, location, choice, drawn, log_probability, value, won))

@@ -58,14 +58,13 @@ class RAMConfig:
     pathwise_limit: float = knob(
         0.4, "in naming images: the longest gradient that an episode sends through a glimpse to its location; 0: none"
     )
-    half_width: float = knob(30.0, "about half the images' width in pixels, the unit of that gradient's locations")
 
     def __post_init__(self) -> None:
         sizes = dict.fromkeys(("glimpse_units", "location_units", "glimpse_features", "hidden_units"), 1)
         check_knobs(
             self,
             at_least=sizes | {"reinforce_weight": 0, "pathwise_limit": 0},
-            above={"sigma": 0, "scale_gain": 0, "half_width": 0},
+            above={"sigma": 0, "scale_gain": 0},
         )
         check_one_of("glimpse_network", self.glimpse_network, tuple(GLIMPSE_NETWORKS))
         check_one_of("core", self.core, tuple(CORES))
@@ -155,32 +154,24 @@ class RAM(nn.Module):
             The action, ``label`` or ``move`` int64 (B,) and ``location`` float32 (B, 2), and the new state.
         """
         begun = torch.from_numpy(observation["time"]) == 0  # (B, 1)
-        thought, state = self.think(observation, torch.where(begun, 0.0, state))
+        thought, state = self.think(*seen_in(observation), torch.where(begun, 0.0, state))
         location = self.sample(thought.mean) if sample or self.config.looks == "random" else thought.mean
         choice = thought.logits.argmax(-1)
         if sample and self.task.choice_name == "move":
             choice = self.sample_choice(thought.logits)
         return self.action(choice, location), state
 
-    def think(
-        self, observation: dict[str, np.ndarray], state: Tensor | None, location: Tensor | None = None
-    ) -> tuple[Thought, Tensor]:
+    def think(self, glimpse: Tensor, location: Tensor, state: Tensor | None) -> tuple[Thought, Tensor]:
         """One step of the networks, with gradients.
 
         Args:
-            observation: of B sub-envs.
+            glimpse: what is seen, (B, k*C, g, g).
+            location: where, (B, 2).
             state: the core's; None where all episodes have just begun.
-            location: where the glimpse was taken, if a gradient shall go there.
 
         Returns:
             What comes of it, and the core's new state.
         """
-        glimpse = torch.from_numpy(observation["glimpse"])
-        if location is None:
-            location = torch.from_numpy(observation["location"])
-        else:
-            config = self.config
-            glimpse = steered(glimpse, location, self.task.num_scales, config.half_width, config.pathwise_limit)
         hidden, state = self.core_network(self.glimpse_network(glimpse, location), state)
         return self._conclude(hidden), state
 
@@ -239,25 +230,29 @@ class RAM(nn.Module):
 
     def roll_out(self, envs: VectorEnv[Any, Any, Any], seeds: list[int]) -> Rollout:
         """Play one episode in every sub-env, all equally long, locations sampled, gradients kept."""
-        config = self.config
+        limit = self.config.pathwise_limit if self.config.looks == "learned" else 0.0
         observation, _ = envs.reset(seed=seeds)  # type: ignore[arg-type]
+        sizes: np.ndarray = envs.unwrapped.world.sizes  # type: ignore[attr-defined]
+        half_size = torch.from_numpy(sizes[:, ::-1] / np.float32(2))
+        glimpse, location = seen_in(observation)
         state: Tensor | None = None
-        arrived: Tensor | None = None
         thoughts: list[Thought] = []
         locations: list[Tensor] = []
         rewards = np.zeros(envs.num_envs)
         ended = np.zeros(envs.num_envs, np.bool_)
         while not ended.all():
-            thought, state = self.think(observation, state, arrived)
-            location = self.sample(thought.mean)
-            action = self.action(thought.logits.detach().argmax(-1), location)
+            thought, state = self.think(glimpse, location, state)
+            drawn = self.sample(thought.mean)
+            action = self.action(thought.logits.detach().argmax(-1), drawn)
             observation, reward, ended, _, infos = envs.step(action)
-            if config.pathwise_limit and config.looks == "learned":
+            glimpse, location = seen_in(observation)
+            if limit:
                 # The draw as the mean plus a noise that does not depend on it: so the mean gets the gradient.
-                arrived = (thought.mean + (location - thought.mean.detach())).clamp(-1.0, 1.0)
+                location = (thought.mean + (drawn - thought.mean.detach())).clamp(-1.0, 1.0)
+                glimpse = steered(glimpse, location, self.task.num_scales, half_size, limit)
             rewards += reward
             thoughts.append(thought)
-            locations.append(location)
+            locations.append(drawn)
         return Rollout(
             Thought(*(torch.stack(parts) for parts in zip(*thoughts, strict=True))),
             torch.stack(locations),
@@ -300,3 +295,8 @@ class RAM(nn.Module):
         baseline = functional.mse_loss(values, returns)
         total = classification + self.config.reinforce_weight * reinforce + baseline
         return Losses(total, classification, reinforce, baseline)
+
+
+def seen_in(observation: dict[str, np.ndarray]) -> tuple[Tensor, Tensor]:
+    """What was seen and where, (B, k*C, g, g) and (B, 2)."""
+    return torch.from_numpy(observation["glimpse"]), torch.from_numpy(observation["location"])

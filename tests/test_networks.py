@@ -117,8 +117,7 @@ def test_to_think_through_is_to_think_step_by_step(name, gain):
     whole = agent.think_through(glimpses, locations)
     state = None
     for t in range(T):
-        observation = {"glimpse": glimpses[t].numpy(), "location": locations[t].numpy()}
-        thought, state = agent.think(observation, state)
+        thought, state = agent.think(glimpses[t], locations[t], state)
         for found, expected in zip(whole, thought, strict=True):
             torch.testing.assert_close(found[t], expected)
 
@@ -169,10 +168,10 @@ def test_with_a_gain_of_four_a_lone_pixel_is_as_bright_at_every_scale():
 # ------------------------------------------------------------------------------- gradients through a glimpse
 
 
-def steered_gradient(glimpse, weights, num_scales, half_width, limit=NO_LIMIT):
+def steered_gradient(glimpse, weights, num_scales, half_size, limit=NO_LIMIT):
     """Of the mean over episodes of what is seen, weighted, to the locations: (B, 2)."""
     location = torch.zeros(len(glimpse), 2, requires_grad=True)
-    seen = steered(glimpse, location, num_scales, half_width, limit)
+    seen = steered(glimpse, location, num_scales, torch.tensor(half_size).expand(len(glimpse), 2), limit)
     (seen * weights).sum((1, 2, 3)).mean().backward()
     return location.grad
 
@@ -194,20 +193,20 @@ def moved(glimpse, right, down, num_scales):
 
 
 @pytest.mark.parametrize(("num_scales", "channels"), [(1, 1), (3, 1), (1, 3), (2, 3)])
-@pytest.mark.parametrize("half_width", [14.0, 30])
-def test_gradient_is_that_of_a_retina_that_interpolates(num_scales, channels, half_width):
+@pytest.mark.parametrize("half_size", [(14.0, 14.0), (30.0, 20.0)])
+def test_gradient_is_that_of_a_retina_that_interpolates(num_scales, channels, half_size):
     shape = (2, num_scales * channels, 6, 6)
     rng = np.random.default_rng(0)
     glimpse, weights = rng.random(shape), np.zeros(shape)
     weights[:, :, 1:-1, 1:-1] = rng.normal(size=(2, num_scales * channels, 4, 4))
-    step = 1e-4  # of a location, of which a unit is half_width pixels
-    pixels = step * half_width
+    step = 1e-4  # of a location, whose units are half_size pixels
+    right, down = step * half_size[0], step * half_size[1]
     expected = np.zeros((2, 2))
     for b in range(2):
-        for axis, (right, down) in enumerate([(pixels, 0), (0, pixels)]):
-            ahead, behind = (moved(glimpse[b], sign * right, sign * down, num_scales) for sign in (1, -1))
+        for axis, (x, y) in enumerate([(right, 0), (0, down)]):
+            ahead, behind = (moved(glimpse[b], sign * x, sign * y, num_scales) for sign in (1, -1))
             expected[b, axis] = ((ahead - behind) * weights[b]).sum() / (2 * step) / 2  # the mean over two episodes
-    found = steered_gradient(torch.tensor(glimpse).float(), torch.tensor(weights).float(), num_scales, half_width)
+    found = steered_gradient(torch.tensor(glimpse).float(), torch.tensor(weights).float(), num_scales, half_size)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
     assert np.abs(expected).min() > 0.1
 
@@ -224,7 +223,7 @@ def test_on_a_slope_it_is_what_the_retina_sees_one_pixel_further(axis):
     for s in range(3):
         weights = torch.zeros(1, 3, g, g)
         weights[0, s, 1:-1, 1:-1] = 1
-        gradient = steered_gradient(torch.from_numpy(here), weights, 3, half_width=32)
+        gradient = steered_gradient(torch.from_numpy(here), weights, 3, half_size=32)
         expected = torch.zeros(1, 2)
         expected[0, axis] = 9 * 32 * 3 / 255  # nine cells, and 32 pixels to the unit
         torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-4)
@@ -236,20 +235,20 @@ def test_cells_on_the_rim_tell_nothing_across_it():
     for row, column in ((0, 2), (4, 2), (2, 0), (2, 4), (0, 0), (4, 0)):
         weights = torch.zeros(1, 1, 5, 5)
         weights[0, 0, row, column] = 1
-        gradient = steered_gradient(glimpse, weights, 1, half_width=1)[0]
+        gradient = steered_gradient(glimpse, weights, 1, half_size=1)[0]
         along_x, along_y = row in (0, 4) and column == 2, column in (0, 4) and row == 2
         assert (gradient != 0).tolist() == [along_x, along_y]
 
 
 @pytest.mark.parametrize("g", [1, 2])
 def test_a_glimpse_of_rim_only_tells_nothing(g):
-    assert not steered_gradient(torch.rand(3, 2, g, g), torch.ones(3, 2, g, g), 2, half_width=30).any()
+    assert not steered_gradient(torch.rand(3, 2, g, g), torch.ones(3, 2, g, g), 2, half_size=30).any()
 
 
 def test_what_is_seen_stays_the_same_bit_for_bit():
     glimpse, location = torch.randn(B, 6, 5, 5), torch.rand(B, 2, requires_grad=True)
     before = glimpse.clone()
-    seen = steered(glimpse, location, 2, 30.0, 0.4)
+    seen = steered(glimpse, location, 2, torch.full((B, 2), 30.0), 0.4)
     assert torch.equal(seen, before)
     assert seen.requires_grad
     seen.square().sum().backward()
@@ -259,7 +258,7 @@ def test_what_is_seen_stays_the_same_bit_for_bit():
 def test_nothing_goes_to_what_was_seen():
     glimpse = torch.rand(B, 2, 5, 5, requires_grad=True)
     location = torch.zeros(B, 2, requires_grad=True)
-    steered(glimpse, location, 2, 30.0, 0.4).square().sum().backward()
+    steered(glimpse, location, 2, torch.full((B, 2), 30.0), 0.4).square().sum().backward()
     assert glimpse.grad is None
     assert location.grad.abs().min() > 0
 
@@ -267,7 +266,7 @@ def test_nothing_goes_to_what_was_seen():
 def test_constant_glimpses_give_no_gradient():
     glimpse = torch.linspace(0, 1, B)[:, None, None, None].expand(B, 4, 5, 5).clone()
     for limit in (0.4, NO_LIMIT, 1e-6):
-        gradient = steered_gradient(glimpse, torch.rand(B, 4, 5, 5), 2, half_width=30, limit=limit)
+        gradient = steered_gradient(glimpse, torch.rand(B, 4, 5, 5), 2, half_size=30, limit=limit)
         assert torch.equal(gradient, torch.zeros(B, 2))
 
 
@@ -275,8 +274,8 @@ def test_each_episodes_gradient_is_shortened_to_its_share_of_the_limit():
     size = 8
     glimpse = torch.rand(size, 3, 6, 6) * 10.0 ** -torch.arange(size)[:, None, None, None]  # from long to short
     weights = torch.randn(size, 3, 6, 6)
-    free = steered_gradient(glimpse, weights, 3, half_width=30)
-    limited = steered_gradient(glimpse, weights, 3, half_width=30, limit=0.4)
+    free = steered_gradient(glimpse, weights, 3, half_size=30)
+    limited = steered_gradient(glimpse, weights, 3, half_size=30, limit=0.4)
     longest, lengths = 0.4 / size, free.norm(dim=1)
     assert (lengths > longest).any()
     assert (lengths < longest).any()
@@ -288,7 +287,7 @@ def test_each_episodes_gradient_is_shortened_to_its_share_of_the_limit():
 
 def test_a_limit_per_episode_does_not_depend_on_the_batch():
     glimpse, weights = torch.rand(1, 2, 6, 6), torch.randn(1, 2, 6, 6)
-    alone = steered_gradient(glimpse, weights, 2, half_width=30, limit=0.4)
+    alone = steered_gradient(glimpse, weights, 2, half_size=30, limit=0.4)
     among = steered_gradient(glimpse.expand(5, -1, -1, -1), weights.expand(5, -1, -1, -1), 2, 30, limit=0.4)
     torch.testing.assert_close(5 * among, alone.expand(5, 2))
 
@@ -307,7 +306,7 @@ def make_envs(number=8, **kwargs):
     )
 
 
-SMALL = {"glimpse_units": 8, "location_units": 8, "glimpse_features": 16, "hidden_units": 16, "half_width": 8.0}
+SMALL = {"glimpse_units": 8, "location_units": 8, "glimpse_features": 16, "hidden_units": 16}
 
 
 def learned_from(number=8, **config):
@@ -398,7 +397,6 @@ def test_random_looks_stay_random_after_training_and_are_seeded(sample):
         ({"core": "transformer"}, "core must be one of 'rectifier', 'gru', 'lstm'"),
         ({"looks": "everywhere"}, "looks must be one of 'learned', 'random'"),
         ({"pathwise_limit": -0.1}, "pathwise_limit must be at least 0"),
-        ({"half_width": 0.0}, "half_width must be greater than 0"),
         ({"scale_gain": 0.0}, "scale_gain must be greater than 0"),
         ({"scale_gain": float("nan")}, "scale_gain must be finite"),
     ],

@@ -263,9 +263,9 @@ def test_copies_share_image_and_first_glimpse():
     seen = []
 
     class Spy(RAM):
-        def think(self, observation, state, location=None):
-            seen.append(observation["glimpse"])
-            return super().think(observation, state, location)
+        def think(self, glimpse, location, state):
+            seen.append(glimpse)
+            return super().think(glimpse, location, state)
 
     config = ImageTrainConfig(num_episodes=64, batch_size=8, copies=4)
     learner = ImageLearner("glimpse_gym/Images-v0", toy_images(), config, SMALL)

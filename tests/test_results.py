@@ -31,7 +31,7 @@ from glimpse_gym.agents.training import Run
 from glimpse_gym.envs import CatchVectorEnv
 
 ENV, CATCH = "glimpse_gym/Images-v0", "glimpse_gym/Catch-v0"
-SMALL = {"glimpse_units": 8, "location_units": 8, "glimpse_features": 16, "hidden_units": 16, "half_width": 4.0}
+SMALL = {"glimpse_units": 8, "location_units": 8, "glimpse_features": 16, "hidden_units": 16}
 SIDES = {"mnist": 28, "translated60": 60, "cluttered60": 60, "cluttered100": 100, "catch": 24}
 
 # ------------------------------------------------------------------------------------------------- recipes
@@ -89,8 +89,6 @@ def test_the_env_of_a_recipe_can_be_made_and_acted_in(name):
     if isinstance(recipe.config, ClassifierConfig) or recipe.env_kwargs.get("observe") == "screen":
         assert observation["glimpse"].shape == (2, 1, side, side)  # all there is to see, from the centre
         assert not observation["location"].any()
-    elif isinstance(recipe.config, RAMConfig) and recipe.config.pathwise_limit:
-        assert recipe.config.half_width == side / 2
 
 
 @every_recipe
