@@ -13,6 +13,7 @@ from glimpse_gym.agents.classifier import Classifier
 from glimpse_gym.agents.evaluation import make_envs
 from glimpse_gym.agents.kinds import AnyAgent, AnyConfig, make_agent
 from glimpse_gym.agents.knobs import check_knobs, knob
+from glimpse_gym.agents.muon import Muon
 from glimpse_gym.agents.ram import RAM
 from glimpse_gym.agents.task import Task
 from glimpse_gym.checks import check_one_of
@@ -20,6 +21,8 @@ from glimpse_gym.checks import check_one_of
 # Seeds of episodes are counted up, run by run, and are 64 bits wide: no two runs of different seeds share an episode.
 # The upper half is kept for evaluations.
 _EPISODES_PER_RUN, _MOST_RUNS = 2**40, 2**23
+# A layer with fewer numbers on one side than this is learned by Adam in any case.
+_FEW = 32
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,8 @@ class TrainConfig:
     seed: int = knob(0, "of the weights at the start, the episodes and the samples")
     num_episodes: int = knob(2_000_000, "episodes to train on, copies counted")
     batch_size: int = knob(256, "episodes of one update, copies counted")
-    learning_rate: float = knob(2e-3, "of Adam, at its height; it ends at 0")
+    optimizer: str = knob("adam", "'adam', or 'muon': Muon for the weights between layers, Adam for the rest")
+    learning_rate: float = knob(2e-3, "at its height; it ends at 0")
     schedule: str = knob("cosine", "along which it falls, 'cosine' or 'linear'")
     warmup_updates: int = knob(200, "updates in which the learning rate rises to its height")
     max_gradient_norm: float = knob(5.0, "longer gradients are shortened to this")
@@ -48,6 +52,7 @@ class TrainConfig:
             at_least=dict.fromkeys(numbers, 1) | {"seed": 0, "warmup_updates": 0, "save_seconds": 0},
             above={"learning_rate": 0, "max_gradient_norm": 0},
         )
+        check_one_of("optimizer", self.optimizer, ("adam", "muon"))
         check_one_of("schedule", self.schedule, ("cosine", "linear"))
         if self.seed >= _MOST_RUNS:
             raise ValueError(f"seed must be less than {_MOST_RUNS}, got {self.seed}")
@@ -77,9 +82,9 @@ class ImageTrainConfig(TrainConfig):
 
 
 class Learner(ABC):
-    """An agent, the vector env it learns in, and its optimizer.
+    """An agent, the vector env it learns in, and its optimizers.
 
-    Everything that an update depends on is in ``agent`` (its weights and its generator), ``optimizer`` and
+    Everything that an update depends on is in ``agent`` (its weights and its generator), ``optimizers`` and
     ``num_updates_done``: the env has no state between updates, since each seeds its episodes by counting.
 
     Args:
@@ -99,7 +104,7 @@ class Learner(ABC):
             torch.manual_seed(config.seed)
             self.agent: AnyAgent = make_agent(Task.of(self.envs), agent_config)
         self.agent.seed(config.seed)
-        self.optimizer = torch.optim.Adam(self.agent.parameters(), lr=config.learning_rate, fused=True)
+        self.optimizers = _make_optimizers(self.agent, config)
         self.num_updates_done = 0
         self.agent.eval()
 
@@ -125,8 +130,9 @@ class Learner(ABC):
             The losses by name, and the share of episodes that ended without reward.
         """
         share = self.num_updates_done / self.config.num_updates
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate_at(share, self.num_updates_done)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.config.learning_rate_at(share, self.num_updates_done)
         self.agent.train()
         losses, error = self._learn()
         self.agent.eval()
@@ -144,11 +150,25 @@ class Learner(ABC):
         return [first + i for i in range(number) for _ in range(copies)]
 
     def _descend(self, loss: torch.Tensor) -> None:
-        """One step of the optimizer."""
-        self.optimizer.zero_grad()
+        """One step of the optimizers."""
+        self.agent.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.agent.parameters(), self.config.max_gradient_norm)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+
+def _make_optimizers(agent: AnyAgent, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    def is_between_layers(weight: torch.Tensor) -> bool:
+        return config.optimizer == "muon" and weight.ndim == 2 and min(weight.shape) >= _FEW
+
+    weights = list(agent.parameters())
+    optimizers: list[torch.optim.Optimizer] = []
+    if between := [weight for weight in weights if is_between_layers(weight)]:
+        optimizers.append(Muon(between, lr=config.learning_rate))
+    if others := [weight for weight in weights if not is_between_layers(weight)]:
+        optimizers.append(torch.optim.Adam(others, lr=config.learning_rate, fused=True))
+    return optimizers
 
 
 class ImageLearner(Learner):

@@ -203,8 +203,9 @@ class Run:
                 writer.writeheader()
                 writer.writerows(self.history)
         tensors = {f"agent.{name}": value for name, value in self.agent.state_dict().items()}
-        for i, state in self.learner.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{i}.{name}": value for name, value in state.items()}
+        for k, optimizer in enumerate(self.learner.optimizers):
+            for i, state in optimizer.state_dict()["state"].items():
+                tensors |= {f"optimizer.{k}.{i}.{name}": value for name, value in state.items()}
         tensors["generator"] = self.agent.generator.get_state()
         progress = {"updates": self.learner.num_updates_done, "seconds": self.seconds, "history": self.history}
         progress["recent_errors"] = self._recent_errors
@@ -221,17 +222,18 @@ class Run:
                 f"{self.folder} holds a run with {differences}: ask for the same, or name another folder"
             )
         tensors, metadata = load_tensors(path)
-        optimizer: dict[int, dict[str, Tensor]] = {}
+        states: dict[int, dict[int, dict[str, Tensor]]] = {}
         weights: dict[str, Tensor] = {}
         for name, tensor in tensors.items():
             kind, _, rest = name.partition(".")
             if kind == "agent":
                 weights[rest] = tensor
             elif kind == "optimizer":
-                index, _, key = rest.partition(".")
-                optimizer.setdefault(int(index), {})[key] = tensor
+                k, i, key = rest.split(".")
+                states.setdefault(int(k), {}).setdefault(int(i), {})[key] = tensor
         load_weights(self.agent, weights, path)
-        self.learner.optimizer.load_state_dict(self.learner.optimizer.state_dict() | {"state": optimizer})
+        for k, optimizer in enumerate(self.learner.optimizers):
+            optimizer.load_state_dict(optimizer.state_dict() | {"state": states.get(k, {})})
         self.agent.generator.set_state(tensors["generator"])
         progress = json.loads(metadata["progress"])
         self.learner.num_updates_done, self.seconds = progress["updates"], progress["seconds"]

@@ -2,7 +2,6 @@
 
 import math
 import os
-import signal
 
 import gymnasium as gym
 import numpy as np
@@ -18,6 +17,7 @@ from glimpse_gym.agents.evaluation import Conditions, evaluate
 from glimpse_gym.agents.learning import ImageLearner, ImageTrainConfig
 from glimpse_gym.agents.task import Task
 from glimpse_gym.agents.training import Run
+from runs import assert_same_weights, stop_after
 
 ENV = "glimpse_gym/Images-v0"
 NETWORKS = ("full", "conv", "cnn")
@@ -59,12 +59,6 @@ def make_agent(network, units, side, channels=1, num_choices=10):
 
 def state_of(agent):
     return {name: value.clone() for name, value in agent.state_dict().items()}
-
-
-def assert_same_state(a, b):
-    assert a.keys() == b.keys()
-    for name in a:
-        assert torch.equal(a[name], b[name]), name
 
 
 # ------------------------------------------------------------------------------------------------- networks
@@ -240,7 +234,7 @@ def test_the_same_seed_twice_is_bit_equal_and_another_is_not(network, env_kwargs
         return learner.agent.state_dict()
 
     first, again, other = state(1), state(1), state(2)
-    assert_same_state(first, again)
+    assert_same_weights(first, again)
     assert not any(torch.equal(first[name], other[name]) for name in first if "num_batches" not in name)
 
 
@@ -277,7 +271,7 @@ def test_learning_moves_the_buffers_and_an_evaluation_does_not(env_kwargs):
     assert not any(torch.equal(before[name], learned[name]) for name in before)
     for sample in (False, True):
         evaluate(learner.agent, ENV, env_kwargs, Conditions("train", sample=sample))
-    assert_same_state(learner.agent.state_dict(), learned)
+    assert_same_weights(learner.agent.state_dict(), learned)
 
 
 def test_what_is_said_of_an_image_does_not_depend_on_its_neighbours_nor_on_how_often_it_is_asked(env_kwargs):
@@ -306,7 +300,7 @@ def test_saved_and_loaded_it_is_the_same(network, env_kwargs, tmp_path):
     assert its_card == card
     assert (loaded.config, loaded.task) == (agent.config, agent.task)
     assert not loaded.training
-    assert_same_state(loaded.state_dict(), agent.state_dict())
+    assert_same_weights(loaded.state_dict(), agent.state_dict())
     oracles.assert_identical(
         evaluate(loaded, ENV, env_kwargs, Conditions("test")), evaluate(agent, ENV, env_kwargs, Conditions("test"))
     )
@@ -339,19 +333,12 @@ def test_a_run_stopped_and_resumed_is_bit_equal_to_one_that_was_not(make_run):
     whole = make_run("whole")
     assert whole.train(progress=False)
     stopped = make_run("stopped")
-    update = stopped.learner.update
-
-    def interrupted():
-        if stopped.learner.num_updates_done == 3:
-            os.kill(os.getpid(), signal.SIGINT)
-        return update()
-
-    stopped.learner.update = interrupted
+    stop_after(stopped, 4)
     assert not stopped.train(progress=False)
     resumed = make_run("stopped", resume=True)
     assert resumed.learner.num_updates_done == 4
     assert resumed.train(progress=False)
-    assert_same_state(resumed.agent.state_dict(), whole.agent.state_dict())
+    assert_same_weights(resumed.agent.state_dict(), whole.agent.state_dict())
     assert resumed.history[-1]["validation_error"] == whole.history[-1]["validation_error"]
 
 
@@ -362,4 +349,4 @@ def test_a_finished_run_taken_up_again_is_measured_as_it_was(make_run, env_kwarg
     again = make_run("run", resume=True)
     assert again.train(progress=False)
     assert evaluate(again.agent, ENV, env_kwargs, Conditions("train")) == score
-    assert_same_state(again.agent.state_dict(), before)
+    assert_same_weights(again.agent.state_dict(), before)

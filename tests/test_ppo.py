@@ -1,8 +1,6 @@
 """Learning to play: what is remembered of games, what is made of it, and that it is worth it. B games of T steps."""
 
 import math
-import os
-import signal
 
 import gymnasium as gym
 import numpy as np
@@ -17,6 +15,7 @@ from glimpse_gym.agents.networks import CORES
 from glimpse_gym.agents.ppo import GameLearner, Games, GameTrainConfig
 from glimpse_gym.agents.ram import RAMConfig
 from glimpse_gym.agents.training import Run
+from runs import assert_same_weights, stop_after
 
 CATCH = "glimpse_gym/Catch-v0"
 T, B = 3, 24
@@ -285,7 +284,7 @@ def test_the_same_seed_twice_is_bit_equal_and_another_is_not():
         return learner.agent.state_dict()
 
     first, again, other = weights(1), weights(1), weights(2)
-    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert_same_weights(first, again)
     assert not any(torch.equal(first[name], other[name]) for name in first)
 
 
@@ -363,21 +362,8 @@ def make_run(tmp_path, monkeypatch):
     return make
 
 
-def stop_after(run, updates):
-    """Let a signal arrive during an update, as Ctrl-C does."""
-    update = run.learner.update
-
-    def counting():
-        if run.learner.num_updates_done == updates - 1:
-            os.kill(os.getpid(), signal.SIGINT)
-        return update()
-
-    run.learner.update = counting
-
-
 def assert_same_run(a, b):
-    for name, weight in a.agent.state_dict().items():
-        assert torch.equal(weight, b.agent.state_dict()[name]), name
+    assert_same_weights(a.agent.state_dict(), b.agent.state_dict())
     assert len(a.history) == len(b.history) == 3
     for mine, other in zip(a.history, b.history, strict=True):
         assert mine | {"seconds": 0} == other | {"seconds": 0}
@@ -410,5 +396,4 @@ def test_a_run_killed_between_two_saves_goes_on_from_the_first(make_run):
     resumed = make_run("killed", resume=True)
     assert resumed.learner.num_updates_done == 3
     assert resumed.train(progress=False)
-    for name, weight in whole.agent.state_dict().items():
-        assert torch.equal(weight, resumed.agent.state_dict()[name]), name
+    assert_same_weights(resumed.agent.state_dict(), whole.agent.state_dict())

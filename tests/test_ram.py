@@ -10,6 +10,7 @@ from glimpse_gym.agents.evaluation import Conditions, evaluate
 from glimpse_gym.agents.learning import ImageLearner, ImageTrainConfig
 from glimpse_gym.agents.ram import RAM, RAMConfig, Rollout, Thought
 from glimpse_gym.agents.task import Task
+from runs import assert_same_weights
 
 TWO = Task((1, 4, 4), 1, "label", 2)
 SMALL = RAMConfig(glimpse_units=16, glimpse_features=32, hidden_units=32)
@@ -255,7 +256,7 @@ def test_the_same_seed_twice_is_bit_equal_and_another_is_not():
         return learner.agent.state_dict()
 
     first, again, other = weights(1), weights(1), weights(2)
-    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert_same_weights(first, again)
     assert not any(torch.equal(first[name], other[name]) for name in first)
 
 

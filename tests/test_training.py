@@ -2,9 +2,9 @@
 
 import csv
 import json
-import os
 import signal
 import threading
+from dataclasses import replace
 
 import gymnasium as gym
 import numpy as np
@@ -21,9 +21,10 @@ from glimpse_gym.agents.evaluation import Conditions, evaluate
 from glimpse_gym.agents.learning import ImageTrainConfig
 from glimpse_gym.agents.ram import RAMConfig
 from glimpse_gym.agents.training import Run
+from runs import assert_same_weights, stop_after
 
 ENV = "glimpse_gym/Images-v0"
-SMALL = RAMConfig(glimpse_units=8, glimpse_features=16, hidden_units=16)
+SMALL = RAMConfig(glimpse_units=8, glimpse_features=16, hidden_units=32)  # the core's is a weight between layers
 CONFIG = ImageTrainConfig(num_episodes=400, batch_size=20, num_evaluations=4, validation_episodes=20, warmup_updates=2)
 
 
@@ -48,24 +49,6 @@ def weights_of(run):
     return load_tensors(run.folder / "weights.safetensors")[0]
 
 
-def assert_same_weights(a, b):
-    assert a.keys() == b.keys()
-    for name in a:
-        assert torch.equal(a[name], b[name]), name
-
-
-def stop_after(run, updates):
-    """Let a signal arrive during an update, as Ctrl-C does."""
-    update = run.learner.update
-
-    def counting():
-        if run.learner.num_updates_done == updates - 1:
-            os.kill(os.getpid(), signal.SIGINT)
-        return update()
-
-    run.learner.update = counting
-
-
 def test_a_run_leaves_agent_log_curve_and_events(make_run):
     run = make_run()
     assert run.train(progress=False)
@@ -88,14 +71,16 @@ def test_logged_validation_error_is_that_of_an_evaluation(make_run):
     assert run.history[-1]["validation_error"] == score.errors[-1]
 
 
-def test_a_run_stopped_and_resumed_is_bit_equal_to_one_that_was_not(make_run):
-    whole = make_run("whole")
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_a_run_stopped_and_resumed_is_bit_equal_to_one_that_was_not(make_run, optimizer):
+    config = replace(CONFIG, optimizer=optimizer)
+    whole = make_run("whole", config)
     whole.train(progress=False)
-    run = make_run("stopped")
+    run = make_run("stopped", config)
     stop_after(run, 7)
     assert not run.train(progress=False)
     assert run.learner.num_updates_done == 7
-    run = make_run("stopped", resume=True)
+    run = make_run("stopped", config, resume=True)
     assert run.learner.num_updates_done == 7
     assert run.train(progress=False)
     assert_same_weights(weights_of(run), weights_of(whole))
@@ -272,6 +257,7 @@ def test_loaded_agent_acts_as_the_trained_one(make_run, env_kwargs):
     [
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"batch_size": 10, "copies": 3}, "batch_size must be a multiple of copies=3"),
+        ({"optimizer": "sgd"}, "optimizer must be one of 'adam', 'muon'"),
         ({"seed": -1}, "seed must be at least 0"),
         ({"learning_rate": -1.0}, "learning_rate must be greater than 0"),
         ({"num_episodes": 1e6}, "num_episodes must be of type int"),
