@@ -49,7 +49,8 @@ class RAMConfig:
     loss_at: str = knob(
         "every",
         "in naming images, 'every': cross-entropy after every glimpse, and as return the true class's mean probability "
-        "after the later ones; 'last': the paper's, the last glimpse's cross-entropy, and the reward as return",
+        "after the later ones; 'rising': the same, but the t-th cross-entropy counts t times; 'last': the paper's, the "
+        "last glimpse's cross-entropy, and the reward as return",
     )
     reinforce_weight: float = knob(1.0, "in naming images: weight of REINFORCE against the cross-entropy")
     reinforce_into_core: bool = knob(
@@ -69,7 +70,7 @@ class RAMConfig:
         check_one_of("glimpse_network", self.glimpse_network, tuple(GLIMPSE_NETWORKS))
         check_one_of("core", self.core, tuple(CORES))
         check_one_of("looks", self.looks, ("learned", "random"))
-        check_one_of("loss_at", self.loss_at, ("every", "last"))
+        check_one_of("loss_at", self.loss_at, ("every", "rising", "last"))
 
 
 class Thought(NamedTuple):
@@ -277,7 +278,10 @@ class RAM(nn.Module):
             classification = cross_entropy[-1].mean()
             returns = rollout.rewards.expand(num_glimpses - 1, batch)
         else:
-            classification = cross_entropy.mean()
+            weights = torch.ones(num_glimpses)
+            if self.config.loss_at == "rising":
+                weights = weights.cumsum(0)
+            classification = (weights / weights.sum()) @ cross_entropy.mean(1)
             # exp(-cross-entropy) is the true class's probability. Location t earns the mean of those after t.
             later = torch.exp(-cross_entropy.detach())[1:].flip(0).cumsum(0).flip(0)
             returns = later / torch.arange(num_glimpses - 1, 0, -1)[:, None]

@@ -440,7 +440,7 @@ FAULTS = [
     ("--set=learning_rate=-0.1", "learning_rate must be greater than 0, got -0.1"),
     ("--set=learning_rate=NaN", "learning_rate must be finite, got nan"),
     ("--set=sigma=0", "sigma must be greater than 0, got 0"),
-    ("--set=loss_at=never", "loss_at must be one of 'every', 'last'; got 'never'"),
+    ("--set=loss_at=never", "loss_at must be one of 'every', 'rising', 'last'; got 'never'"),
     ("--set=reinforce_into_core=1", "reinforce_into_core must be of type bool, got 1"),
     ("--env-arg=colour=red", "'colour'"),
     ("--env-arg=colour", "'colour'"),

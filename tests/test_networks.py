@@ -335,7 +335,7 @@ def test_without_the_pathwise_gradient_the_location_layer_learns_by_reinforce_al
 
 
 @pytest.mark.parametrize("core", CORES)
-@pytest.mark.parametrize("loss_at", ["every", "last"])
+@pytest.mark.parametrize("loss_at", ["every", "rising", "last"])
 def test_the_pathwise_gradient_alone_moves_the_location_layer(core, loss_at):
     whole = location_gradient("total", reinforce_weight=0.0, core=core, loss_at=loss_at)
     assert whole.abs().max() > 0

@@ -134,17 +134,19 @@ def test_rollout_keeps_samples_as_they_were_drawn():
     assert not rollout.locations.requires_grad
 
 
-def test_losses_against_plain_loops():
-    agent = RAM(TWO, RAMConfig(hidden_units=32, reinforce_weight=0.7))
+@pytest.mark.parametrize("loss_at", ["every", "rising"])
+def test_losses_against_plain_loops(loss_at):
+    agent = RAM(TWO, RAMConfig(hidden_units=32, reinforce_weight=0.7, loss_at=loss_at))
     rollout = random_rollout(agent)
     thoughts = rollout.thoughts
     probabilities = thoughts.logits.softmax(-1)
     num_glimpses, batch = probabilities.shape[:2]
     cross_entropy = reinforce = squares = 0.0
+    weights = [1 if loss_at == "every" else t + 1 for t in range(num_glimpses)]
     for b in range(batch):
         label = rollout.labels[b]
         for t in range(num_glimpses):
-            cross_entropy -= probabilities[t, b, label].log() / (num_glimpses * batch)
+            cross_entropy -= weights[t] * probabilities[t, b, label].log() / (sum(weights) * batch)
         for t in range(num_glimpses - 1):
             result = sum(probabilities[later, b, label].item() for later in range(t + 1, num_glimpses))
             result /= num_glimpses - 1 - t
@@ -234,7 +236,7 @@ def test_only_the_hybrid_form_is_accepted():
     ("values", "message"),
     [
         ({"sigma": 0.0}, "sigma must be greater than 0"),
-        ({"loss_at": "first"}, "loss_at must be one of 'every', 'last'"),
+        ({"loss_at": "first"}, "loss_at must be one of 'every', 'rising', 'last'"),
         ({"hidden_units": "many"}, "hidden_units must be of type int"),
         ({"reinforce_into_core": 1}, "reinforce_into_core must be of type bool"),
     ],
