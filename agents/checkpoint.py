@@ -21,6 +21,7 @@ from torch import Tensor
 
 from glimpse_gym.agents.kinds import AnyAgent, AnyConfig, kind_of, make_agent, make_config
 from glimpse_gym.agents.task import Task
+from glimpse_gym.checks import check_types
 from glimpse_gym.files import remove_leftovers, replacing
 from glimpse_gym.version import __version__
 
@@ -116,11 +117,8 @@ def load_card(folder: Path) -> Card:
 
 def _to_card(entries: dict[str, Any]) -> Card:
     values = {f.name: entries[f.name] for f in fields(Card)}
-    kinds = {"env_id": str, "env_kwargs": dict, "config": dict, "task": dict}
-    kinds |= {"training": dict, "command": str, "versions": dict, "scores": list}
-    for name, kind in kinds.items():
-        if type(values[name]) is not kind:
-            raise TypeError(f"{name} must be of type {kind.__name__}")
+    check_types(values, env_id=str, env_kwargs=dict, config=dict, task=dict)
+    check_types(values, training=dict, command=str, versions=dict, scores=list)
     task = _to_task(values["task"])
     if not all(isinstance(score, dict) and "split" in score for score in values["scores"]):
         raise ValueError("each of its scores must name its split")

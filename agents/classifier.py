@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from glimpse_gym.agents.knobs import check_knobs, knob
-from glimpse_gym.agents.task import Losses, Task
+from glimpse_gym.agents.task import Losses, Task, TaskAgent
 from glimpse_gym.checks import check_one_of
 
 
@@ -87,7 +87,7 @@ def _cnn(shape: tuple[int, ...], num_classes: int, units: int) -> nn.Sequential:
 _NETWORKS = {"full": _full, "conv": _conv, "cnn": _cnn}
 
 
-class Classifier(nn.Module):
+class Classifier(TaskAgent):
     """A network on one glimpse, and an agent: batched, for the vector env it was made for.
 
     Args:
@@ -96,21 +96,8 @@ class Classifier(nn.Module):
     """
 
     def __init__(self, task: Task, config: ClassifierConfig | None = None) -> None:
-        super().__init__()
-        self.task, self.config = task, config or ClassifierConfig()
+        super().__init__(task, config or ClassifierConfig())
         self.network = _NETWORKS[self.config.network](task.glimpse_shape, task.num_choices, self.config.units)
-        self.generator = torch.Generator()
-        """Of nothing: it draws no samples."""
-
-    def seed(self, seed: int) -> None:
-        """Nothing is drawn."""
-
-    def check_env(self, envs: VectorEnv[Any, Any, Any]) -> None:
-        """Raise a ValueError where this is not the kind of vector env that the agent was made for."""
-        self.task.check(envs)
-
-    def initial_state(self, num_envs: int) -> None:
-        """It remembers nothing."""
 
     @torch.no_grad()
     def act(

@@ -151,8 +151,7 @@ def play(
         num_envs: how many at a time.
         watch: called with the world before every step, for what the agent is not shown.
     """
-    names_images = issubclass(vector_class(env_id).world_class, ClassificationWorld)
-    at_center = {"first_glimpse": "center"} if names_images and conditions.locations == "center" else {}
+    at_center = {"first_glimpse": "center"} if names_images(env_id) and conditions.locations == "center" else {}
     envs = make_envs(env_id, env_kwargs | at_center, conditions.split, num_envs)
     agent.check_env(envs)
     world: World = envs.unwrapped.world  # type: ignore[attr-defined]
@@ -182,6 +181,11 @@ def vector_class(env_id: str) -> type[GlimpseVectorEnv]:
     return creator
 
 
+def names_images(env_id: str) -> bool:
+    """Whether images are to be named in the env of this id, which have splits; else a game is to be played."""
+    return issubclass(vector_class(env_id).world_class, ClassificationWorld)
+
+
 def make_envs(env_id: str, env_kwargs: dict[str, Any], split: str, num_envs: int) -> VectorEnv[Any, Any, Any]:
     """The vector env of a world, on one split if it has images, without autoreset.
 
@@ -192,8 +196,7 @@ def make_envs(env_id: str, env_kwargs: dict[str, Any], split: str, num_envs: int
         raise ValueError(
             f"{sorted(chosen)} cannot be keyword values of the env here: learning and evaluation choose them"
         )
-    has_images = issubclass(vector_class(env_id).world_class, ClassificationWorld)
-    kwargs = env_kwargs | ({"split": split} if has_images else {})
+    kwargs = env_kwargs | ({"split": split} if names_images(env_id) else {})
     return gym.make_vec(env_id, num_envs=num_envs, autoreset_mode=AutoresetMode.DISABLED, **kwargs)
 
 
@@ -207,11 +210,11 @@ def _play_batch(
 ) -> Episodes:
     num_envs = len(index)
     world: World = envs.unwrapped.world  # type: ignore[attr-defined]
-    names_images = isinstance(world, ClassificationWorld)
-    first_seed = conditions.seed * _EPISODES_PER_SEED + (0 if names_images else _GAMES_OF[conditions.split])
+    has_images = isinstance(world, ClassificationWorld)
+    first_seed = conditions.seed * _EPISODES_PER_SEED + (0 if has_images else _GAMES_OF[conditions.split])
     observation, _ = envs.reset(
         seed=[first_seed + int(i) for i in index],  # type: ignore[arg-type]
-        options={"image_index": index} if names_images else None,
+        options={"image_index": index} if has_images else None,
     )
     state = agent.initial_state(num_envs)
     locations, choices = [], []
@@ -227,7 +230,7 @@ def _play_batch(
         locations.append(observation["location"])
         choices.append(action[world.choice_name])
         observation, _, ended, _, infos = envs.step(action)
-    wrong = np.stack(choices) != infos["label"] if names_images else ~infos["caught"][None]
+    wrong = np.stack(choices) != infos["label"] if has_images else ~infos["caught"][None]
     told = {name: values for name, values in infos.items() if not name.startswith("_")}
     return Episodes(wrong, np.stack(locations), np.stack(choices), told, total=num_envs)
 

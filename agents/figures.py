@@ -13,7 +13,7 @@ from matplotlib.ticker import NullFormatter
 
 from glimpse_gym.agents.published import PAPER, PAPER_CATCH
 from glimpse_gym.agents.results import Result
-from glimpse_gym.agents.tables import TASK_NAMES, of_recipe
+from glimpse_gym.agents.tables import TASK_NAMES, error_curves, of_recipe
 from glimpse_gym.files import replacing
 
 # Okabe and Ito's colours, which colour-blind people tell apart.
@@ -60,21 +60,21 @@ def _in_per_cent(axes: Axes, what: str) -> None:
     axes.yaxis.set_minor_formatter(lambda x, _: f"{x:g}" if f"{x:e}"[0] in "2357" else "")
 
 
-def _mean_curve(found: Sequence[Result], locations: str) -> np.ndarray:
-    curves = [curve for result in found if (curve := result.errors(locations)) is not None]
-    return 100 * np.mean(curves, axis=0)
+def _plot_errors(axes: Axes, found: Sequence[Result], per_glimpse: int) -> None:
+    """The errors of a RAM after each glimpse, which is so much to the right; the mean over seeds."""
+    for locations in ("learned", "random", "center"):
+        curve = error_curves(found, locations).mean(axis=0)
+        right = per_glimpse * np.arange(1, len(curve) + 1)
+        axes.plot(right, curve, ".-", color=_COLOURS[locations], label=_NAMES[locations])
 
 
 def _error_by_glimpses(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
     figure, panels = _panels(len(tasks))
     for axes, task in zip(panels, tasks, strict=True):
-        found = of_recipe(results, f"ram-{task}")
-        for locations in ("learned", "random", "center"):
-            curve = _mean_curve(found, locations)
-            axes.plot(range(1, len(curve) + 1), curve, ".-", color=_COLOURS[locations], label=_NAMES[locations])
+        _plot_errors(axes, of_recipe(results, f"ram-{task}"), per_glimpse=1)
         axes.plot(*zip(*PAPER[task].items(), strict=True), "x", color=_COLOURS["paper"], label="RAM in the paper")
         if whole := of_recipe(results, f"cnn-{task}"):
-            axes.axhline(_mean_curve(whole, "learned")[-1], color=_COLOURS["image"], ls="--", label="CNN, whole image")
+            axes.axhline(error_curves(whole).mean(), color=_COLOURS["image"], ls="--", label="CNN, whole image")
         axes.set(xlabel="glimpses", title=TASK_NAMES[task])
         _in_per_cent(axes, "test error")
     panels[0].legend(fontsize="small", loc="upper right")
@@ -85,13 +85,10 @@ def _error_by_values(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
     figure, panels = _panels(len(tasks))
     for axes, task in zip(panels, tasks, strict=True):
         found = of_recipe(results, f"ram-{task}")
-        for locations in ("learned", "random", "center"):
-            curve = _mean_curve(found, locations)
-            sensed = found[0].values_per_glimpse * np.arange(1, len(curve) + 1)
-            axes.plot(sensed, curve, ".-", color=_COLOURS[locations], label=_NAMES[locations])
+        _plot_errors(axes, found, found[0].values_per_glimpse)
         for recipe, marker in (("fc256", "s"), ("conv", "^"), ("cnn", "D")):
             if whole := of_recipe(results, f"{recipe}-{task}"):
-                point = whole[0].values_per_glimpse, _mean_curve(whole, "learned")[-1]
+                point = whole[0].values_per_glimpse, error_curves(whole).mean()
                 axes.plot(*point, marker, color=_COLOURS["image"], label=f"{whole[0].model}, whole image")
         axes.set(xlabel="values sensed", title=TASK_NAMES[task], xscale="log")
         axes.xaxis.set_minor_formatter(NullFormatter())
@@ -121,7 +118,8 @@ def _catch(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
         ("screen-catch", "the whole screen", "image"),
     ):
         for i, result in enumerate(of_recipe(results, recipe)):
-            frames = [23e-6 * record["episodes"] for record in result.history]
+            frames_per_game = result.frames / result.episodes
+            frames = [record["episodes"] * frames_per_game / 1e6 for record in result.history]
             caught = [100 * (1 - record["validation_error"]) for record in result.history]
             learning.plot(frames, caught, color=_COLOURS[colour], label=None if i else name)
             if result.gaze and recipe == "ram-catch":

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from glimpse_gym.agents.knobs import check_knobs, knob
@@ -24,7 +24,7 @@ from glimpse_gym.agents.networks import (
     LocationNetwork,
     steered,
 )
-from glimpse_gym.agents.task import Losses, Task
+from glimpse_gym.agents.task import Losses, Task, TaskAgent
 from glimpse_gym.checks import check_one_of
 
 
@@ -99,7 +99,7 @@ class Rollout(NamedTuple):
     """bool (B,), whether the answer was right."""
 
 
-class RAM(nn.Module):
+class RAM(TaskAgent):
     """The recurrent attention model, and an agent: batched, for the vector env it was made for.
 
     Args:
@@ -108,9 +108,8 @@ class RAM(nn.Module):
     """
 
     def __init__(self, task: Task, config: RAMConfig | None = None) -> None:
-        super().__init__()
-        self.task, self.config = task, config or RAMConfig()
-        config = self.config
+        config = config or RAMConfig()
+        super().__init__(task, config)
         self.glimpse_network = GlimpseNetwork(
             task.glimpse_shape,
             task.num_scales,
@@ -124,16 +123,6 @@ class RAM(nn.Module):
         self.location_network = LocationNetwork(config.hidden_units)
         self.choice_network = ChoiceNetwork(config.hidden_units, task.num_choices)
         self.baseline = Baseline(config.hidden_units)
-        self.generator = torch.Generator()
-        """Where samples come from."""
-
-    def seed(self, seed: int) -> None:
-        """Begin the stream of samples anew."""
-        self.generator.manual_seed(seed)
-
-    def check_env(self, envs: VectorEnv[Any, Any, Any]) -> None:
-        """Raise a ValueError where this is not the kind of vector env that the agent was made for."""
-        self.task.check(envs)
 
     def initial_state(self, num_envs: int) -> Tensor:
         """The core's state before the first glimpse: zeros, (B, S)."""

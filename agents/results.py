@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,10 @@ from glimpse_gym.agents.ram import RAM
 from glimpse_gym.agents.recipes import Recipe
 from glimpse_gym.agents.report import evaluate_all
 from glimpse_gym.agents.task import Task
+from glimpse_gym.checks import check_types
 from glimpse_gym.envs.catch import CatchWorld
 from glimpse_gym.files import replacing
+from glimpse_gym.machine import machine_name
 from glimpse_gym.world import World
 
 _FORMAT = "glimpse_gym result, format 1"
@@ -60,12 +61,12 @@ class Result:
     machine: str
     versions: dict[str, str]
 
-    def errors(self, locations: str = "learned", sample: bool = False) -> np.ndarray | None:
-        """Test errors after each glimpse, the mean over the draws that were made, float64 (T,), or None."""
+    def errors(self, locations: str = "learned", sample: bool = False, split: str = "test") -> np.ndarray | None:
+        """Errors after each glimpse, the mean over the draws that were made, float64 (T,), or None."""
         found = [
             score["errors"]
             for score in self.scores
-            if (score["split"], score["locations"], score["sample"]) == ("test", locations, sample)
+            if (score["split"], score["locations"], score["sample"]) == (split, locations, sample)
         ]
         return np.mean(found, axis=0) if found else None
 
@@ -142,7 +143,7 @@ def _measure(recipe: Recipe, seed: int, agent: AnyAgent, card: Card, progress: b
             for changes in recipe.elsewhere
         ],
         gaze=_gaze_distances(agent, card) if isinstance(agent, RAM) and card.task.choice_name == "move" else None,
-        machine=machine(),
+        machine=machine_name(),
         versions=package_versions(),
     )
 
@@ -162,14 +163,6 @@ def _gaze_distances(agent: Agent, card: Card, num_games: int = 10_000) -> list[f
     for _ in play(agent, card.env_id, card.env_kwargs, Conditions("test"), num_episodes=num_games, watch=watch):
         pass
     return np.mean(distances, axis=0).tolist()
-
-
-def machine() -> str:
-    """What this runs on, in words."""
-    info = Path("/proc/cpuinfo")
-    names = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
-    name = names[0].partition(":")[2].strip() if names else platform.processor() or platform.machine()
-    return f"{name}, {platform.system()}"
 
 
 def save_result(folder: Path, result: Result) -> Path:
@@ -203,11 +196,11 @@ def _load(path: Path) -> Result:
     names = {f.name for f in fields(Result)}
     if entries.keys() != names:
         raise ResultError(f"{path} is damaged: it lacks or has too much of {sorted(entries.keys() ^ names)}")
-    kinds = {"seed": int, "scores": list, "history": list, "episodes": int, "seconds": float, "versions": dict}
-    if wrong := [name for name, kind in kinds.items() if type(entries[name]) is not kind]:
-        raise ResultError(f"{path} is damaged: {', '.join(wrong)} is of another kind than it should be")
     result = Result(**entries)
     try:
+        check_types(
+            entries, seed=int, scores=list, history=list, episodes=int, frames=int, seconds=float, versions=dict
+        )
         scores = [Score(**score) for score in result.scores]
     except TypeError as error:
         raise ResultError(f"{path} is damaged: {error}") from error

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
-from torch import nn
 
 from glimpse_gym.agents.knobs import check_knobs, knob
-from glimpse_gym.agents.task import Task
+from glimpse_gym.agents.task import Task, TaskAgent
 from glimpse_gym.checks import check_one_of
 from glimpse_gym.envs.catch import CatchWorld
 
@@ -33,7 +32,7 @@ class ScriptedConfig:
         check_one_of("player", self.player, ("random", "chaser", "oracle"))
 
 
-class Scripted(nn.Module):
+class Scripted(TaskAgent):
     """A player without weights, and an agent: batched, for the vector env it was made for.
 
     Args:
@@ -42,28 +41,18 @@ class Scripted(nn.Module):
     """
 
     def __init__(self, task: Task, config: ScriptedConfig | None = None) -> None:
-        super().__init__()
-        self.task, self.config = task, config or ScriptedConfig()
+        super().__init__(task, config or ScriptedConfig())
         if task.choice_name != "move":
             raise ValueError(f"scripted players play Catch, and this is a task of {task.describe()}")
-        self.generator = torch.Generator()
-        """Where random moves come from."""
         self._world: CatchWorld | None = None
-
-    def seed(self, seed: int) -> None:
-        """Begin the stream of random moves anew."""
-        self.generator.manual_seed(seed)
 
     def check_env(self, envs: VectorEnv[Any, Any, Any]) -> None:
         """Raise a ValueError where this is not what it was made for; and look behind the scene, for the oracle."""
-        self.task.check(envs)
+        super().check_env(envs)
         world: CatchWorld = envs.unwrapped.world  # type: ignore[attr-defined]
         if self.config.player == "chaser" and not world.whole_screen:
             raise ValueError("the chaser sees the whole screen: make the env with observe='screen'")
         self._world = world
-
-    def initial_state(self, num_envs: int) -> None:
-        """It remembers nothing."""
 
     def act(
         self, observation: dict[str, np.ndarray], state: None, sample: bool = False

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
+from glimpse_gym.agents.checkpoint import CheckpointError
+
 SHIPPED = Path(str(resources.files("glimpse_gym.agents"))) / "shipped"
 
 
@@ -23,8 +25,6 @@ def agent_folder(name_or_path: str | Path) -> Path:
         return SHIPPED / name_or_path
     path = Path(name_or_path)
     if not path.is_dir():
-        from glimpse_gym.agents.checkpoint import CheckpointError
-
         names = ", ".join(shipped_names()) or "none"
         raise CheckpointError(f"there is no folder {path}, and no agent of that name; shipped are: {names}")
     return path

@@ -68,7 +68,7 @@ def ablation_table(results: Sequence[Result]) -> str:
     rows = [
         [
             found[0].model,
-            *(f"{100 * _validation_error(found, locations):.2f}" for locations in ("learned", "random")),
+            *(_error_of(found, locations=locations, split="validation") for locations in ("learned", "random")),
             f"{found[0].episodes:,}",
             f"{np.mean([r.seconds for r in found]) / 60:.1f} min",
         ]
@@ -109,30 +109,32 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def error_curves(
+    found: Sequence[Result], locations: str = "learned", sample: bool = False, split: str = "test"
+) -> np.ndarray:
+    """Errors in per cent after each glimpse, a row for each seed, float64 (S, T); of S = 0, float64 (0, 0)."""
+    curves = [curve for r in found if (curve := r.errors(locations, sample, split)) is not None]
+    return 100 * np.array(curves) if curves else np.zeros((0, 0))
+
+
 def _error_of(
-    found: Sequence[Result], num_glimpses: int | None = None, locations: str = "learned", sample: bool = False
+    found: Sequence[Result],
+    num_glimpses: int | None = None,
+    locations: str = "learned",
+    sample: bool = False,
+    split: str = "test",
 ) -> str:
     """The mean over seeds, and, of several, how far they spread (the standard deviation)."""
-    curves = [curve for r in found if (curve := r.errors(locations, sample)) is not None]
-    if not curves:
+    curves = error_curves(found, locations, sample, split)
+    if not curves.size:
         return _NONE
-    errors = [100 * curve[-1 if num_glimpses is None else num_glimpses - 1] for curve in curves]
+    errors = curves[:, -1 if num_glimpses is None else num_glimpses - 1]
     spread = f" ± {np.std(errors, ddof=1):.2f}" if len(errors) > 1 else ""
     return f"{np.mean(errors):.2f}{spread}"
 
 
 def _is_ablation(result: Result) -> bool:
     return result.recipe.startswith("ablation-")
-
-
-def _validation_error(found: Sequence[Result], locations: str) -> float:
-    errors = [
-        score["errors"][-1]
-        for result in found
-        for score in result.scores
-        if (score["split"], score["locations"], score["sample"]) == ("validation", locations, False)
-    ]
-    return float(np.mean(errors))
 
 
 def _cost_of(found: Sequence[Result]) -> str:

@@ -1,12 +1,13 @@
-"""What an agent has to know of the env it is made for, and the parts of what it learns by."""
+"""What an agent has to know of the env it is made for, what all agents have, and the parts of what they learn by."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import torch
 from gymnasium import spaces
 from gymnasium.vector import VectorEnv
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class Task(NamedTuple):
@@ -53,6 +54,32 @@ class Task(NamedTuple):
             f"glimpses of shape {self.glimpse_shape} at {self.num_scales} scales and {self.num_choices} "
             f"{self.choice_name}s"
         )
+
+
+class TaskAgent(nn.Module):
+    """What acts in a task, batched: its weights, its memory and its samples.
+
+    Args:
+        task: what it is made for.
+        config: its knobs.
+    """
+
+    def __init__(self, task: Task, config: Any) -> None:
+        super().__init__()
+        self.task, self.config = task, config
+        self.generator = torch.Generator()
+        """Where samples come from, if any are drawn."""
+
+    def seed(self, seed: int) -> None:
+        """Begin the stream of samples anew."""
+        self.generator.manual_seed(seed)
+
+    def check_env(self, envs: VectorEnv[Any, Any, Any]) -> None:
+        """Raise a ValueError where this is not the kind of vector env that the agent was made for."""
+        self.task.check(envs)
+
+    def initial_state(self, num_envs: int) -> Any:
+        """The memory before the first glimpse: none."""
 
 
 class Losses(NamedTuple):

@@ -30,13 +30,12 @@ from glimpse_gym.agents.checkpoint import (
     save_agent,
     save_tensors,
 )
-from glimpse_gym.agents.evaluation import Conditions, evaluate, vector_class
+from glimpse_gym.agents.evaluation import Conditions, evaluate, names_images
 from glimpse_gym.agents.kinds import AnyConfig, kind_of
 from glimpse_gym.agents.learning import ImageLearner, ImageTrainConfig, Learner, TrainConfig
 from glimpse_gym.agents.ppo import GameLearner, GameTrainConfig
 from glimpse_gym.agents.ram import RAMConfig
 from glimpse_gym.data import DATA_SETS
-from glimpse_gym.envs.catch import CatchWorld
 from glimpse_gym.files import remove_leftovers, replacing
 
 _STATE, _LOG, _CURVE = "training.safetensors", "log.csv", "curve.png"
@@ -229,8 +228,8 @@ class Run:
             if kind == "agent":
                 weights[rest] = tensor
             elif kind == "optimizer":
-                k, i, key = rest.split(".")
-                states.setdefault(int(k), {}).setdefault(int(i), {})[key] = tensor
+                optimizer_index, index, key = rest.split(".")
+                states.setdefault(int(optimizer_index), {}).setdefault(int(index), {})[key] = tensor
         load_weights(self.agent, weights, path)
         for k, optimizer in enumerate(self.learner.optimizers):
             optimizer.load_state_dict(optimizer.state_dict() | {"state": states.get(k, {})})
@@ -270,7 +269,7 @@ _LEARNERS: dict[type[TrainConfig], type[Learner]] = {ImageTrainConfig: ImageLear
 
 def train_config_class(env_id: str) -> type[TrainConfig]:
     """The configuration of what is to be learned in an env: to play, or to name images."""
-    return GameTrainConfig if issubclass(vector_class(env_id).world_class, CatchWorld) else ImageTrainConfig
+    return ImageTrainConfig if names_images(env_id) else GameTrainConfig
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typing import Any
 
 import gymnasium as gym
 
+from glimpse_gym.machine import machine_name
 from glimpse_gym.registration import env_id
 
 _WORLDS = ("MNIST", "TranslatedMNIST", "ClutteredMNIST", "ClutteredMNIST100", "Catch")
@@ -147,12 +148,4 @@ def _machine() -> str:
             versions.append(f"{name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:
             versions.append(f"{name} -")
-    return f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, {', '.join(versions)}"
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo") as file:
-            return next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+    return f"{machine_name()}, {os.cpu_count()} cores, Python {platform.python_version()}, {', '.join(versions)}"

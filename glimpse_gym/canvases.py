@@ -81,23 +81,6 @@ class Canvases:
         height, width = self._check_size(size)
         self.pixels = np.zeros((num_rows, height, width, images.num_channels), np.uint8)
 
-    @classmethod
-    def if_needed(
-        cls,
-        num_rows: int,
-        images: ImageSet,
-        size: int | tuple[int, int] | None,
-        num_clutter: int,
-        clutter_size: int,
-        warp: Warp,
-    ) -> Canvases | None:
-        """Canvases with these arguments, or None where every image can be looked at where it lies, as it is."""
-        num_clutter = check_whole("num_clutter", num_clutter, at_least=0)
-        clutter_size = check_whole("clutter_size", clutter_size, at_least=1)
-        if size is None and not num_clutter and warp.changes_nothing:
-            return None
-        return cls(num_rows, images, size, num_clutter, clutter_size, warp)
-
     def _check_size(self, size: int | tuple[int, int] | None) -> tuple[int, int]:
         images, clutter_size = self.images, self.clutter_size
         if size is None and self.num_clutter:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable
+from collections.abc import Collection, Hashable, Mapping
 from math import isfinite
 from numbers import Real
 from typing import Any
@@ -90,3 +90,10 @@ def check_integers(name: str, values: Any, shape: tuple[int, ...], number: int |
         if low < 0 or high >= number:
             raise ValueError(f"{name} must be from 0 to {number - 1}, got {low if low < 0 else high}")
     return array.astype(np.int64)
+
+
+def check_types(entries: Mapping[str, Any], **kinds: type) -> None:
+    """Raise a TypeError that names the first entry that is not exactly of its kind."""
+    for name, kind in kinds.items():
+        if type(entries[name]) is not kind:
+            raise TypeError(f"{name} must be of type {kind.__name__}, got {entries[name]!r:.80}")

@@ -587,7 +587,7 @@ def ablations():
 
 def test_ablations_are_told_by_the_validation_split():
     assert rows_of(ablation_table([*ablations(), *steered_results()])) == [
-        ["with", "4.50", "30.00", "400,000", "7.5 min"],
+        ["with", "4.50 ± 0.71", "30.00 ± 14.14", "400,000", "7.5 min"],
         ["without", "6.00", "30.00", "400,000", "10.0 min"],
     ]
 
@@ -635,8 +635,8 @@ def shown_results():
         hand_made("paper-cluttered60", [score("test", falling(0.04, 8))], history=history(0.4)),
         hand_made("cnn-cluttered60", [score("test", [0.01])], values_per_glimpse=3600),
         hand_made("conv-cluttered60", [score("test", [0.08])], values_per_glimpse=3600),
-        hand_made("ram-catch", [score("test", [0.1])], gaze=[4.0, 3.0, 2.5]),
-        hand_made("screen-catch", [score("test", [0.05])], history=history(0.06)),
+        hand_made("ram-catch", [score("test", [0.1])], gaze=[4.0, 3.0, 2.5], frames=23 * 3_000_000),
+        hand_made("screen-catch", [score("test", [0.05])], history=history(0.06), frames=23 * 3_000_000),
         *ablations(),
     ]
 

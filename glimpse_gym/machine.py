@@ -1,0 +1,15 @@
+"""What this runs on, for what is measured here."""
+
+from __future__ import annotations
+
+import platform
+
+
+def machine_name() -> str:
+    """The processor and the operating system, in words."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            processor = next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        processor = platform.processor() or platform.machine()
+    return f"{processor}, {platform.system()}"
