@@ -14,6 +14,7 @@ import glimpse_gym
 from glimpse_gym import bench as bench_module
 from glimpse_gym.bench import bench
 from glimpse_gym.cli import main
+from glimpse_gym.machine import machine_name
 
 NAMES = ("MNIST", "TranslatedMNIST", "ClutteredMNIST", "ClutteredMNIST100", "Catch")
 ROW = re.compile(r"  (\S+) +([\d,]+) steps/s   ratio (\d+\.\d{3})")
@@ -134,3 +135,10 @@ def test_on_the_command_line(monkeypatch, capsys):
     assert main(["bench"]) == 0
     assert asked == [(0.5, 7), (1.0, 256)]
     assert capsys.readouterr().out == "a line\nanother\n" * 2
+
+
+def test_the_words_for_a_machine():
+    processor, _, system = machine_name().rpartition(", ")
+    assert processor
+    assert system == platform.system()
+    assert "\n" not in processor

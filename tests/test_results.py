@@ -869,8 +869,3 @@ def test_a_shipped_agent_acts_well_in_the_env_it_was_made_for(name):
     assert envs.action_space.contains(action)
     assert evaluate(agent, card.env_id, card.env_kwargs, Conditions(), num_episodes=500).errors[-1] < 0.3
     assert any(score["split"] == "test" for score in card.scores)
-
-
-def test_the_words_for_a_machine():
-    assert results.machine().strip(", ")
-    assert "\n" not in results.machine()
