@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import glimpse_gym.agents
-from glimpse_gym.agents import evaluation, figures, page, recipes, results, shipped
+from glimpse_gym.agents import evaluation, figures, page, recipes, shipped
 from glimpse_gym.agents.checkpoint import CheckpointError, load_agent, load_card, save_agent
 from glimpse_gym.agents.classifier import ClassifierConfig
 from glimpse_gym.agents.evaluation import Conditions, evaluate, make_envs
