@@ -13,6 +13,12 @@ def knob(default: Any, help_text: str) -> Any:
     return field(default=default, metadata={"help": help_text})
 
 
+def knob_of(config_class: Any, name: str, default: Any) -> Any:
+    """A field of another dataclass with another default."""
+    (same,) = (f for f in fields(config_class) if f.name == name)
+    return field(default=default, metadata=same.metadata)
+
+
 def check_knobs(
     config: Any, at_least: Mapping[str, float] | None = None, above: Mapping[str, float] | None = None
 ) -> None:

@@ -30,12 +30,12 @@ class TrainConfig:
     """How an agent is trained, whatever it learns."""
 
     seed: int = knob(0, "of the weights at the start, the episodes and the samples")
-    num_episodes: int = knob(2_000_000, "episodes to train on, copies counted")
-    batch_size: int = knob(256, "episodes of one update, copies counted")
-    optimizer: str = knob("adam", "'adam', or 'muon': Muon for the weights between layers, Adam for the rest")
-    learning_rate: float = knob(2e-3, "at its height; it ends at 0")
+    num_episodes: int = knob(1_200_000, "episodes to train on, copies counted")
+    batch_size: int = knob(512, "episodes of one update, copies counted")
+    optimizer: str = knob("muon", "'adam', or 'muon': Muon for the weights between layers, Adam for the rest")
+    learning_rate: float = knob(3e-3, "at its height; it ends at 0")
     schedule: str = knob("cosine", "along which it falls, 'cosine' or 'linear'")
-    warmup_updates: int = knob(200, "updates in which the learning rate rises to its height")
+    warmup_updates: int = knob(50, "updates in which the learning rate rises to its height")
     max_gradient_norm: float = knob(5.0, "longer gradients are shortened to this")
     num_evaluations: int = knob(20, "how often the validation error is measured")
     validation_episodes: int = knob(2_000, "on how many episodes")

@@ -11,15 +11,22 @@ from torch import Tensor
 from torch.nn import functional
 
 from glimpse_gym.agents.kinds import AnyConfig
-from glimpse_gym.agents.knobs import check_knobs, knob
+from glimpse_gym.agents.knobs import check_knobs, knob, knob_of
 from glimpse_gym.agents.learning import Learner, TrainConfig
-from glimpse_gym.agents.ram import RAM, Thought, seen_in
+from glimpse_gym.agents.ram import RAM, RAMConfig, Thought, seen_in
 
 
 @dataclass(frozen=True)
 class GameTrainConfig(TrainConfig):
     """How an agent is trained to play."""
 
+    num_episodes: int = knob_of(TrainConfig, "num_episodes", 869_565)
+    batch_size: int = knob_of(TrainConfig, "batch_size", 256)
+    optimizer: str = knob_of(TrainConfig, "optimizer", "adam")
+    learning_rate: float = knob_of(TrainConfig, "learning_rate", 1e-3)
+    schedule: str = knob_of(TrainConfig, "schedule", "linear")
+    warmup_updates: int = knob_of(TrainConfig, "warmup_updates", 0)
+    max_gradient_norm: float = knob_of(TrainConfig, "max_gradient_norm", 0.5)
     epochs: int = knob(3, "how often each batch of games is learned from")
     minibatch_size: int = knob(64, "games of one step of the optimizer")
     discount: float = knob(0.99, "of a reward one step later (gamma)")
@@ -46,6 +53,12 @@ class GameTrainConfig(TrainConfig):
             raise ValueError(
                 f"batch_size must be a multiple of minibatch_size={self.minibatch_size}, got {self.batch_size}"
             )
+
+
+PLAYER = RAMConfig(
+    glimpse_network="full", glimpse_units=128, location_units=128, scale_gain=4.0, core="lstm", pathwise_limit=0.0
+)
+"""A RAM that learns to play: the paper's, with each scale brought to a like magnitude."""
 
 
 class Games(NamedTuple):

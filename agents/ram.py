@@ -30,24 +30,24 @@ from glimpse_gym.checks import check_one_of
 
 @dataclass(frozen=True)
 class RAMConfig:
-    """What makes a RAM, apart from the env it is made for."""
+    """What makes a RAM, apart from the env it is made for; as it is, what names images best."""
 
     glimpse_network: str = knob(
-        "full",
+        "conv",
         "what the glimpse goes through, 'full': the paper's fully connected layer; 'conv': two convolutions before",
     )
-    glimpse_units: int = knob(128, "rectifiers on the flattened glimpse (section 4)")
-    location_units: int = knob(128, "rectifiers on the location")
+    glimpse_units: int = knob(256, "rectifiers on the flattened glimpse; the paper has 128")
+    location_units: int = knob(64, "rectifiers on the location; the paper has 128")
     glimpse_features: int = knob(256, "size of g, the glimpse network's output")
     scale_gain: float = knob(
         1.0, "scale s of a glimpse is multiplied by its s-th power; 4 keeps a lone pixel as bright at every scale"
     )
-    core: str = knob("rectifier", "'rectifier': the paper's for classification; 'gru'; 'lstm': the paper's for Catch")
+    core: str = knob("gru", "'rectifier': the paper's for classification; 'gru'; 'lstm': the paper's for Catch")
     hidden_units: int = knob(256, "size of h, the core's output")
     looks: str = knob("learned", "'learned', or 'random': uniformly random locations, in training and after")
     sigma: float = knob(0.1, "standard deviation of a sampled location, where the image is 2 wide")
     loss_at: str = knob(
-        "every",
+        "rising",
         "in naming images, 'every': cross-entropy after every glimpse, and as return the true class's mean probability "
         "after the later ones; 'rising': the same, but the t-th cross-entropy counts t times; 'last': the paper's, the "
         "last glimpse's cross-entropy, and the reward as return",

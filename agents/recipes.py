@@ -11,7 +11,7 @@ from typing import Any
 
 from glimpse_gym.agents.kinds import AnyConfig, make_config
 from glimpse_gym.agents.learning import TrainConfig
-from glimpse_gym.agents.training import Run, train_config_class
+from glimpse_gym.agents.training import Run, default_configs
 
 _FOLDER = resources.files("glimpse_gym.agents").joinpath("recipes")
 
@@ -76,5 +76,5 @@ def load_recipe(name: str) -> Recipe:
     config = make_config(entries.pop("agent"), entries.pop("config"))
     training = entries.pop("training")
     if training is not None:
-        training = train_config_class(entries["env_id"])(**training)
+        training = replace(default_configs(entries["env_id"])[0], **training)
     return Recipe(name=name, config=config, training=training, **entries)

@@ -33,7 +33,7 @@ from glimpse_gym.agents.checkpoint import (
 from glimpse_gym.agents.evaluation import Conditions, evaluate, names_images
 from glimpse_gym.agents.kinds import AnyConfig, kind_of
 from glimpse_gym.agents.learning import ImageLearner, ImageTrainConfig, Learner, TrainConfig
-from glimpse_gym.agents.ppo import GameLearner, GameTrainConfig
+from glimpse_gym.agents.ppo import PLAYER, GameLearner, GameTrainConfig
 from glimpse_gym.agents.ram import RAMConfig
 from glimpse_gym.data import DATA_SETS
 from glimpse_gym.files import remove_leftovers, replacing
@@ -48,8 +48,8 @@ class Run:
         folder: where everything is written.
         env_id: of one of our worlds.
         env_kwargs: its keyword values, without ``split``.
-        train_config: how to train, to name images or to play.
-        agent_config: what to train.
+        train_config: how to train, to name images or to play; None: as :func:`default_configs` has it.
+        agent_config: what to train; None: the same.
         resume: go on with the run that the folder holds, if it holds one.
         augmentation: keyword values of the env that hold in training only, such as ``{"rotation": [-10, 10]}``.
         command: what was typed to get here, for the agent's card.
@@ -72,7 +72,8 @@ class Run:
         command: str = "",
     ) -> None:
         self.folder = Path(folder)
-        self.config = train_config or train_config_class(env_id)()
+        default_train_config, default_agent_config = default_configs(env_id)
+        self.config = train_config or default_train_config
         self.env_kwargs, augmentation = _storable(env_kwargs or {}), _storable(augmentation or {})
         exists = (self.folder / _STATE).exists()
         if not resume and (exists or holds_agent(self.folder)):
@@ -80,7 +81,7 @@ class Run:
         if resume and holds_agent(self.folder) and not exists:
             raise CheckpointError(f"{self.folder} holds an agent, but not the state to go on from: name another folder")
         self.learner = _LEARNERS[type(self.config)](
-            env_id, self.env_kwargs | augmentation, self.config, agent_config or RAMConfig()
+            env_id, self.env_kwargs | augmentation, self.config, agent_config or default_agent_config
         )
         self.agent = self.learner.agent
         self.card = Card(
@@ -267,9 +268,9 @@ class Run:
 _LEARNERS: dict[type[TrainConfig], type[Learner]] = {ImageTrainConfig: ImageLearner, GameTrainConfig: GameLearner}
 
 
-def train_config_class(env_id: str) -> type[TrainConfig]:
-    """The configuration of what is to be learned in an env: to play, or to name images."""
-    return ImageTrainConfig if names_images(env_id) else GameTrainConfig
+def default_configs(env_id: str) -> tuple[TrainConfig, RAMConfig]:
+    """How what there is to learn in an env is learned, to name images or to play, and by what."""
+    return (ImageTrainConfig(), RAMConfig()) if names_images(env_id) else (GameTrainConfig(), PLAYER)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -118,21 +118,21 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(parsed: argparse.Namespace) -> int | None:
-    from glimpse_gym.agents.ram import RAMConfig
-    from glimpse_gym.agents.training import Run, train_config_class
+    from glimpse_gym.agents.training import Run, default_configs
 
     if parsed.env is None:
         raise ValueError(f"name an env to train in: {', '.join(ENV_IDS)}")
-    config_class = train_config_class(parsed.env)
+    train_config, ram_config = default_configs(parsed.env)
     if parsed.knobs:
-        for knob in (*fields(config_class), *fields(RAMConfig)):
-            print(f"{knob.name} = {knob.default!r}\n    {knob.metadata['help']}")
+        for config in (train_config, ram_config):
+            for knob in fields(config):
+                print(f"{knob.name} = {getattr(config, knob.name)!r}\n    {knob.metadata['help']}")
         return None
     values = _assignments(parsed.set)
-    ram_values = {knob.name: values.pop(knob.name) for knob in fields(RAMConfig) if knob.name in values}
-    if unknown := values.keys() - {knob.name for knob in fields(config_class)}:
+    ram_values = {knob.name: values.pop(knob.name) for knob in fields(ram_config) if knob.name in values}
+    if unknown := values.keys() - {knob.name for knob in fields(train_config)}:
         raise ValueError(f"unknown knobs {sorted(unknown)}; --knobs lists what there is")
-    train_config, ram_config = config_class(**values), RAMConfig(**ram_values)
+    train_config, ram_config = replace(train_config, **values), replace(ram_config, **ram_values)
     folder = parsed.out or Path("runs", f"{parsed.env.rpartition('/')[2]}-seed{train_config.seed}")
     run = Run(
         folder,

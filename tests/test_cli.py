@@ -24,7 +24,7 @@ import glimpse_gym
 from glimpse_gym import ENV_IDS, data, files
 from glimpse_gym.agents import load
 from glimpse_gym.agents.learning import ImageTrainConfig, Learner
-from glimpse_gym.agents.ppo import GameTrainConfig
+from glimpse_gym.agents.ppo import PLAYER, GameTrainConfig
 from glimpse_gym.agents.ram import RAMConfig
 from glimpse_gym.cli import main
 
@@ -273,13 +273,15 @@ def test_unknown_data_set(cli):
 # ---------------------------------------------------------------- train
 
 
-@pytest.mark.parametrize(("name", "train_config"), [("MNIST", ImageTrainConfig()), ("Catch", GameTrainConfig())])
-def test_knobs_are_listed_with_their_defaults(cli, name, train_config):
+@pytest.mark.parametrize(
+    ("name", "configs"), [("MNIST", (ImageTrainConfig(), RAMConfig())), ("Catch", (GameTrainConfig(), PLAYER))]
+)
+def test_knobs_are_listed_with_their_defaults(cli, name, configs):
     status, out, err = cli("train", f"glimpse_gym/{name}-v0", "--knobs")
     assert (status, err) == (0, "")
     listed = dict(re.findall(r"^(\w+) = (.*)\n    \S.*$", out, re.MULTILINE))
     expected = {}
-    for config in (train_config, RAMConfig()):
+    for config in configs:
         expected |= {name: repr(value) for name, value in vars(config).items()}
     assert listed == expected
 

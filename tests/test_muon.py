@@ -59,12 +59,14 @@ def test_weights_without_a_gradient_stay():
 def test_it_takes_the_weights_between_layers_and_adam_takes_the_rest():
     images = {"images": np.zeros((20, 16, 16), np.uint8), "labels": [0, 1] * 10}
     config = ImageTrainConfig(num_episodes=16, batch_size=8, optimizer="muon")
-    learner = ImageLearner("glimpse_gym/Images-v0", images, config, RAMConfig(core="gru"))
+    learner = ImageLearner("glimpse_gym/Images-v0", images, config, RAMConfig())
     names = {weight: name for name, weight in learner.agent.named_parameters()}
     muon, adam = ({names[w] for group in o.param_groups for w in group["params"]} for o in learner.optimizers)
     assert type(learner.optimizers[0]) is Muon
     assert muon == {
-        "glimpse_network.what.weight",
+        "glimpse_network.what.first.weight",
+        "glimpse_network.what.second.weight",
+        "glimpse_network.what.linear.weight",
         "glimpse_network.what_out.weight",
         "glimpse_network.where_out.weight",
         "core_network.cell.weight_ih",

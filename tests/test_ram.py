@@ -1,5 +1,7 @@
 """The recurrent attention model: its networks, its loss, and that it learns."""
 
+from dataclasses import replace
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from gymnasium.vector import AutoresetMode
 from glimpse_gym.agents.evaluation import Conditions, evaluate
 from glimpse_gym.agents.learning import ImageLearner, ImageTrainConfig
 from glimpse_gym.agents.ram import RAM, RAMConfig, Rollout, Thought
+from glimpse_gym.agents.recipes import load_recipe
 from glimpse_gym.agents.task import Task
 from runs import assert_same_weights
 
@@ -46,8 +49,8 @@ def random_rollout(agent: RAM, num_glimpses: int = 4, batch: int = 6) -> Rollout
 # ------------------------------------------------------------------------------------------------- networks
 
 
-def test_networks_have_the_papers_sizes():
-    agent = RAM(Task((1, 8, 8), 1, "label", 10))
+def test_the_faithful_recipes_networks_have_the_papers_sizes():
+    agent = RAM(Task((1, 8, 8), 1, "label", 10), load_recipe("paper-mnist").config)
     shapes = {name: tuple(weight.shape) for name, weight in agent.named_parameters() if name.endswith("weight")}
     assert shapes == {
         "glimpse_network.what.weight": (128, 64),
@@ -63,7 +66,7 @@ def test_networks_have_the_papers_sizes():
 
 
 def test_core_follows_its_equation():
-    agent = RAM(TWO, SMALL)
+    agent = RAM(TWO, replace(SMALL, core="rectifier"))
     features, hidden = torch.rand(3, 32), torch.rand(3, 32)
     core = agent.core_network
     expected = hidden @ core.hidden.weight.T + core.hidden.bias + features @ core.input.weight.T + core.input.bias

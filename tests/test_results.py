@@ -31,7 +31,7 @@ from glimpse_gym.agents.training import Run
 from glimpse_gym.envs import CatchVectorEnv
 
 ENV, CATCH = "glimpse_gym/Images-v0", "glimpse_gym/Catch-v0"
-SMALL = {"glimpse_units": 8, "location_units": 8, "glimpse_features": 16, "hidden_units": 16}
+SMALL = {"glimpse_network": "full", "glimpse_units": 8, "location_units": 8, "glimpse_features": 16, "hidden_units": 16}
 SIDES = {"mnist": 28, "translated60": 60, "cluttered60": 60, "cluttered100": 100, "catch": 24}
 
 # ------------------------------------------------------------------------------------------------- recipes
@@ -295,7 +295,7 @@ def test_another_recipe_of_that_name_does_not_go_on_with_the_run(tiny, made):
     before = load_results(folder / "results")
     for change in (
         {"augmentation": {}},
-        {"config": RAMConfig(**SMALL)},
+        {"config": dataclasses.replace(tiny.config, core="lstm")},
         {"env_kwargs": tiny.env_kwargs | whole_image()},
     ):
         with pytest.raises(CheckpointError, match="holds a run with"):
