@@ -57,7 +57,9 @@ class RAMConfig:
         True, "let the locations' gradients into the core and the glimpse network, not the location network alone"
     )
     pathwise_limit: float = knob(
-        0.4, "in naming images: the longest gradient that an episode sends through a glimpse to its location; 0: none"
+        0.4,
+        "in naming images: the longest gradient that an episode sends through a glimpse to its location; 0: none; "
+        "with one scale there is none, since that does not show what a step aside would bring into view",
     )
 
     def __post_init__(self) -> None:
@@ -220,7 +222,7 @@ class RAM(TaskAgent):
 
     def roll_out(self, envs: VectorEnv[Any, Any, Any], seeds: list[int]) -> Rollout:
         """Play one episode in every sub-env, all equally long, locations sampled, gradients kept."""
-        limit = self.config.pathwise_limit if self.config.looks == "learned" else 0.0
+        limit = self.config.pathwise_limit if self.config.looks == "learned" and self.task.num_scales > 1 else 0.0
         observation, _ = envs.reset(seed=seeds)  # type: ignore[arg-type]
         sizes: np.ndarray = envs.unwrapped.world.sizes  # type: ignore[attr-defined]
         half_size = torch.from_numpy(sizes[:, ::-1] / np.float32(2))

@@ -309,9 +309,9 @@ def make_envs(number=8, **kwargs):
 SMALL = {"glimpse_units": 8, "location_units": 8, "glimpse_features": 16, "hidden_units": 16}
 
 
-def learned_from(number=8, **config):
+def learned_from(number=8, num_scales=2, **config):
     """An agent that played an episode in each sub-env, and its losses."""
-    envs = make_envs(number)
+    envs = make_envs(number, num_scales=num_scales)
     torch.manual_seed(1)
     agent = RAM(Task.of(envs), RAMConfig(**SMALL | config))
     agent.seed(2)
@@ -332,6 +332,11 @@ def test_without_the_pathwise_gradient_the_location_layer_learns_by_reinforce_al
     reinforce = location_gradient("reinforce", pathwise_limit=0.0, reinforce_weight=0.3)
     assert whole.abs().max() > 0
     torch.testing.assert_close(whole, 0.3 * reinforce)
+
+
+def test_one_scale_does_not_show_what_lies_beside_it_and_sends_no_gradient():
+    assert location_gradient("classification", num_scales=1) is None
+    assert location_gradient("classification", num_scales=2) is not None
 
 
 @pytest.mark.parametrize("core", CORES)
