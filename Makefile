@@ -11,7 +11,7 @@ SOURCES := $(shell find glimpse_gym envs agents -name '*.py')
 demo: $(VENV)/agents.stamp
 	$(BIN)/glimpse-gym data mnist
 	$(BIN)/glimpse-gym train glimpse_gym/MNIST-v0 --out runs/demo --resume \
-		--set learning_rate=6e-3 --set reinforce_weight=0.5 --set threads=2
+		--set num_episodes=350000 --set batch_size=128 --set learning_rate=5e-3 --set threads=2
 	$(BIN)/glimpse-gym eval runs/demo --split test
 
 test: lint types
