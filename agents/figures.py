@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 
 from glimpse_gym.agents.published import PAPER, PAPER_CATCH
 from glimpse_gym.agents.results import Result
@@ -45,12 +44,21 @@ def _save(path: Path, draw: Callable[..., Figure], tasks: Sequence[str], results
     return path
 
 
-def _panels(number: int, width: float = 3.6, height: float = 3.2, **kwargs: Any) -> tuple[Figure, list[Axes]]:
+def _panels(number: int, width: float = 3.6, height: float = 3.5, **kwargs: Any) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(width * number, height), layout="constrained")
     axes = figure.subplots(1, number, squeeze=False, **kwargs)[0]
     for panel in axes:
         panel.grid(alpha=0.3, which="both")
     return figure, list(axes)
+
+
+def _legend_below(figure: Figure) -> None:
+    """One legend for all panels, each label once."""
+    handles = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=6, fontsize="small")
 
 
 def _in_per_cent(axes: Axes, what: str) -> None:
@@ -77,7 +85,7 @@ def _error_by_glimpses(tasks: Sequence[str], results: Sequence[Result]) -> Figur
             axes.axhline(error_curves(whole).mean(), color=_COLOURS["image"], ls="--", label="CNN, whole image")
         axes.set(xlabel="glimpses", title=TASK_NAMES[task])
         _in_per_cent(axes, "test error")
-    panels[0].legend(fontsize="small", loc="upper right")
+    _legend_below(figure)
     return figure
 
 
@@ -91,9 +99,10 @@ def _error_by_values(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
                 point = whole[0].values_per_glimpse, error_curves(whole).mean()
                 axes.plot(*point, marker, color=_COLOURS["image"], label=f"{whole[0].model}, whole image")
         axes.set(xlabel="values sensed", title=TASK_NAMES[task], xscale="log")
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.xaxis.set_minor_formatter(lambda x, _: f"{x:,.0f}" if f"{x:e}"[0] in "25" else "")
         _in_per_cent(axes, "test error")
-    panels[0].legend(fontsize="small", loc="upper right")
+    _legend_below(figure)
     return figure
 
 
@@ -107,7 +116,7 @@ def _learning(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
                 axes.plot(episodes, errors, color=_COLOURS[colour], label=None if i else name, lw=1)
         axes.set(xlabel="million episodes", title=TASK_NAMES[task])
         _in_per_cent(axes, "validation error")
-    panels[0].legend(fontsize="small")
+    _legend_below(figure)
     return figure
 
 
@@ -135,12 +144,12 @@ def _elsewhere(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
     names = sorted({name for task in tasks for name, *_ in _changes(results, task)})
     figure, panels = _panels(len(names))
     for axes, name in zip(panels, names, strict=True):
-        for task, marker in zip(tasks, "osD^", strict=False):
+        for i, (task, marker) in enumerate(zip(tasks, "osD^", strict=False)):
             if points := [(value, error) for found, value, error in _changes(results, task) if found == name]:
-                axes.plot(*zip(*sorted(points), strict=True), marker + "-", label=TASK_NAMES[task])
+                axes.plot(*zip(*sorted(points), strict=True), marker + "-", color=f"C{i}", label=TASK_NAMES[task])
         axes.set(xlabel=name.replace("_", " "))
         _in_per_cent(axes, "test error")
-        axes.legend(fontsize="small")
+    _legend_below(figure)
     return figure
 
 

@@ -676,7 +676,7 @@ def test_learning_is_a_line_for_each_seed():
     lines = [np.array(line.get_data()).tolist() for line in axes.get_lines()]
     ours, papers = pytest.approx([10.0, 5.0, 10 / 3]), pytest.approx([40.0, 20.0, 40 / 3])
     assert lines == [[[1.0, 2.0, 3.0], errors] for errors in (ours, ours, papers)]
-    named = [text.get_text() for text in axes.get_legend().get_texts()]
+    named = [text.get_text() for text in axes.figure.legends[0].get_texts()]
     assert named == ["RAM, steered", "RAM as in the paper"]
 
 
