@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -54,11 +55,11 @@ def _panels(number: int, width: float = 3.6, height: float = 3.5, **kwargs: Any)
 
 def _legend_below(figure: Figure) -> None:
     """One legend for all panels, each label once."""
-    handles = {}
+    handles: dict[str, Artist] = {}
     for axes in figure.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=6, fontsize="small")
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=6, fontsize="small")
 
 
 def _in_per_cent(axes: Axes, what: str) -> None:

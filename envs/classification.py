@@ -48,9 +48,9 @@ class ClassificationWorld(World):
         reveal_label: bool = False,
     ) -> None:
         self.images = open_images(images, labels, split=split, num_classes=num_classes)
+        warp = Warp(rotation, zoom, shift)
         num_clutter = check_whole("num_clutter", num_clutter, at_least=0)
         clutter_size = check_whole("clutter_size", clutter_size, at_least=1)
-        warp = Warp(rotation, zoom, shift)
         self.canvases: Canvases | None = None  # every image is looked at where it lies, as it is
         if canvas_size is not None or num_clutter or not warp.changes_nothing:
             self.canvases = Canvases(num_rows, self.images, canvas_size, num_clutter, clutter_size, warp)
