@@ -1,5 +1,5 @@
 # Each of the two main targets does all of its own set-up: a virtual environment in .venv with pinned versions.
-#   make demo   train RAM on MNIST and draw where it looks: five to six minutes on two cores
+#   make demo   train RAM on MNIST and draw where it looks: some seven minutes on two cores
 #   make test   lint, types, tests
 PYTHON ?= python3
 VENV := .venv
