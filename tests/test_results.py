@@ -526,6 +526,15 @@ def test_the_headline_is_the_mean_over_draws_and_then_over_seeds():
     assert all(row[4:] == ["–", "–", "–"] for row in rows if row[0] != "Cluttered, 60 × 60")
 
 
+def test_an_agent_made_for_few_glimpses_stands_in_their_row_alone():
+    few = hand_made("ram4-cluttered60", [score("test", falling(0.01, 4))], task="cluttered60")
+    results = [few, *steered_results()]
+    rows = [row for row in rows_of(headline_table(results)) if row[0] == "Cluttered, 60 × 60"]
+    assert [row[5] for row in rows] == ["**1.00**", "**4.50 ± 0.71**", "**2.50 ± 0.71**"]
+    assert [row[6] for row in rows] == ["1, 3.0M episodes, 10 min", *["2, 3.0M episodes, 15 min"] * 2]
+    assert rows_of(control_table(results)) == rows_of(control_table(steered_results()))
+
+
 def test_one_seed_has_no_spread():
     (one, _) = steered_results()
     rows = rows_of(headline_table([one]))
@@ -851,8 +860,7 @@ def test_what_is_shipped_is_named_after_recipes_and_small():
     files = [path for path in shipped.SHIPPED.rglob("*") if path.is_file()] if shipped.SHIPPED.exists() else []
     assert sum(path.stat().st_size for path in files) < 15e6
     if shipped.SHIPPED.exists():
-        tasks = [load_recipe(name).task for name in names]
-        assert len(set(tasks)) == len(tasks)  # one of each
+        assert sorted(load_recipe(name).task for name in names) == sorted(TASK_NAMES)  # one of each
         assert {path.parent.name for path in files} == set(names)
         assert {path.name for path in files} == {"agent.json", "weights.safetensors"}
 
