@@ -6,9 +6,9 @@ import pickle
 
 import gymnasium as gym
 import numpy as np
-import oracles
 import pytest
 
+import oracles
 from glimpse_gym.envs import ClassificationEnv, ClassificationVectorEnv
 
 RANGES = {"rotation": (-70, 110), "zoom": (0.6, 1.7), "shift": (-2.5, 3.0)}

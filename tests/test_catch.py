@@ -8,11 +8,11 @@ from fractions import Fraction
 
 import gymnasium as gym
 import numpy as np
-import oracles
 import pytest
 from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
+import oracles
 from glimpse_gym.envs import CatchEnv, CatchVectorEnv
 
 LEFT, STAY, RIGHT = range(3)

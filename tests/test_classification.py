@@ -4,11 +4,11 @@ import math
 
 import gymnasium as gym
 import numpy as np
-import oracles
 import pytest
 from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
+import oracles
 from glimpse_gym import data
 from glimpse_gym.envs import ClassificationEnv, ClassificationVectorEnv
 

@@ -5,12 +5,12 @@ import os
 
 import gymnasium as gym
 import numpy as np
-import oracles
 import pytest
 import torch
 from gymnasium.vector import AutoresetMode
 
 import glimpse_gym.agents
+import oracles
 from glimpse_gym.agents.checkpoint import Card, CheckpointError, load_agent, save_agent
 from glimpse_gym.agents.classifier import Classifier, ClassifierConfig
 from glimpse_gym.agents.evaluation import Conditions, evaluate

@@ -5,12 +5,12 @@ B episodes, T glimpses, k scales of C channels, g x g cells.
 
 import gymnasium as gym
 import numpy as np
-import oracles
 import pytest
 import torch
 from gymnasium.vector import AutoresetMode
 from torch.nn import functional
 
+import oracles
 from glimpse_gym import Retina
 from glimpse_gym.agents.networks import CORES, ConvWhat, GlimpseNetwork, GRUCore, LSTMCore, RectifierCore, steered
 from glimpse_gym.agents.ram import RAM, RAMConfig

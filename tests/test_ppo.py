@@ -4,10 +4,10 @@ import math
 
 import gymnasium as gym
 import numpy as np
-import oracles
 import pytest
 import torch
 
+import oracles
 from glimpse_gym.agents.classifier import ClassifierConfig
 from glimpse_gym.agents.evaluation import Conditions, evaluate
 from glimpse_gym.agents.learning import ImageLearner, ImageTrainConfig

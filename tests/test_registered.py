@@ -11,7 +11,6 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import oracles
 import pytest
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env
@@ -19,6 +18,7 @@ from gymnasium.vector import AsyncVectorEnv
 from gymnasium.wrappers import RecordVideo
 
 import glimpse_gym
+import oracles
 from glimpse_gym import ENV_IDS, Retina
 
 # As the contract has it: channels and side of a glimpse, glimpses, side of the image.

@@ -7,11 +7,11 @@ import re
 import signal
 
 import numpy as np
-import oracles
 import pytest
 from PIL import Image
 
 import glimpse_gym.agents
+import oracles
 from glimpse_gym.agents import evaluation, figures, page, recipes, shipped
 from glimpse_gym.agents.checkpoint import CheckpointError, load_agent, load_card, save_agent
 from glimpse_gym.agents.classifier import ClassifierConfig

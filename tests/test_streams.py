@@ -3,9 +3,9 @@
 import itertools
 
 import numpy as np
-import oracles
 import pytest
 
+import oracles
 from glimpse_gym.kernels.cpu import uniforms
 from glimpse_gym.streams import keys_from_seeds
 

@@ -5,11 +5,12 @@ import itertools
 
 import gymnasium as gym
 import numpy as np
-import oracles
 import pytest
 from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers.vector import NormalizeReward, RecordEpisodeStatistics
+
+import oracles
 
 N = 5
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 11, 13, 3), np.uint8)
