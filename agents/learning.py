@@ -159,6 +159,8 @@ class Learner(ABC):
 
 
 def _make_optimizers(agent: AnyAgent, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    """One for the weights between layers and one for the rest, or, with Adam alone, one for all."""
+
     def is_between_layers(weight: torch.Tensor) -> bool:
         return config.optimizer == "muon" and weight.ndim == 2 and min(weight.shape) >= _FEW
 

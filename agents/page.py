@@ -9,7 +9,7 @@ from glimpse_gym.agents.figures import save_figures
 from glimpse_gym.agents.report import look, plate_of
 from glimpse_gym.agents.results import Result, load_results
 from glimpse_gym.agents.shipped import SHIPPED, shipped_names
-from glimpse_gym.agents.tables import ablation_table, control_table, headline_table, seed_table
+from glimpse_gym.agents.tables import ablation_table, control_table, headline_table, is_ablation, seed_table
 from glimpse_gym.files import replacing
 from glimpse_gym.plates import save_png
 
@@ -80,7 +80,7 @@ def _page(results: list[Result], figures: list[Path], plates: list[Path]) -> str
         "## Beside them",
         control_table(results),
     ]
-    if any(result.recipe.startswith("ablation-") for result in results):
+    if any(map(is_ablation, results)):
         parts += ["## What decides", "On the 10,000 validation images of Cluttered, 60 × 60:", ablation_table(results)]
     parts += ["## Figures"]
     parts += [f"{_CAPTIONS[path.stem]}:\n\n![{_CAPTIONS[path.stem]}](figures/{path.name})" for path in figures]

@@ -50,8 +50,8 @@ def control_table(results: Sequence[Result]) -> str:
     """What was trained beside RAM, against the paper's likes, and RAM with its choice of places taken away."""
     rows = []
     for task in TASK_NAMES:
-        there = {result.recipe for result in results if result.task == task}
-        for recipe in sorted(name for name in there if not name.startswith(("ram", "paper-", "ablation-"))):
+        there = {result.recipe for result in results if result.task == task and not is_ablation(result)}
+        for recipe in sorted(name for name in there if not name.startswith(("ram", "paper-"))):
             found = of_recipe(results, recipe)
             paper = f"{PAPER_CONTROLS[recipe]:.2f}" if recipe in PAPER_CONTROLS else _NONE
             rows.append([TASK_NAMES[task], found[0].model, paper, _error_of(found), _cost_of(found)])
@@ -73,7 +73,7 @@ def ablation_table(results: Sequence[Result]) -> str:
             f"{found[0].episodes:,}",
             f"{np.mean([r.seconds for r in found]) / 60:.1f} min",
         ]
-        for name in sorted({result.recipe for result in results if _is_ablation(result)})
+        for name in sorted({result.recipe for result in results if is_ablation(result)})
         if (found := of_recipe(results, name))
     ]
     return table(["", "learned places", "random places", "episodes", "training"], rows)
@@ -97,6 +97,11 @@ def seed_table(results: Sequence[Result]) -> str:
             ]
         )
     return table(["command", "error, first draw ± s.e.", "weights", "glimpses seen", "training", "on"], rows)
+
+
+def is_ablation(result: Result) -> bool:
+    """Whether it tells what a part is worth, and nothing else."""
+    return result.recipe.startswith("ablation-")
 
 
 def of_recipe(results: Iterable[Result], recipe: str) -> list[Result]:
@@ -132,10 +137,6 @@ def _error_of(
     errors = curves[:, -1 if num_glimpses is None else num_glimpses - 1]
     spread = f" ± {np.std(errors, ddof=1):.2f}" if len(errors) > 1 else ""
     return f"{np.mean(errors):.2f}{spread}"
-
-
-def _is_ablation(result: Result) -> bool:
-    return result.recipe.startswith("ablation-")
 
 
 def _cost_of(found: Sequence[Result]) -> str:
