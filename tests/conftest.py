@@ -16,3 +16,15 @@ def _one_thread():
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def no_agents(monkeypatch, tmp_path):
+    """As if no agent were shipped."""
+    from glimpse_gym.agents import page, shipped
+
+    folder = tmp_path / "shipped"
+    folder.mkdir()
+    monkeypatch.setattr(shipped, "SHIPPED", folder)
+    monkeypatch.setattr(page, "SHIPPED", folder)
+    return folder
