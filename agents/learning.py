@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,7 +136,8 @@ class Learner(ABC):
             for group in optimizer.param_groups:
                 group["lr"] = self.config.learning_rate_at(share, self.num_updates_done)
         self.agent.train()
-        losses, error = self._learn()
+        with _denormals_flushed():
+            losses, error = self._learn()
         self.agent.eval()
         self.num_updates_done += 1
         return losses, error
@@ -156,6 +159,21 @@ class Learner(ABC):
         torch.nn.utils.clip_grad_norm_(self.agent.parameters(), self.config.max_gradient_norm)
         for optimizer in self.optimizers:
             optimizer.step()
+
+
+@contextmanager
+def _denormals_flushed() -> Iterator[None]:
+    """In here a number too small to be normal is 0.
+
+    What the optimizers remember of a rectifier that has died shrinks towards 0 for ever, and a processor multiplies
+    such numbers many times slower: a RAM learned from 1,200 episodes a second at first, and from 140 later.
+    """
+    before = float(torch.tensor(1e-39) * 1.0) == 0.0  # torch tells it in no other way
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
 
 
 def _make_optimizers(agent: AnyAgent, config: TrainConfig) -> list[torch.optim.Optimizer]:

@@ -139,6 +139,33 @@ def test_number_of_threads_is_given_back(make_run):
     assert torch.get_num_threads() == before
 
 
+def halved():
+    """The smallest normal number, halved."""
+    return float(torch.tensor(torch.finfo(torch.float32).tiny) * 0.5)
+
+
+def test_what_is_remembered_of_a_dead_unit_becomes_0_not_denormal(make_run):
+    learner = make_run().learner
+    learner.update()
+    bias = learner.agent.glimpse_network.where.bias
+    (adam,) = (o for o in learner.optimizers if bias in o.state)
+    adam.state[bias]["exp_avg"].fill_(2 * torch.finfo(torch.float32).tiny)
+    bias.register_hook(torch.zeros_like)
+    for _ in range(20):
+        learner.update()
+    assert not adam.state[bias]["exp_avg"].any()
+    assert halved() > 0.0  # elsewhere they are numbers like others
+
+
+def test_who_wants_denormals_flushed_keeps_it_so(make_run):
+    torch.set_flush_denormal(True)
+    try:
+        make_run().learner.update()
+        assert halved() == 0.0
+    finally:
+        torch.set_flush_denormal(False)
+
+
 def test_a_folder_with_a_run_is_not_overwritten(make_run):
     run = make_run()
     before = {path.name: path.read_bytes() for path in run.folder.iterdir() if path.is_file()}
