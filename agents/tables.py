@@ -65,7 +65,8 @@ def control_table(results: Sequence[Result]) -> str:
 
 
 def ablation_table(results: Sequence[Result]) -> str:
-    """What each part is worth, on the validation split."""
+    """What each part is worth, on the validation split, the best first."""
+    names = {result.recipe for result in results if is_ablation(result)}
     rows = [
         [
             found[0].model,
@@ -73,8 +74,10 @@ def ablation_table(results: Sequence[Result]) -> str:
             f"{found[0].episodes:,}",
             f"{np.mean([r.seconds for r in found]) / 60:.1f} min",
         ]
-        for name in sorted({result.recipe for result in results if is_ablation(result)})
-        if (found := of_recipe(results, name))
+        for found in sorted(
+            (of_recipe(results, name) for name in names),
+            key=lambda found: error_curves(found, split="validation")[:, -1].mean(),
+        )
     ]
     return table(["", "learned places", "random places", "episodes", "training"], rows)
 
