@@ -166,7 +166,8 @@ def _denormals_flushed() -> Iterator[None]:
     """In here a number too small to be normal is 0.
 
     What the optimizers remember of a rectifier that has died shrinks towards 0 for ever, and a processor multiplies
-    such numbers many times slower: a RAM learned from 1,200 episodes a second at first, and from 140 later.
+    such numbers many times slower: a RAM with a core of rectifiers learned from 1,200 episodes a second at first, and
+    from 140 later.
     """
     before = float(torch.tensor(1e-39) * 1.0) == 0.0  # torch tells it in no other way
     torch.set_flush_denormal(True)
