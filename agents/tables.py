@@ -20,7 +20,7 @@ _NONE = "–"
 
 
 def headline_table(results: Sequence[Result]) -> str:
-    """A line for each row of the paper: its number, the best public one, and ours, in bold where it is below the first."""
+    """A line for each row of the paper: its number, the best public one, and ours, bold where it is below the first."""
     rows = []
     for task, by_glimpses in PAPER.items():
         best, faithful = of_recipe(results, f"ram-{task}"), of_recipe(results, f"paper-{task}")
@@ -148,7 +148,7 @@ def _error_against(published: float, found: Sequence[Result], num_glimpses: int)
 
 
 def _cost_of(found: Sequence[Result]) -> str:
-    if not found:
+    if not found or not found[0].episodes:  # of which there are none for a player that does not learn
         return _NONE
     episodes, minutes = found[0].episodes / 1e6, np.mean([result.seconds for result in found]) / 60
     return f"{len(found)}, {episodes:.1f}M episodes, {minutes:.0f} min"

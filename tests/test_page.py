@@ -163,6 +163,7 @@ def test_controls_stand_beside_the_papers_likes():
     others = [
         hand_made("conv-cluttered60", [score("test", [0.08]), score("validation", [0.5])], model="conv"),
         hand_made("cnn-cluttered60", [score("test", [0.01])], model="CNN"),
+        hand_made("oracle-cluttered60", [score("test", [0.0])], model="oracle", episodes=0),
         hand_made("random-cluttered60", [score("test", falling(0.1, 8))], model="random"),
         hand_made("paper-cluttered60", [score("test", falling(0.04, 8))]),
     ]
@@ -172,6 +173,7 @@ def test_controls_stand_beside_the_papers_likes():
     assert rows == [
         [place, "CNN", "–", "1.00", one],
         [place, "conv", "8.09", "8.00", one],
+        [place, "oracle", "–", "0.00", "–"],
         [place, "random", "14.40", "10.00", one],
         [place, f"{model}; tested at own places", "–", "2.50 ± 0.71", cost],
         [place, f"{model}; tested at random places", "–", "25.00 ± 0.00", cost],
