@@ -110,7 +110,7 @@ def _error_by_values(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
 def _learning(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
     figure, panels = _panels(len(tasks))
     for axes, task in zip(panels, tasks, strict=True):
-        for recipe, name, colour in (("ram", "RAM, steered", "learned"), ("paper", "RAM as in the paper", "paper")):
+        for recipe, name, colour in (("ram", "RAM, ours", "learned"), ("paper", "RAM, as in the paper", "paper")):
             for i, result in enumerate(of_recipe(results, f"{recipe}-{task}")):
                 episodes = [record["episodes"] / 1e6 for record in result.history]
                 errors = [100 * record["validation_error"] for record in result.history]

@@ -292,7 +292,7 @@ def test_learning_is_a_line_for_each_seed():
     ours, papers = pytest.approx([10.0, 5.0, 10 / 3]), pytest.approx([40.0, 20.0, 40 / 3])
     assert lines == [[[1.0, 2.0, 3.0], errors] for errors in (ours, ours, papers)]
     named = [text.get_text() for text in axes.figure.legends[0].get_texts()]
-    assert named == ["RAM, steered", "RAM as in the paper"]
+    assert named == ["RAM, ours", "RAM, as in the paper"]
 
 
 def test_catch_is_what_was_caught_and_where_the_gaze_was():
