@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from glimpse_gym.agents.kinds import AnyAgent
+    from glimpse_gym.agents.registry import AnyAgent
 
 __all__ = ["load"]
 
@@ -21,6 +21,6 @@ def load(name_or_path: str | Path) -> AnyAgent:
         CheckpointError: there is no such agent, or a file is missing, damaged, or something else.
     """
     from glimpse_gym.agents.checkpoint import load_agent
-    from glimpse_gym.agents.shipped import agent_folder
+    from glimpse_gym.agents.pretrained import agent_folder
 
     return load_agent(agent_folder(name_or_path))[0]

@@ -19,10 +19,10 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from glimpse_gym.agents.kinds import AnyAgent, AnyConfig, kind_of, make_agent, make_config
-from glimpse_gym.agents.task import Task
-from glimpse_gym.checks import check_types
-from glimpse_gym.files import remove_leftovers, replacing
+from glimpse_gym.agents.base import Task
+from glimpse_gym.agents.registry import AnyAgent, AnyConfig, kind_of, make_agent, make_config
+from glimpse_gym.atomic_io import atomic_write, remove_temporary_files
+from glimpse_gym.validation import check_types
 from glimpse_gym.version import __version__
 
 _FORMAT = "glimpse_gym agent, format 2"
@@ -71,12 +71,12 @@ def save_agent(folder: Path, agent: AnyAgent, card: Card) -> None:
 def remove_agent_leftovers(folder: Path) -> None:
     """Remove what a killed :func:`save_agent` left behind; to be called where nobody else is saving there."""
     for name in (_CARD, _WEIGHTS):
-        remove_leftovers(folder / name)
+        remove_temporary_files(folder / name)
 
 
 def save_card(folder: Path, card: Card) -> None:
     """Write what is to be known of the agent, without its weights."""
-    with replacing(folder / _CARD) as temporary:
+    with atomic_write(folder / _CARD) as temporary:
         entries = {"format": _FORMAT, "agent": kind_of(card.config)} | asdict(card) | {"task": card.task._asdict()}
         temporary.write_text(json.dumps(entries, indent=2) + "\n")
 
@@ -160,7 +160,7 @@ def load_weights(agent: AnyAgent, tensors: dict[str, Tensor], path: Path) -> Non
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Write tensors and strings as safetensors, with a checksum of the whole."""
     metadata = metadata | {"checksum": _checksum(tensors, metadata)}
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         try:
             safetensors.torch.save_file({name: t.contiguous() for name, t in tensors.items()}, temporary, metadata)
         except safetensors.SafetensorError as error:  # what it makes of a full disk, among others

@@ -15,9 +15,9 @@ from gymnasium.vector import VectorEnv
 from torch import Tensor, nn
 from torch.nn import functional
 
-from glimpse_gym.agents.knobs import check_knobs, knob
-from glimpse_gym.agents.task import Losses, Task, TaskAgent
-from glimpse_gym.checks import check_one_of
+from glimpse_gym.agents.base import Losses, Task, TaskAgent
+from glimpse_gym.agents.configs import check_knobs, knob
+from glimpse_gym.validation import check_choice
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class ClassifierConfig:
     network: str = knob(
         "full",
         "'full': two fully connected layers of rectifiers; 'conv': the paper's, 8 filters of 10 x 10 at stride 5, then "
-        "rectifiers; 'cnn': four convolutions of 3 x 3 with batch normalisation, two poolings, a maximum over places",
+        "rectifiers; 'cnn': four convolutions of 3 x 3 with batch normalization, two poolings, a maximum over places",
     )
     units: int = knob(256, "rectifiers of each fully connected layer; of 'cnn', filters of its last convolutions")
 
     def __post_init__(self) -> None:
         check_knobs(self, at_least={"units": 1})
-        check_one_of("network", self.network, tuple(_NETWORKS))
+        check_choice("network", self.network, tuple(_NETWORKS))
         if self.network == "cnn" and self.units < 4:
             raise ValueError(f"units must be at least 4 for network='cnn', got {self.units}")
 
@@ -103,7 +103,7 @@ class Classifier(TaskAgent):
     def act(
         self, observation: dict[str, np.ndarray], state: None, sample: bool = False
     ) -> tuple[dict[str, np.ndarray], None]:
-        """Name what is seen, ``label`` int64 (B,), and look at the centre, ``location`` float32 (B, 2)."""
+        """Name what is seen, ``label`` int64 (B,), and look at the center, ``location`` float32 (B, 2)."""
         return self._action(self._logits(observation)), None
 
     def learn_from(self, envs: VectorEnv[Any, Any, Any], seeds: list[int], copies: int) -> tuple[Losses, Tensor]:

@@ -12,8 +12,8 @@ from gymnasium.envs.registration import load_env_creator
 from gymnasium.vector import AutoresetMode, VectorEnv
 from tqdm import tqdm
 
-from glimpse_gym.checks import check_one_of
 from glimpse_gym.envs.classification import ClassificationWorld
+from glimpse_gym.validation import check_choice
 from glimpse_gym.vector import GlimpseVectorEnv
 from glimpse_gym.world import World
 
@@ -94,7 +94,7 @@ class Conditions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_one_of("locations", self.locations, LOCATIONS)
+        check_choice("locations", self.locations, LOCATIONS)
         if not 0 <= self.seed < 2**30:
             raise ValueError(f"seed must be from 0 to 2**30 - 1, got {self.seed}")
 

@@ -221,7 +221,7 @@ def steered(glimpse: Tensor, location: Tensor, num_scales: int, half_size: Tenso
     """The same glimpse, with a gradient to the location at which it was taken.
 
     To move the retina by one cell is to move what it sees by one cell, so a glimpse tells by its own differences, of
-    each cell's two neighbours, how it would change if it had been taken elsewhere: the pathwise derivative of a
+    each cell's two neighbors, how it would change if it had been taken elsewhere: the pathwise derivative of a
     retina that interpolates between pixels, had without looking there. At scale s a cell is ``2**s`` pixels wide.
     Each episode's gradient is shortened to ``limit`` / B: chained through several glimpses it has a heavy tail.
 
@@ -250,7 +250,7 @@ class _Steered(torch.autograd.Function):
         cells_per_pixel = 0.5 ** torch.arange(ctx.num_scales, dtype=torch.float32)
         channels = glimpse.shape[1] // ctx.num_scales
         grad = grad * (0.5 * cells_per_pixel.repeat_interleave(channels)[:, None, None])
-        # Cells on the rim have one neighbour only, and say nothing.
+        # Cells on the rim have one neighbor only, and say nothing.
         x = (grad[..., 1:-1] * (glimpse[..., 2:] - glimpse[..., :-2])).sum((1, 2, 3))
         y = (grad[..., 1:-1, :] * (glimpse[..., 2:, :] - glimpse[..., :-2, :])).sum((1, 2, 3))
         to_location = torch.stack([x, y], dim=1) * half_size

@@ -1,4 +1,4 @@
-"""Proximal policy optimisation (Schulman et al., 2017) of a RAM that plays: the final reward is all it learns from."""
+"""Proximal policy optimization (Schulman et al., 2017) of a RAM that plays: the final reward is all it learns from."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from glimpse_gym.agents.kinds import AnyConfig
-from glimpse_gym.agents.knobs import check_knobs, knob, knob_of
-from glimpse_gym.agents.learning import Learner, TrainConfig
+from glimpse_gym.agents.configs import check_knobs, knob, knob_of
+from glimpse_gym.agents.learner import Learner, TrainConfig
 from glimpse_gym.agents.ram import RAM, RAMConfig, Thought, seen_in
+from glimpse_gym.agents.registry import AnyConfig
 
 
 @dataclass(frozen=True)

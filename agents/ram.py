@@ -14,7 +14,8 @@ from gymnasium.vector import VectorEnv
 from torch import Tensor
 from torch.nn import functional
 
-from glimpse_gym.agents.knobs import check_knobs, knob
+from glimpse_gym.agents.base import Losses, Task, TaskAgent
+from glimpse_gym.agents.configs import check_knobs, knob
 from glimpse_gym.agents.networks import (
     CORES,
     GLIMPSE_NETWORKS,
@@ -24,8 +25,7 @@ from glimpse_gym.agents.networks import (
     LocationNetwork,
     steered,
 )
-from glimpse_gym.agents.task import Losses, Task, TaskAgent
-from glimpse_gym.checks import check_one_of
+from glimpse_gym.validation import check_choice
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,10 @@ class RAMConfig:
             at_least=sizes | {"reinforce_weight": 0, "pathwise_limit": 0},
             above={"sigma": 0, "scale_gain": 0},
         )
-        check_one_of("glimpse_network", self.glimpse_network, tuple(GLIMPSE_NETWORKS))
-        check_one_of("core", self.core, tuple(CORES))
-        check_one_of("looks", self.looks, ("learned", "random"))
-        check_one_of("loss_at", self.loss_at, ("every", "rising", "last"))
+        check_choice("glimpse_network", self.glimpse_network, tuple(GLIMPSE_NETWORKS))
+        check_choice("core", self.core, tuple(CORES))
+        check_choice("looks", self.looks, ("learned", "random"))
+        check_choice("loss_at", self.loss_at, ("every", "rising", "last"))
 
 
 class Thought(NamedTuple):
@@ -211,7 +211,7 @@ class RAM(TaskAgent):
 
         Args:
             envs: of a classification world, one sub-env for each seed.
-            seeds: of the episodes; each run of ``copies`` neighbours is equal.
+            seeds: of the episodes; each run of ``copies`` neighbors is equal.
             copies: see :meth:`losses`.
 
         Returns:
@@ -257,7 +257,7 @@ class RAM(TaskAgent):
         """The hybrid loss: cross-entropy, plus REINFORCE for the locations with a learned baseline (equation 2).
 
         Args:
-            rollout: B episodes; each run of ``copies`` neighbours is on the same image (M episodes, section 3).
+            rollout: B episodes; each run of ``copies`` neighbors is on the same image (M episodes, section 3).
             copies: M. Of two or more, the others' mean is subtracted too: it knows nothing of the one's choices.
         """
         thoughts, labels = rollout.thoughts, rollout.labels

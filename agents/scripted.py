@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
 
-from glimpse_gym.agents.knobs import check_knobs, knob
-from glimpse_gym.agents.task import Task, TaskAgent
-from glimpse_gym.checks import check_one_of
+from glimpse_gym.agents.base import Task, TaskAgent
+from glimpse_gym.agents.configs import check_knobs, knob
 from glimpse_gym.envs.catch import CatchWorld
+from glimpse_gym.validation import check_choice
 
 _STAY, _LIT = 1, 0.5
 
@@ -29,7 +29,7 @@ class ScriptedConfig:
 
     def __post_init__(self) -> None:
         check_knobs(self)
-        check_one_of("player", self.player, ("random", "chaser", "oracle"))
+        check_choice("player", self.player, ("random", "chaser", "oracle"))
 
 
 class Scripted(TaskAgent):
@@ -57,7 +57,7 @@ class Scripted(TaskAgent):
     def act(
         self, observation: dict[str, np.ndarray], state: None, sample: bool = False
     ) -> tuple[dict[str, np.ndarray], None]:
-        """A move, ``move`` int64 (B,), and the centre to look at, ``location`` float32 (B, 2)."""
+        """A move, ``move`` int64 (B,), and the center to look at, ``location`` float32 (B, 2)."""
         num_games = len(observation["time"])
         if self.config.player == "random":
             move = torch.randint(self.task.num_choices, (num_games,), generator=self.generator).numpy()

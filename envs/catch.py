@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from glimpse_gym.checks import check_one_of, check_whole
 from glimpse_gym.env import GlimpseEnv
 from glimpse_gym.retina import Retina
+from glimpse_gym.validation import check_choice, check_integer
 from glimpse_gym.vector import GlimpseVectorEnv
 from glimpse_gym.world import Action, Outcome, World, scaled
 
@@ -31,10 +31,10 @@ class CatchWorld(World):
         num_scales: int = 3,
         observe: str = "glimpse",
     ) -> None:
-        horizon = check_whole("num_glimpses", num_glimpses, at_least=1)
+        horizon = check_integer("num_glimpses", num_glimpses, at_least=1)
         side = horizon + 1  # the ball falls from the first row to the last
-        self.whole_screen = check_one_of("observe", observe, ("glimpse", "screen")) == "screen"
-        # A patch as wide as the screen, at its centre, is the screen.
+        self.whole_screen = check_choice("observe", observe, ("glimpse", "screen")) == "screen"
+        # A patch as wide as the screen, at its center, is the screen.
         retina = Retina(patch_size, num_scales)
         if self.whole_screen:
             retina = Retina(side)
@@ -124,7 +124,7 @@ class CatchEnv(GlimpseEnv):
 
     | key | meaning |
     | --- | --- |
-    | `location` | where to look in the next frame: x to the right, y down, (0, 0) the centre; clipped to [-1, 1] |
+    | `location` | where to look in the next frame: x to the right, y down, (0, 0) the center; clipped to [-1, 1] |
     | `move` | 0 left, 1 stay, 2 right, one column, blocked by the walls |
 
     `actions="discrete"`: `Discrete(3*M*M)`, move * M*M + cell, cells of an M x M grid counted row by row.
@@ -140,14 +140,14 @@ class CatchEnv(GlimpseEnv):
     | `time` | float32 | (1,) | 0 to 1 | steps taken / `num_glimpses` |
 
     `observe="screen"` puts the whole screen, (1, 24, 24) by default, in the place of the glimpse, seen from the
-    centre, as a control.
+    center, as a control.
 
     ## Rewards
     1.0 at the last step if the paddle covers the ball's column, else 0.0; 0.0 before.
 
     ## Starting State
     The ball in row 0 at a uniform column, its speed uniform in [-1, 1] columns a step; the paddle at a uniform
-    column; the gaze at the centre.
+    column; the gaze at the center.
 
     ## Episode End
     `terminated` when the ball reaches the bottom row, after 23 steps. `info` holds `caught` then.

@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from glimpse_gym.canvases import Canvases, Range, Warp
-from glimpse_gym.checks import check_number, check_one_of, check_whole
+from glimpse_gym.clutter import Canvases, Range, Warp
 from glimpse_gym.env import GlimpseEnv
+from glimpse_gym.images.sources import open_images
 from glimpse_gym.retina import Retina
-from glimpse_gym.sources import open_images
+from glimpse_gym.validation import check_choice, check_integer, check_number
 from glimpse_gym.vector import GlimpseVectorEnv
 from glimpse_gym.world import Action, Outcome, World, scaled
 
@@ -49,8 +49,8 @@ class ClassificationWorld(World):
     ) -> None:
         self.images = open_images(images, labels, split=split, num_classes=num_classes)
         warp = Warp(rotation, zoom, shift)
-        num_clutter = check_whole("num_clutter", num_clutter, at_least=0)
-        clutter_size = check_whole("clutter_size", clutter_size, at_least=1)
+        num_clutter = check_integer("num_clutter", num_clutter, at_least=0)
+        clutter_size = check_integer("clutter_size", clutter_size, at_least=1)
         self.canvases: Canvases | None = None  # every image is looked at where it lies, as it is
         if canvas_size is not None or num_clutter or not warp.changes_nothing:
             self.canvases = Canvases(num_rows, self.images, canvas_size, num_clutter, clutter_size, warp)
@@ -58,13 +58,13 @@ class ClassificationWorld(World):
             num_rows,
             Retina(patch_size, num_scales),
             num_channels=self.images.num_channels,
-            horizon=check_whole("num_glimpses", num_glimpses, at_least=1),
+            horizon=check_integer("num_glimpses", num_glimpses, at_least=1),
             num_choices=self.images.num_classes,
             num_draws=3 + (self.canvases.num_draws if self.canvases else 0),
         )
-        self.first_glimpse = check_one_of("first_glimpse", first_glimpse, ("random", "center"))
+        self.first_glimpse = check_choice("first_glimpse", first_glimpse, ("random", "center"))
         self.glimpse_cost = check_number("glimpse_cost", glimpse_cost)
-        self.reveal_label = check_one_of("reveal_label", reveal_label, (True, False))
+        self.reveal_label = check_choice("reveal_label", reveal_label, (True, False))
         self.image_index = np.zeros(num_rows, np.int64)
         self.labels = np.zeros(num_rows, np.int64)
         self._last_action: Action | None = None
@@ -159,7 +159,7 @@ class ClassificationEnv(GlimpseEnv):
     clutter is a square of `clutter_size` pixels, cut at a uniform place out of another image of the same split, and
     added at a uniform place, wholly inside, the sum clipped at 255.
 
-    The image may be warped about its centre, within its own frame, before it is placed: turned (`rotation`), enlarged
+    The image may be warped about its center, within its own frame, before it is placed: turned (`rotation`), enlarged
     (`zoom`) and shifted (`shift`), each by a number, or by one drawn uniformly from a range for every episode.
 
     ## Action Space
@@ -169,15 +169,15 @@ class ClassificationEnv(GlimpseEnv):
 
     | key | meaning |
     | --- | --- |
-    | `location` | where to look next: x to the right, y down, (0, 0) the image's centre; clipped to [-1, 1] |
+    | `location` | where to look next: x to the right, y down, (0, 0) the image's center; clipped to [-1, 1] |
     | `label` | what it is; ignored but at step T |
 
-    `actions="discrete"`: `Discrete(M*M + K)`: a < M*M looks at the centre of cell a of an M x M grid, counted row by
+    `actions="discrete"`: `Discrete(M*M + K)`: a < M*M looks at the center of cell a of an M x M grid, counted row by
     row; a >= M*M answers class a - M*M and ends the episode at once.
     `actions="multidiscrete"`: `MultiDiscrete([M*M, K])`, a cell and a label, the last label judged.
 
     ## Observation Space
-    A `Dict`, for g = `patch_size`, k = `num_scales`, C channels (1 for grey images):
+    A `Dict`, for g = `patch_size`, k = `num_scales`, C channels (1 for gray images):
 
     | key | dtype | shape | range | meaning |
     | --- | --- | --- | --- | --- |
@@ -193,7 +193,7 @@ class ClassificationEnv(GlimpseEnv):
 
     ## Starting State
     A uniformly drawn image of the split, or the one asked for: `reset(options={"image_index": i})`. The first glimpse
-    is at a uniformly random location, or at the centre.
+    is at a uniformly random location, or at the center.
 
     ## Episode End
     `terminated` at step T: steps 1 to T-1 bring glimpses 2 to T, step T judges the label. In the discrete form an
@@ -206,7 +206,7 @@ class ClassificationEnv(GlimpseEnv):
     ## Arguments
     | name | default | meaning |
     | --- | --- | --- |
-    | `images`, `labels` | by id | `"mnist"`, `"fashion-mnist"`, arrays, paths; see `glimpse_gym.sources.open_images` |
+    | `images`, `labels` | by id | `"mnist"`, `"fashion-mnist"`, arrays, paths; see `glimpse_gym.images.sources.open_images` |
     | `split` | `"train"` | `"train"`, `"validation"`, `"test"`, or `"all"`, the default with one's own images |
     | `num_classes` | found | K, where it is more than the labels show |
     | `canvas_size` | by id | side, or (height, width), in pixels; None: the image itself |

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from glimpse_gym.checks import check_integers, check_locations, check_one_of, check_whole
+from glimpse_gym.validation import check_choice, check_integer, check_integers, check_locations
 from glimpse_gym.world import Action, World
 
 
@@ -20,7 +20,7 @@ class ActionCodec(ABC):
 
     Args:
         world: whose choices are meant.
-        grid_size: M; a location is named by the cell of an M x M grid, row by row, and means the cell's centre.
+        grid_size: M; a location is named by the cell of an M x M grid, row by row, and means the cell's center.
     """
 
     space: spaces.Space[Any]
@@ -28,9 +28,9 @@ class ActionCodec(ABC):
     def __init__(self, world: World, grid_size: int) -> None:
         self.choice_name, self.num_choices = world.choice_name, world.num_choices
         self.choice_ends = world.choice_ends
-        # (M*M, 2): x and y of each cell's centre.
-        centres = (2 * np.arange(grid_size) + 1) / grid_size - 1
-        self.centres = np.stack(np.meshgrid(centres, centres), axis=-1).reshape(-1, 2).astype(np.float32)
+        # (M*M, 2): x and y of each cell's center.
+        centers = (2 * np.arange(grid_size) + 1) / grid_size - 1
+        self.centers = np.stack(np.meshgrid(centers, centers), axis=-1).reshape(-1, 2).astype(np.float32)
 
     @abstractmethod
     def decode(self, actions: Any, shape: tuple[int, ...]) -> Action:
@@ -72,7 +72,7 @@ class DiscreteCodec(ActionCodec):
 
     def __init__(self, world: World, grid_size: int) -> None:
         super().__init__(world, grid_size)
-        num_cells = len(self.centres)
+        num_cells = len(self.centers)
         if self.choice_ends:
             self.space = spaces.Discrete(num_cells + self.num_choices)
         else:
@@ -81,12 +81,12 @@ class DiscreteCodec(ActionCodec):
     def decode(self, actions: Any, shape: tuple[int, ...]) -> Action:
         """See :meth:`ActionCodec.decode`."""
         number = check_integers("action", actions, shape, int(self.space.n)).reshape(-1)  # type: ignore[attr-defined]
-        num_cells = len(self.centres)
+        num_cells = len(self.centers)
         if not self.choice_ends:
-            return Action(self.centres[number % num_cells], number // num_cells, None)
+            return Action(self.centers[number % num_cells], number // num_cells, None)
         commits = number >= num_cells
         cell = np.where(commits, 0, number)  # a choice names no cell; the world does not look then
-        return Action(self.centres[cell], np.where(commits, number - num_cells, 0), commits)
+        return Action(self.centers[cell], np.where(commits, number - num_cells, 0), commits)
 
 
 class MultiDiscreteCodec(ActionCodec):
@@ -94,7 +94,7 @@ class MultiDiscreteCodec(ActionCodec):
 
     def __init__(self, world: World, grid_size: int) -> None:
         super().__init__(world, grid_size)
-        numbers = [len(self.centres), self.num_choices]
+        numbers = [len(self.centers), self.num_choices]
         self.names = ["cell", self.choice_name]
         if not self.choice_ends:
             numbers.reverse()
@@ -108,7 +108,7 @@ class MultiDiscreteCodec(ActionCodec):
         parts = {
             name: check_integers(name, pairs[:, i], (len(pairs),), self.numbers[i]) for i, name in enumerate(self.names)
         }
-        return Action(self.centres[parts["cell"]], parts[self.choice_name], None)
+        return Action(self.centers[parts["cell"]], parts[self.choice_name], None)
 
 
 CODECS: dict[str, type[ActionCodec]] = {
@@ -124,5 +124,5 @@ def make_codec(actions: str, world: World, grid_size: int) -> ActionCodec:
     Raises:
         ValueError: a form that does not exist, or a grid size that is no whole number of at least 1.
     """
-    check_one_of("actions", actions, CODECS)
-    return CODECS[actions](world, check_whole("grid_size", grid_size, at_least=1))
+    check_choice("actions", actions, CODECS)
+    return CODECS[actions](world, check_integer("grid_size", grid_size, at_least=1))

@@ -119,7 +119,7 @@ def _bench_training(seconds: float) -> Iterator[str]:
     try:
         import torch
 
-        from glimpse_gym.agents.learning import ImageLearner, ImageTrainConfig
+        from glimpse_gym.agents.learner import ImageLearner, ImageTrainConfig
         from glimpse_gym.agents.ram import RAMConfig
     except ModuleNotFoundError as error:
         yield f"training: not measured, {error.name} is not installed (pip install 'glimpse_gym[agents]')"

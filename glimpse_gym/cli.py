@@ -14,7 +14,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from glimpse_gym.data import DATA_SETS, SPLITS, fetch
+from glimpse_gym.images.datasets import DATA_SETS, SPLITS, fetch
 from glimpse_gym.registration import ENV_IDS, describe_envs, document_envs
 from glimpse_gym.version import __version__
 
@@ -118,7 +118,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(parsed: argparse.Namespace) -> int | None:
-    from glimpse_gym.agents.training import Run, default_configs
+    from glimpse_gym.agents.trainer import Run, default_configs
 
     if parsed.env is None:
         raise ValueError(f"name an env to train in: {', '.join(ENV_IDS)}")
@@ -166,8 +166,8 @@ def _add_eval(parser: argparse.ArgumentParser) -> None:
 
 def _eval(parsed: argparse.Namespace) -> None:
     from glimpse_gym.agents.checkpoint import add_scores, load_agent
-    from glimpse_gym.agents.report import evaluate_all, save_pictures, table
-    from glimpse_gym.agents.shipped import SHIPPED, agent_folder
+    from glimpse_gym.agents.pretrained import SHIPPED, agent_folder
+    from glimpse_gym.agents.scanpaths import evaluate_all, save_pictures, table
 
     source = agent_folder(parsed.agent)
     is_shipped = source.parent == SHIPPED
@@ -193,9 +193,9 @@ def _add_reproduce(parser: argparse.ArgumentParser) -> None:
 
 def _reproduce(parsed: argparse.Namespace) -> int | None:
     from glimpse_gym.agents.evaluation import Score
-    from glimpse_gym.agents.recipes import load_recipe, recipe_names
-    from glimpse_gym.agents.report import table
-    from glimpse_gym.agents.results import reproduce
+    from glimpse_gym.agents.experiments.recipes import load_recipe, recipe_names
+    from glimpse_gym.agents.experiments.results import reproduce
+    from glimpse_gym.agents.scanpaths import table
 
     if parsed.recipe is None:
         for name in recipe_names():
@@ -219,7 +219,7 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
 
 
 def _report(parsed: argparse.Namespace) -> None:
-    from glimpse_gym.agents.page import write_page
+    from glimpse_gym.agents.experiments.report import write_page
 
     for path in write_page(parsed.results, parsed.docs, parsed.readme):
         print(path)

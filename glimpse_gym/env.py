@@ -11,9 +11,9 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
 from glimpse_gym.actions import make_codec
-from glimpse_gym.checks import check_one_of
-from glimpse_gym.rendering import Recorder
-from glimpse_gym.streams import keys_from_seeds
+from glimpse_gym.rendering.frames import Recorder
+from glimpse_gym.rng import keys_from_seeds
+from glimpse_gym.validation import check_choice
 from glimpse_gym.world import World
 
 RENDER_MODES = ("rgb_array",)
@@ -66,7 +66,7 @@ class GlimpseEnv(gym.Env[dict[str, np.ndarray], Any]):
     def __init__(
         self, *, actions: str = "hybrid", grid_size: int = 5, render_mode: str | None = None, **kwargs: Any
     ) -> None:
-        self.render_mode = check_one_of("render_mode", render_mode, (None, *RENDER_MODES))
+        self.render_mode = check_choice("render_mode", render_mode, (None, *RENDER_MODES))
         self.world = make_world(self.world_class, 1, kwargs)
         self.codec = make_codec(actions, self.world, grid_size)
         self.observation_space = observation_space(self.world)  # type: ignore[assignment]

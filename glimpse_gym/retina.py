@@ -1,4 +1,4 @@
-"""The retina: the only place where a location becomes pixels."""
+"""The retina: patches of several scales around one location of an image."""
 
 from __future__ import annotations
 
@@ -6,26 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from glimpse_gym.checks import check_locations, check_whole
 from glimpse_gym.kernels import kernels_for
+from glimpse_gym.kernels.geometry import first_pixel
+from glimpse_gym.validation import check_integer, check_locations
 
 # A cell of the coarsest scale is then 2048 pixels a side: its sum fits into 32 bits.
 _MAX_SCALES = 12
-
-
-def first_pixel(coordinate: Any, extent: Any, side: Any) -> Any:
-    """The first row or column of a patch, as a float.
-
-    ``floor(p - side/2 + 1/2)``, where ``p = (coordinate + 1) * extent/2`` is the location in pixels.
-    Written with operations that Python's floats, NumPy, torch and Numba share, so that every backend rounds
-    alike; hand it float64. May be negative: a patch may hang over the border.
-
-    Args:
-        coordinate: x or y of a location, in [-1, 1], -1 the image's left or upper edge.
-        extent: the image's width or height in pixels.
-        side: the patch's side in pixels.
-    """
-    return ((coordinate + 1) * extent / 2 - side / 2 + 0.5) // 1
 
 
 class Retina:
@@ -57,8 +43,8 @@ class Retina:
     """
 
     def __init__(self, patch_size: int, num_scales: int = 1) -> None:
-        self.patch_size = check_whole("patch_size", patch_size, at_least=1)
-        self.num_scales = check_whole("num_scales", num_scales, at_least=1)
+        self.patch_size = check_integer("patch_size", patch_size, at_least=1)
+        self.num_scales = check_integer("num_scales", num_scales, at_least=1)
         if self.num_scales > _MAX_SCALES:
             raise ValueError(f"num_scales must be at most {_MAX_SCALES}, got {num_scales}")
 

@@ -10,17 +10,17 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from glimpse_gym.actions import make_codec
-from glimpse_gym.checks import check_one_of, check_whole
 from glimpse_gym.env import RENDER_MODES, GlimpseEnv, make_world, observation_space
-from glimpse_gym.rendering import Recorder
-from glimpse_gym.streams import keys_from_seeds
+from glimpse_gym.rendering.frames import Recorder
+from glimpse_gym.rng import keys_from_seeds
+from glimpse_gym.validation import check_choice, check_integer
 from glimpse_gym.world import World
 
 
 class GlimpseVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
     """n episodes of a world side by side: equal to ``SyncVectorEnv`` of n single envs, bit for bit, and faster.
 
-    Sub-env i is seeded with ``seed + i``; no sub-env's episodes depend on its neighbours. Returned arrays are new.
+    Sub-env i is seeded with ``seed + i``; no sub-env's episodes depend on its neighbors. Returned arrays are new.
 
     Args:
         num_envs: n.
@@ -47,10 +47,10 @@ class GlimpseVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
         render_mode: str | None = None,
         **kwargs: Any,
     ) -> None:
-        self.num_envs = check_whole("num_envs", num_envs, at_least=1)
+        self.num_envs = check_integer("num_envs", num_envs, at_least=1)
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**GlimpseEnv.metadata, "autoreset_mode": self.autoreset_mode}
-        self.render_mode = check_one_of("render_mode", render_mode, (None, *RENDER_MODES))
+        self.render_mode = check_choice("render_mode", render_mode, (None, *RENDER_MODES))
         self.world = make_world(self.world_class, num_envs, kwargs)
         self.codec = make_codec(actions, self.world, grid_size)
         self.single_observation_space = observation_space(self.world)

@@ -125,7 +125,7 @@ class World(ABC):
         }
 
     def image(self, row: int) -> np.ndarray:
-        """The whole present image of one row, a copy: uint8 (H, W), or (H, W, C) where it has colours."""
+        """The whole present image of one row, a copy: uint8 (H, W), or (H, W, C) where it has colors."""
         (height, width), channels = self.sizes[row], self.num_channels
         start = self.offsets[row]
         pixels = self._pixels[start : start + height * width * channels].copy()

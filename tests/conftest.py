@@ -21,7 +21,8 @@ def _one_thread():
 @pytest.fixture
 def no_agents(monkeypatch, tmp_path):
     """As if no agent were shipped."""
-    from glimpse_gym.agents import page, shipped
+    from glimpse_gym.agents import pretrained as shipped
+    from glimpse_gym.agents.experiments import report as page
 
     folder = tmp_path / "shipped"
     folder.mkdir()

@@ -44,8 +44,8 @@ def sense(images: np.ndarray, locations: np.ndarray, g: int, k: int) -> np.ndarr
     return np.array(glimpses, np.float32).reshape(len(images), k * channels, g, g)
 
 
-def cell_centre(cell: int, grid_size: int) -> tuple[np.float32, np.float32]:
-    """The centre (x, y) of a cell of an M x M grid over [-1, 1] x [-1, 1], cells counted row by row from the top."""
+def cell_center(cell: int, grid_size: int) -> tuple[np.float32, np.float32]:
+    """The center (x, y) of a cell of an M x M grid over [-1, 1] x [-1, 1], cells counted row by row from the top."""
     row, column = divmod(cell, grid_size)
     x = Fraction(2 * column + 1, grid_size) - 1
     y = Fraction(2 * row + 1, grid_size) - 1
@@ -93,7 +93,7 @@ def chance_of_random_catch(right: int) -> Fraction:
 
 
 def mix(z: int) -> int:
-    """SplitMix64's finaliser, on whole numbers from 0 to 2**64 - 1."""
+    """SplitMix64's finalizer, on whole numbers from 0 to 2**64 - 1."""
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % _WORD
     z = (z ^ (z >> 27)) * 0x94D049BB133111EB % _WORD
     return z ^ (z >> 31)

@@ -65,7 +65,7 @@ def test_a_row_for_each_world_many_at_once_and_one_alone(report):
         assert row[1] != "CartPole-v1" or row[3] == "1.000"
 
 
-def test_training_and_its_neighbours(report):
+def test_training_and_its_neighbors(report):
     rows = [match for line in report if (match := TRAINING.fullmatch(line))]
     assert [row[1] for row in rows] == ["glimpse_gym/MNIST-v0", "glimpse_gym/ClutteredMNIST-v0"]
     assert [row[2] for row in rows] == ["6", "8"]

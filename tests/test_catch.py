@@ -203,7 +203,7 @@ def test_starting_states():
     screens = np.stack(env.unwrapped.image)
     assert screens.shape == (6000, 24, 24)
     assert set(np.unique(screens)) == {0, 255}
-    # One ball in the first row, two neighbouring pixels of the paddle in the last, nothing between.
+    # One ball in the first row, two neighboring pixels of the paddle in the last, nothing between.
     assert not screens[:, 1:23].any()
     assert (screens[:, 0].sum(axis=1, dtype=int) == 255).all()
     assert (screens[:, 23].sum(axis=1, dtype=int) == 2 * 255).all()
@@ -331,7 +331,7 @@ def test_flat_and_factored_actions_are_a_move_and_a_cell(grid_size):
     assert discrete.unwrapped.single_action_space == spaces.Discrete(every)
     assert multi.unwrapped.single_action_space == spaces.MultiDiscrete([3, cells])
     move, cell = np.divmod(np.arange(every), cells)
-    locations = np.array([oracles.cell_centre(c, grid_size) for c in cell], np.float32)
+    locations = np.array([oracles.cell_center(c, grid_size) for c in cell], np.float32)
     expected = hybrid.reset(seed=3)
     oracles.assert_identical(discrete.reset(seed=3), expected)
     oracles.assert_identical(multi.reset(seed=3), expected)

@@ -9,8 +9,8 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
 import oracles
-from glimpse_gym import data
 from glimpse_gym.envs import ClassificationEnv, ClassificationVectorEnv
+from glimpse_gym.images import datasets as data
 
 K, T = 4, 3
 
@@ -214,7 +214,7 @@ def test_the_number_and_the_size_of_the_pieces():
         assert (seen.astype(int).sum(axis=(1, 2)) == num_clutter * clutter_size**2).all()
 
 
-def test_colours_of_clutter_stay_apart():
+def test_colors_of_clutter_stay_apart():
     images = np.zeros((2, 8, 8, 3), np.uint8)
     images[1] = 10, 20, 30
     kwargs = {"images": images, "labels": [0, 1], "canvas_size": (14, 9), "num_clutter": 2}
@@ -344,7 +344,7 @@ def test_the_discrete_form():
     for cell in range(M * M):
         observation, reward, terminated, truncated, info = env.step(cell)
         assert (reward, terminated, truncated, info) == (0.0, False, False, {})
-        location = oracles.cell_centre(cell, M)
+        location = oracles.cell_center(cell, M)
         assert tuple(observation["location"]) == location
         oracles.assert_identical(observation["glimpse"], oracles.sense_one(env.image, location, 4, 2))
     # Row by row: the first three cells lie in the upper row, from the left to the right.
@@ -361,7 +361,7 @@ def test_cells_are_counted_row_by_row(grid_size):
         env.reset(seed=0)
         action = np.arange(cells) if actions == "discrete" else np.stack([np.arange(cells), np.zeros(cells, int)], 1)
         observation, *_ = env.step(action)
-        expected = np.array([oracles.cell_centre(cell, grid_size) for cell in range(cells)], np.float32)
+        expected = np.array([oracles.cell_center(cell, grid_size) for cell in range(cells)], np.float32)
         oracles.assert_identical(observation["location"], expected)
 
 
@@ -424,7 +424,7 @@ def test_the_multidiscrete_form_is_a_cell_and_a_label_the_last_of_which_is_judge
         oracles.assert_identical(env.reset(seed=seed), hybrid.reset(seed=seed))
         for _ in range(T):
             cell, label = int(rng.integers(25)), int(rng.integers(K))
-            action = look(*oracles.cell_centre(cell, 5), label)
+            action = look(*oracles.cell_center(cell, 5), label)
             oracles.assert_identical(env.step(np.array([cell, label])), hybrid.step(action))
 
 
@@ -617,7 +617,7 @@ BAD_HYBRID = [
             [0, 1],
             ["0.5", "0.5"],
             [0.1, [0.2]],
-            "centre",
+            "center",
             None,
         )
     ),

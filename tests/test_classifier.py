@@ -11,12 +11,12 @@ from gymnasium.vector import AutoresetMode
 
 import glimpse_gym.agents
 import oracles
+from glimpse_gym.agents.base import Task
 from glimpse_gym.agents.checkpoint import Card, CheckpointError, load_agent, save_agent
 from glimpse_gym.agents.classifier import Classifier, ClassifierConfig
 from glimpse_gym.agents.evaluation import Conditions, evaluate
-from glimpse_gym.agents.learning import ImageLearner, ImageTrainConfig
-from glimpse_gym.agents.task import Task
-from glimpse_gym.agents.training import Run
+from glimpse_gym.agents.learner import ImageLearner, ImageTrainConfig
+from glimpse_gym.agents.trainer import Run
 from runs import assert_same_weights, stop_after
 
 ENV = "glimpse_gym/Images-v0"
@@ -94,7 +94,7 @@ def test_the_papers_filters_are_ten_wide_and_five_apart(side, places):
         ("full", 64, 60, 235_274),
         ("full", 256, 60, (3600 * 256 + 256) + (256 * 256 + 256) + (256 * 10 + 10)),
         ("full", 256, 28, 269_322),
-        # 9 weights for each pair of maps; two numbers of batch normalisation for each map.
+        # 9 weights for each pair of maps; two numbers of batch normalization for each map.
         ("cnn", 64, 28, 9 * (16 + 16 * 32 + 32 * 64 + 64 * 64) + 2 * (16 + 32 + 64 + 64) + (64 * 10 + 10)),
         ("cnn", 64, 100, 61_050),
     ],
@@ -104,9 +104,9 @@ def test_weights_counted_by_hand(network, units, side, expected):
 
 
 @every_network
-def test_colours_cost_weights_in_the_first_layer_only(network):
-    grey, colour = (dict(make_agent(network, 16, 20, channels).named_parameters()) for channels in (1, 3))
-    grown = {name: colour[name].numel() / grey[name].numel() for name in grey if colour[name].shape != grey[name].shape}
+def test_colors_cost_weights_in_the_first_layer_only(network):
+    gray, color = (dict(make_agent(network, 16, 20, channels).named_parameters()) for channels in (1, 3))
+    grown = {name: color[name].numel() / gray[name].numel() for name in gray if color[name].shape != gray[name].shape}
     assert list(grown.values()) == [3.0]
     assert make_agent(network, 16, 20, 3).network(torch.rand(2, 3, 20, 20)).shape == (2, 10)
 
@@ -160,7 +160,7 @@ def test_no_row_depends_on_another_when_it_acts(network):
 
 
 @every_network
-def test_acting_is_deterministic_and_looks_at_the_centre(network, env_kwargs):
+def test_acting_is_deterministic_and_looks_at_the_center(network, env_kwargs):
     envs = gym.make_vec(ENV, num_envs=6, **env_kwargs)
     agent = make_agent(network, 16, SIDE, num_choices=2)
     observation, _ = envs.reset(seed=0)
@@ -258,7 +258,7 @@ def test_images_too_small_for_a_network_are_refused_before_it_learns(network, si
         make_agent(network, 16, side)
 
 
-# ------------------------------------------------------------------------------------- batch normalisation
+# ------------------------------------------------------------------------------------- batch normalization
 
 
 def test_learning_moves_the_buffers_and_an_evaluation_does_not(env_kwargs):
@@ -274,7 +274,7 @@ def test_learning_moves_the_buffers_and_an_evaluation_does_not(env_kwargs):
     assert_same_weights(learner.agent.state_dict(), learned)
 
 
-def test_what_is_said_of_an_image_does_not_depend_on_its_neighbours_nor_on_how_often_it_is_asked(env_kwargs):
+def test_what_is_said_of_an_image_does_not_depend_on_its_neighbors_nor_on_how_often_it_is_asked(env_kwargs):
     learner = make_learner(env_kwargs, "cnn")
     for _ in range(3):
         learner.update()

@@ -21,12 +21,14 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import load_file
 
 import glimpse_gym
-from glimpse_gym import ENV_IDS, data, files
+from glimpse_gym import ENV_IDS
+from glimpse_gym import atomic_io as files
 from glimpse_gym.agents import load
-from glimpse_gym.agents.learning import ImageTrainConfig, Learner
+from glimpse_gym.agents.learner import ImageTrainConfig, Learner
 from glimpse_gym.agents.ppo import PLAYER, GameTrainConfig
 from glimpse_gym.agents.ram import RAMConfig
 from glimpse_gym.cli import main
+from glimpse_gym.images import datasets as data
 
 COMMANDS = ("envs", "data", "train", "eval", "reproduce", "report", "bench")
 KNOBS = {
@@ -444,8 +446,8 @@ FAULTS = [
     ("--set=sigma=0", "sigma must be greater than 0, got 0"),
     ("--set=loss_at=never", "loss_at must be one of 'every', 'rising', 'last'; got 'never'"),
     ("--set=reinforce_into_core=1", "reinforce_into_core must be of type bool, got 1"),
-    ("--env-arg=colour=red", "'colour'"),
-    ("--env-arg=colour", "'colour'"),
+    ("--env-arg=color=red", "'color'"),
+    ("--env-arg=color", "'color'"),
     ("--env-arg=num_glimpses=0", "num_glimpses"),
     ("--env-arg=patch_size=big", "patch_size"),
     ("--env-arg=images=nowhere", "nowhere"),
@@ -653,7 +655,7 @@ def test_a_death_between_two_files_of_one_state(cli, command, finished, tmp_path
 PROCESS = f"""
 import runpy, time, glimpse_gym
 glimpse_gym.__path__[:] = {list(glimpse_gym.__path__)!r}
-from glimpse_gym.agents.learning import Learner
+from glimpse_gym.agents.learner import Learner
 update = Learner.update
 
 def slow(learner):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from glimpse_gym.agents.evaluation import Conditions, evaluate, play
-from glimpse_gym.agents.report import table
+from glimpse_gym.agents.scanpaths import table
 
 ENV = "glimpse_gym/Images-v0"
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from glimpse_gym.agents.learning import ImageLearner, ImageTrainConfig
+from glimpse_gym.agents.learner import ImageLearner, ImageTrainConfig
 from glimpse_gym.agents.muon import Muon, orthogonal
 from glimpse_gym.agents.ram import RAMConfig
 

@@ -12,9 +12,9 @@ from torch.nn import functional
 
 import oracles
 from glimpse_gym import Retina
+from glimpse_gym.agents.base import Task
 from glimpse_gym.agents.networks import CORES, ConvWhat, GlimpseNetwork, GRUCore, LSTMCore, RectifierCore, steered
 from glimpse_gym.agents.ram import RAM, RAMConfig
-from glimpse_gym.agents.task import Task
 
 FEATURES, HIDDEN, B, T = 5, 7, 3, 6
 NO_LIMIT = 1e9
@@ -230,7 +230,7 @@ def test_on_a_slope_it_is_what_the_retina_sees_one_pixel_further(axis):
 
 
 def test_cells_on_the_rim_tell_nothing_across_it():
-    # Each says how it changes along the rim, where it has two neighbours, and nothing across.
+    # Each says how it changes along the rim, where it has two neighbors, and nothing across.
     glimpse = torch.rand(1, 1, 5, 5)
     for row, column in ((0, 2), (4, 2), (2, 0), (2, 4), (0, 0), (4, 0)):
         weights = torch.zeros(1, 1, 5, 5)

@@ -10,11 +10,11 @@ import torch
 import oracles
 from glimpse_gym.agents.classifier import ClassifierConfig
 from glimpse_gym.agents.evaluation import Conditions, evaluate
-from glimpse_gym.agents.learning import ImageLearner, ImageTrainConfig
+from glimpse_gym.agents.learner import ImageLearner, ImageTrainConfig
 from glimpse_gym.agents.networks import CORES
 from glimpse_gym.agents.ppo import GameLearner, Games, GameTrainConfig
 from glimpse_gym.agents.ram import RAMConfig
-from glimpse_gym.agents.training import Run
+from glimpse_gym.agents.trainer import Run
 from runs import assert_same_weights, stop_after
 
 CATCH = "glimpse_gym/Catch-v0"

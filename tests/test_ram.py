@@ -8,11 +8,11 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode
 
+from glimpse_gym.agents.base import Task
 from glimpse_gym.agents.evaluation import Conditions, evaluate
-from glimpse_gym.agents.learning import ImageLearner, ImageTrainConfig
+from glimpse_gym.agents.experiments.recipes import load_recipe
+from glimpse_gym.agents.learner import ImageLearner, ImageTrainConfig
 from glimpse_gym.agents.ram import RAM, RAMConfig, Rollout, Thought
-from glimpse_gym.agents.recipes import load_recipe
-from glimpse_gym.agents.task import Task
 from runs import assert_same_weights
 
 TWO = Task((1, 4, 4), 1, "label", 2)

@@ -7,17 +7,17 @@ import re
 import numpy as np
 import pytest
 
-from glimpse_gym.agents import recipes
+from glimpse_gym.agents.base import Task
 from glimpse_gym.agents.classifier import ClassifierConfig
 from glimpse_gym.agents.evaluation import make_envs
-from glimpse_gym.agents.kinds import kind_of, make_agent
-from glimpse_gym.agents.learning import ImageTrainConfig
+from glimpse_gym.agents.experiments import recipes
+from glimpse_gym.agents.experiments.literature import PAPER, PAPER_CONTROLS
+from glimpse_gym.agents.experiments.recipes import load_recipe, recipe_names
+from glimpse_gym.agents.experiments.tables import TASK_NAMES
+from glimpse_gym.agents.learner import ImageTrainConfig
 from glimpse_gym.agents.ppo import GameTrainConfig
-from glimpse_gym.agents.published import PAPER, PAPER_CONTROLS
-from glimpse_gym.agents.recipes import load_recipe, recipe_names
+from glimpse_gym.agents.registry import kind_of, make_agent
 from glimpse_gym.agents.scripted import ScriptedConfig
-from glimpse_gym.agents.tables import TASK_NAMES
-from glimpse_gym.agents.task import Task
 
 SIDES = {"mnist": 28, "translated60": 60, "cluttered60": 60, "cluttered100": 100, "catch": 24}
 
@@ -72,7 +72,7 @@ def test_the_env_of_a_recipe_can_be_made_and_acted_in(name):
     side = SIDES[recipe.task]
     assert envs.unwrapped.image[0].shape == (side, side)
     if isinstance(recipe.config, ClassifierConfig) or recipe.env_kwargs.get("observe") == "screen":
-        assert observation["glimpse"].shape == (2, 1, side, side)  # all there is to see, from the centre
+        assert observation["glimpse"].shape == (2, 1, side, side)  # all there is to see, from the center
         assert not observation["location"].any()
 
 

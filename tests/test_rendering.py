@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from glimpse_gym import ink, rendering
 from glimpse_gym.envs.catch import CatchWorld
 from glimpse_gym.envs.classification import ClassificationWorld
-from glimpse_gym.plates import Gaze, gaze_frames, save_gif, save_png, scanpath_plate
-from glimpse_gym.rendering import Recorder, draw
+from glimpse_gym.rendering import drawing as ink
+from glimpse_gym.rendering import frames as rendering
+from glimpse_gym.rendering.figures import Gaze, gaze_frames, save_gif, save_png, scanpath_plate
+from glimpse_gym.rendering.frames import Recorder, draw
+from glimpse_gym.rendering.scene import Stage
 from glimpse_gym.retina import Retina
-from glimpse_gym.stage import Stage
 from glimpse_gym.world import Action
 
 SHAPES = [(28, 28), (28, 28, 1), (1, 1), (1, 1, 3), (17, 40, 3), (9, 30, 2), (30, 9, 4), (700, 1100), (900, 30, 3)]
@@ -38,8 +39,8 @@ def picture_of(image, fixations, retina, **kwargs):
     return draw(image, fixations, retina, glimpse, **{"time": (len(fixations), 7), "reward": 0.0} | kwargs)
 
 
-def shows(picture, colour):
-    return bool((picture == colour).all(axis=-1).any())
+def shows(picture, color):
+    return bool((picture == color).all(axis=-1).any())
 
 
 def is_even_picture(picture):
@@ -100,9 +101,9 @@ def test_the_finer_the_brighter_and_the_unseen_is_faint():
     stage = Stage(np.full((40, 40), 255, np.uint8), Retina(4, 3), HERE, room=40, margin=0)
     finest, middle, coarsest, unseen = (int(stage.canvas[20, column, 0]) for column in (20, 23, 27, 38))
     assert 255 == finest > middle > coarsest > unseen > 40
-    colour = Stage(image, Retina(4, 3), HERE, room=80, margin=0)
-    assert np.array_equal(colour.canvas[36:44:2, 36:44:2], image[18:22, 18:22])
-    assert np.array_equal(colour.canvas[37:44:2, 37:44:2], image[18:22, 18:22])
+    color = Stage(image, Retina(4, 3), HERE, room=80, margin=0)
+    assert np.array_equal(color.canvas[36:44:2, 36:44:2], image[18:22, 18:22])
+    assert np.array_equal(color.canvas[37:44:2, 37:44:2], image[18:22, 18:22])
 
 
 def test_an_image_too_large_is_shrunk_and_its_boxes_with_it():
@@ -120,16 +121,16 @@ def test_earlier_glimpses_light_the_image_but_not_where_it_moves():
     assert moving[spot].max() < 128
 
 
-def test_boxes_have_the_colours_of_their_tiles():
+def test_boxes_have_the_colors_of_their_tiles():
     image, retina = np.zeros((48, 48), np.uint8), Retina(8, 3)
     picture = picture_of(image, HERE, retina)
     stage = Stage(image, retina, HERE, rendering._ROOM, rendering._MARGIN)
     for scale in range(3):
         top, left, bottom, right = stage.box(HERE[0], scale)
-        colour = ink.SCALES[scale]
+        color = ink.SCALES[scale]
         for y, x in ((top - 1, left - 1), (top, left), (bottom - 1, right - 1), (bottom, right)):
-            assert tuple(picture[84 + y, 24 + x]) == colour
-        assert shows(picture[:, 24 + 528 + 24 :], colour)
+            assert tuple(picture[84 + y, 24 + x]) == color
+        assert shows(picture[:, 24 + 528 + 24 :], color)
 
 
 def test_tiles_show_the_glimpse_scale_by_scale():
@@ -296,12 +297,12 @@ def test_a_plate_of_images_of_several_sizes_keeps_its_grid():
     assert scanpath_plate(gazes).shape == scanpath_plate(alike).shape
 
 
-def test_captions_are_coloured_by_how_it_ended():
+def test_captions_are_colored_by_how_it_ended():
     shown = {}
     for good in (True, False, None):
         plate = scanpath_plate(some_gazes([2], caption="7 → 7", good=good))
-        # Thin letters need not reach their full colour anywhere.
-        off = [np.abs(plate[-40:].astype(int) - colour).sum(axis=-1) for colour in (ink.GOOD, ink.BAD)]
+        # Thin letters need not reach their full color anywhere.
+        off = [np.abs(plate[-40:].astype(int) - color).sum(axis=-1) for color in (ink.GOOD, ink.BAD)]
         shown[good] = tuple(bool((distance < 60).any()) for distance in off)
     assert shown == {True: (True, False), False: (False, True), None: (False, False)}
     with_arrow, without = (scanpath_plate(some_gazes([2], caption=text)) for text in ("7 → 7", "7   7"))
@@ -350,7 +351,7 @@ def test_a_png_holds_the_picture_exactly(tmp_path):
     assert os.listdir(tmp_path) == ["a.png"]
 
 
-def test_a_gif_keeps_frames_durations_and_the_colours_that_matter(tmp_path):
+def test_a_gif_keeps_frames_durations_and_the_colors_that_matter(tmp_path):
     frames = gaze_frames(some_gazes([5, 5], good=True, guesses=tuple("12345")))
     save_gif(tmp_path / "a.gif", frames, [200, 200, 200, 200, 1500])
     with Image.open(tmp_path / "a.gif") as stored:
@@ -398,6 +399,6 @@ def test_a_failed_write_leaves_everything_as_it_was(tmp_path, monkeypatch, spoil
 
 
 def test_importing_does_not_load_pillow():
-    program = "import sys, glimpse_gym.rendering; print('PIL' in sys.modules)"
+    program = "import sys, glimpse_gym.rendering.frames; print('PIL' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "False"

@@ -11,18 +11,19 @@ import pytest
 
 import glimpse_gym.agents
 import oracles
-from glimpse_gym.agents import evaluation, shipped
+from glimpse_gym.agents import evaluation
+from glimpse_gym.agents import pretrained as shipped
 from glimpse_gym.agents.checkpoint import CheckpointError, load_agent, load_card, save_agent
 from glimpse_gym.agents.classifier import ClassifierConfig
 from glimpse_gym.agents.evaluation import Conditions, evaluate, make_envs
-from glimpse_gym.agents.learning import ImageLearner, ImageTrainConfig
-from glimpse_gym.agents.page import write_page
+from glimpse_gym.agents.experiments.recipes import Recipe, load_recipe
+from glimpse_gym.agents.experiments.report import write_page
+from glimpse_gym.agents.experiments.results import ResultError, load_results, reproduce, save_result
+from glimpse_gym.agents.experiments.tables import TASK_NAMES
+from glimpse_gym.agents.learner import ImageLearner, ImageTrainConfig
 from glimpse_gym.agents.ppo import GameTrainConfig
 from glimpse_gym.agents.ram import RAMConfig
-from glimpse_gym.agents.recipes import Recipe, load_recipe
-from glimpse_gym.agents.results import ResultError, load_results, reproduce, save_result
-from glimpse_gym.agents.tables import TASK_NAMES
-from glimpse_gym.agents.training import Run
+from glimpse_gym.agents.trainer import Run
 from glimpse_gym.envs import CatchVectorEnv
 
 ENV, CATCH = "glimpse_gym/Images-v0", "glimpse_gym/Catch-v0"
@@ -118,7 +119,7 @@ def test_scores_are_those_of_evaluations_and_lie_beside_the_agent(made):
     assert card.scores == scores
     assert {score["num_episodes"] for score in scores} == {20}
     elsewhere = [{"canvas_size": 10}, {"canvas_size": 12}]
-    assert result.generalisation == [
+    assert result.generalization == [
         {"env_kwargs": change, "score": evaluate(agent, ENV, card.env_kwargs | change, Conditions("test"))._asdict()}
         for change in elsewhere
     ]
@@ -165,7 +166,7 @@ def test_a_network_that_sees_everything_is_measured_at_no_other_places(tiny, tmp
         ("validation", "learned", False, 0),
         *[("test", "learned", False, seed) for seed in range(5)],
     ]
-    # From the centre of the image itself there is but one draw, and to be measured again changes nothing.
+    # From the center of the image itself there is but one draw, and to be measured again changes nothing.
     assert len({tuple(score["errors"]) for score in result.scores[1:]}) == 1
     assert reproduce(recipe, 0, tmp_path / "runs", tmp_path / "again", progress=False) == result
     assert load_results(tmp_path / "results") == load_results(tmp_path / "again") == [result]
@@ -237,7 +238,7 @@ def test_catch_is_measured_by_games_and_by_the_gaze(tmp_path, monkeypatch):
     assert (result.episodes, result.frames) == (40, 120)
     assert {len(score["errors"]) for score in result.scores} == {1}
     assert len(result.gaze) == 3
-    # The gaze begins at the centre of four by four pixels, and the ball in the first row, in any column.
+    # The gaze begins at the center of four by four pixels, and the ball in the first row, in any column.
     agent, _ = load_agent(tmp_path / "runs" / "ram-catch-seed0")
     envs = CatchVectorEnv(500, autoreset_mode="Disabled", **recipe.env_kwargs)
     observation, _ = envs.reset(seed=[2**63 + 2**62 + i for i in range(500)])

@@ -49,7 +49,7 @@ def scenes(draw):
         images |= np.uint8(draw(st.sampled_from([0xF0, 0xFF])))  # large sums
     dtype = draw(st.sampled_from([np.float32, np.float64, np.float16]))
     height, width = shape[1:3]
-    # Where rounding matters: borders and centres of pixels, and the corners of the image.
+    # Where rounding matters: borders and centers of pixels, and the corners of the image.
     edges = st.one_of(
         st.integers(0, 2 * width).map(lambda i: i / width - 1),
         st.integers(0, 2 * height).map(lambda i: i / height - 1),
@@ -154,7 +154,7 @@ BOARD = np.arange(1, 17, dtype=np.uint8).reshape(1, 4, 4)
     ("location", "g", "expected"),
     [
         ((0, 0), 2, [[6, 7], [10, 11]]),
-        ((0, 0), 1, [[11]]),  # the centre lies on a border: it belongs to the pixel below and to the right
+        ((0, 0), 1, [[11]]),  # the center lies on a border: it belongs to the pixel below and to the right
         ((0, 0), 3, [[6, 7, 8], [10, 11, 12], [14, 15, 16]]),
         ((-1, -1), 2, [[0, 0], [0, 1]]),
         ((1, 1), 2, [[16, 0], [0, 0]]),
@@ -275,7 +275,7 @@ def test_a_location_that_is_not_finite_is_named(bad, dtype, place):
         np.zeros((2, 2), object),
         np.full((2, 2), "0.5"),
         [[0, 0], [1, 0]],
-        "centre",
+        "center",
         None,
         0.5,
     ],

@@ -6,10 +6,10 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode
 
+from glimpse_gym.agents.base import Task
 from glimpse_gym.agents.checkpoint import Card, load_agent, save_agent
 from glimpse_gym.agents.evaluation import Conditions, evaluate
 from glimpse_gym.agents.scripted import Scripted, ScriptedConfig
-from glimpse_gym.agents.task import Task
 
 CATCH = "glimpse_gym/Catch-v0"
 

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glimpse_gym import data, sources
-from glimpse_gym.sources import ImageSet, open_images
+from glimpse_gym.images import datasets as data
+from glimpse_gym.images import sources
+from glimpse_gym.images.sources import ImageSet, open_images
 
 RNG = np.random.default_rng(11)
 GREY = RNG.integers(0, 256, (20, 5, 6)).astype(np.uint8)
-COLOUR = RNG.integers(0, 256, (20, 5, 6, 3)).astype(np.uint8)
+COLOR = RNG.integers(0, 256, (20, 5, 6, 3)).astype(np.uint8)
 LABELS = np.arange(20) % 4
 BY_INDEX = {
     "train": [*range(8), *range(10, 18)],
@@ -61,7 +62,7 @@ def idx(array):
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test", "all"])
-@pytest.mark.parametrize("images", [GREY, COLOUR], ids=["grey", "colour"])
+@pytest.mark.parametrize("images", [GREY, COLOR], ids=["gray", "color"])
 def test_arrays_are_split_by_index(images, split):
     image_set = open_images(images, LABELS, split=split)
     chosen = BY_INDEX[split]
@@ -84,7 +85,7 @@ def test_an_array_is_neither_copied_nor_frozen():
 
 
 def test_an_array_that_is_not_contiguous():
-    images = COLOUR.transpose(0, 2, 1, 3)[::2]
+    images = COLOR.transpose(0, 2, 1, 3)[::2]
     assert_holds(open_images(images, LABELS[::2]), images, LABELS[::2])
 
 
@@ -125,9 +126,9 @@ def test_number_of_classes():
 
 def test_plain_npz(tmp_path):
     path = tmp_path / "mine.npz"
-    np.savez(path, images=COLOUR, labels=LABELS, other=np.zeros(3))
+    np.savez(path, images=COLOR, labels=LABELS, other=np.zeros(3))
     for split, chosen in BY_INDEX.items():
-        assert_holds(open_images(path, split=split), COLOUR[chosen], LABELS[chosen])
+        assert_holds(open_images(path, split=split), COLOR[chosen], LABELS[chosen])
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
@@ -148,7 +149,7 @@ def test_keras_npz(tmp_path, save):
 # --- IDX
 
 
-@pytest.mark.parametrize("images", [GREY, COLOUR], ids=["grey", "colour"])
+@pytest.mark.parametrize("images", [GREY, COLOR], ids=["gray", "color"])
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 def test_idx_files(tmp_path, images, pack):
     (tmp_path / "images").write_bytes(pack(idx(images)))
@@ -214,14 +215,14 @@ def test_folder_of_splits_without_validation(tmp_path):
     assert_holds(open_images(tmp_path, split="all"), GREY[[*order, 10]], [*labels, 0])
 
 
-def test_one_coloured_file_makes_all_rgb(tmp_path):
+def test_one_colored_file_makes_all_rgb(tmp_path):
     save_image(tmp_path / "a/1.png", GREY[0])
-    save_image(tmp_path / "a/2.png", COLOUR[0])
+    save_image(tmp_path / "a/2.png", COLOR[0])
     save_image(tmp_path / "b/1.png", GREY[1, :3])
     image_set = open_images(tmp_path)
     assert image_set.num_channels == 3
-    grey = [np.dstack([image] * 3) for image in (GREY[0], GREY[1, :3])]
-    assert_holds(image_set, [grey[0], COLOUR[0], grey[1]], [0, 0, 1])
+    gray = [np.dstack([image] * 3) for image in (GREY[0], GREY[1, :3])]
+    assert_holds(image_set, [gray[0], COLOR[0], gray[1]], [0, 0, 1])
 
 
 def test_jpeg(tmp_path):
@@ -380,11 +381,11 @@ def test_a_path_set_reaches_another_process(tmp_path, monkeypatch):
 
 
 def test_array_sets_are_pickled_by_value():
-    image_set = open_images(list(COLOUR), LABELS, split="validation")
+    image_set = open_images(list(COLOR), LABELS, split="validation")
     again = pickle.loads(pickle.dumps(image_set))
     assert isinstance(again, ImageSet)
     assert again is not image_set
-    assert_holds(again, COLOUR[[8, 18]], LABELS[[8, 18]])
+    assert_holds(again, COLOR[[8, 18]], LABELS[[8, 18]])
     assert again.class_names == image_set.class_names
 
 
@@ -561,7 +562,7 @@ def test_npz_with_pickles_is_not_run(tmp_path):
         ({"images": GREY / 255, "labels": LABELS}, TypeError, r"a\.npz: images must be uint8.*float64"),
         ({"images": GREY, "labels": LABELS[1:]}, ValueError, r"a\.npz.*got \(19,\)"),
         (
-            {"x_train": GREY, "y_train": LABELS, "x_test": COLOUR, "y_test": LABELS},
+            {"x_train": GREY, "y_train": LABELS, "x_test": COLOR, "y_test": LABELS},
             ValueError,
             "x_train has 1 channels and x_test 3",
         ),
@@ -609,7 +610,7 @@ def test_folder_with_an_empty_split(tmp_path):
 
 
 @pytest.mark.parametrize("spoil", [lambda raw: raw[: len(raw) // 2], lambda raw: b"", lambda raw: b"GIF, I say"])
-@pytest.mark.parametrize("pixels", [COLOUR[0], GREY[0], GREY[0].astype(np.uint16)], ids=["RGB", "L", "I;16"])
+@pytest.mark.parametrize("pixels", [COLOR[0], GREY[0], GREY[0].astype(np.uint16)], ids=["RGB", "L", "I;16"])
 def test_a_damaged_image_is_named(tmp_path, spoil, pixels):
     for name in ("1.png", "2.png", "3.png"):
         save_image(tmp_path / "a" / name, np.kron(pixels, np.ones((20, 20, 1)[: pixels.ndim], pixels.dtype)))

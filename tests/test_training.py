@@ -18,9 +18,9 @@ import glimpse_gym.agents
 from glimpse_gym.agents import checkpoint
 from glimpse_gym.agents.checkpoint import CheckpointError, load_agent, load_tensors, save_tensors
 from glimpse_gym.agents.evaluation import Conditions, evaluate
-from glimpse_gym.agents.learning import ImageTrainConfig
+from glimpse_gym.agents.learner import ImageTrainConfig
 from glimpse_gym.agents.ram import RAMConfig
-from glimpse_gym.agents.training import Run
+from glimpse_gym.agents.trainer import Run
 from runs import assert_same_weights, stop_after
 
 ENV = "glimpse_gym/Images-v0"

@@ -191,7 +191,7 @@ def test_modes_by_name_and_the_default(case):
 
 @every_mode
 @every_case
-def test_a_row_does_not_care_what_its_neighbours_do(case, mode):
+def test_a_row_does_not_care_what_its_neighbors_do(case, mode):
     env, other = native(case, mode=mode), native(case, mode=mode)
     env.action_space.seed(3), other.action_space.seed(4)
     row = 2
@@ -207,13 +207,13 @@ def test_a_row_does_not_care_what_its_neighbours_do(case, mode):
     env.reset(seed=[1, 2, 3, 4, 5])
     other.reset(seed=[11, 22, 3, 44, 55])
     for _ in range(60):
-        action, neighbours = env.action_space.sample(), other.action_space.sample()
+        action, neighbors = env.action_space.sample(), other.action_space.sample()
         if isinstance(action, dict):
             for name in action:
-                neighbours[name][row] = action[name][row]
+                neighbors[name][row] = action[name][row]
         else:
-            neighbours[row] = action[row]
-        mine, theirs = env.step(action), other.step(neighbours)
+            neighbors[row] = action[row]
+        mine, theirs = env.step(action), other.step(neighbors)
         oracles.assert_identical(of_row(mine), of_row(theirs))
         oracles.assert_identical(images(env)[row], images(other)[row])
         if mode is AutoresetMode.DISABLED:
@@ -317,7 +317,7 @@ def test_nothing_handed_out_is_ever_overwritten_or_shared(case, mode):
         oracles.assert_identical(action, before)
 
     state = [(name, value) for name, value in vars(env.unwrapped.world).items() if isinstance(value, np.ndarray)]
-    state += [("centres", env.unwrapped.codec.centres), ("images", IMAGES)]
+    state += [("centers", env.unwrapped.codec.centers), ("images", IMAGES)]
     handed_out = list(arrays_in(kept)) + list(arrays_in([action for action, _ in given], "action"))
     spans = []
     for where, array in handed_out:

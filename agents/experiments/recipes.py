@@ -9,11 +9,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from glimpse_gym.agents.kinds import AnyConfig, make_config
-from glimpse_gym.agents.learning import TrainConfig
-from glimpse_gym.agents.training import Run, default_configs
+from glimpse_gym.agents.learner import TrainConfig
+from glimpse_gym.agents.registry import AnyConfig, make_config
+from glimpse_gym.agents.trainer import Run, default_configs
 
-_FOLDER = resources.files("glimpse_gym.agents").joinpath("recipes")
+_FOLDER = resources.files("glimpse_gym.agents.experiments").joinpath("recipes_json")
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import math
 import numpy as np
 from gymnasium.error import ResetNeeded
 
-from glimpse_gym.ink import MUTED, PAD, SCALES, TEXT, blank, blank_page, ticks, verdict, write
+from glimpse_gym.rendering.drawing import MUTED, PAD, SCALES, TEXT, blank, blank_page, ticks, verdict, write
+from glimpse_gym.rendering.scene import Stage, enlarge, shrink
 from glimpse_gym.retina import Retina
-from glimpse_gym.stage import Stage, enlarge, shrink
 from glimpse_gym.world import World
 
 # In pixels: what an image may fill, and what is free around it for boxes that hang over.
@@ -81,11 +81,11 @@ def _tiles(glimpse: np.ndarray, retina: Retina) -> np.ndarray:
     across, down = side + PAD, (_STAGE_SIDE - _LABEL - side) // max(rows - 1, 1)
     canvas = blank(_STAGE_SIDE, math.ceil(k / rows) * across - PAD)
     for s, tile in enumerate(tiles):
-        top, left, colour = s % rows * down + _LABEL, s // rows * across, SCALES[s % len(SCALES)]
+        top, left, color = s % rows * down + _LABEL, s // rows * across, SCALES[s % len(SCALES)]
         frame = canvas[top : top + side, left : left + side]
-        frame[...] = colour
+        frame[...] = color
         frame[_FRAME:-_FRAME, _FRAME:-_FRAME] = tile
-        write(canvas, top - 9, left, f"{2**s}x", 15, colour)
+        write(canvas, top - 9, left, f"{2**s}x", 15, color)
     return canvas
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from glimpse_gym.files import replacing
+from glimpse_gym.atomic_io import atomic_write
 
 
 class Stopped(BaseException):
@@ -38,7 +38,7 @@ def path(tmp_path):
 
 @pytest.mark.parametrize("kind", [Path, str])
 def test_a_new_file(path, kind):
-    with replacing(kind(path)) as temporary:
+    with atomic_write(kind(path)) as temporary:
         temporary.write_bytes(b"new")
         assert not path.exists()
     assert path.read_bytes() == b"new"
@@ -47,7 +47,7 @@ def test_a_new_file(path, kind):
 
 def test_the_old_file_stands_until_the_end(path):
     path.write_bytes(b"old, and longer")
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(b"new")
         assert path.read_bytes() == b"old, and longer"
     assert path.read_bytes() == b"new"
@@ -55,14 +55,14 @@ def test_the_old_file_stands_until_the_end(path):
 
 
 def test_the_temporary_file_lies_beside_it_hidden_and_with_its_ending(path):
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         assert temporary.parent == path.parent
         assert temporary.suffix == path.suffix
         assert temporary.name.startswith(".")
 
 
 def test_each_writer_has_a_temporary_file_of_its_own(path):
-    with replacing(path) as first, replacing(path) as second:
+    with atomic_write(path) as first, atomic_write(path) as second:
         first.write_text("first")
         second.write_text("second")
     assert path.read_text() == "first"  # it ended last
@@ -73,7 +73,7 @@ def test_each_writer_has_a_temporary_file_of_its_own(path):
 def test_permissions_are_those_of_any_new_file(path, mask):
     before = os.umask(mask)
     try:
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text("new")
         other = path.with_name("other")
         other.write_text("new")
@@ -90,7 +90,7 @@ def test_a_failure_within_leaves_all_as_it_was(path, error, old):
         path.write_bytes(old)
 
     def write():
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_bytes(b"half of the n")
             raise error
 
@@ -104,7 +104,7 @@ def test_a_failure_within_leaves_all_as_it_was(path, error, old):
 def test_a_failure_at_the_end_leaves_all_as_it_was(path, function, monkeypatch):
     path.write_bytes(b"old")
     monkeypatch.setattr(os, function, broken)
-    with pytest.raises(OSError, match="No space left"), replacing(path) as temporary:
+    with pytest.raises(OSError, match="No space left"), atomic_write(path) as temporary:
         temporary.write_bytes(b"new")
     assert path.read_bytes() == b"old"
     assert os.listdir(path.parent) == [path.name]
@@ -122,14 +122,14 @@ def test_it_is_on_the_disk_before_it_takes_the_name(path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", noting(os.fsync, lambda descriptor: ("fsync", os.fstat(descriptor).st_size)))
     monkeypatch.setattr(os, "replace", noting(os.replace, lambda source, target: ("replace", target)))
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(b"new")
     assert done == [("fsync", 3), ("replace", path)]
 
 
 def test_in_the_place_of_a_folder(path):
     path.mkdir()
-    with pytest.raises(OSError, match="directory"), replacing(path) as temporary:
+    with pytest.raises(OSError, match="directory"), atomic_write(path) as temporary:
         temporary.write_text("new")
     assert path.is_dir()
     assert os.listdir(path.parent) == [path.name]
@@ -137,13 +137,13 @@ def test_in_the_place_of_a_folder(path):
 
 def test_where_the_writer_took_the_temporary_file_away(path):
     path.write_bytes(b"old")
-    with pytest.raises(FileNotFoundError), replacing(path) as temporary:
+    with pytest.raises(FileNotFoundError), atomic_write(path) as temporary:
         temporary.unlink()
     assert path.read_bytes() == b"old"
     assert os.listdir(path.parent) == [path.name]
 
 
 def test_where_there_is_no_folder(path):
-    with pytest.raises(FileNotFoundError), replacing(path.parent / "nowhere" / path.name):
+    with pytest.raises(FileNotFoundError), atomic_write(path.parent / "nowhere" / path.name):
         pytest.fail("there is nothing to write to")
     assert os.listdir(path.parent) == []

@@ -57,7 +57,7 @@ def warped(image, rotation, zoom, right, down):
     angle = math.radians(rotation)
     for i in range(height):
         for j in range(width):
-            # From the centre; y points down, so that a turn against the clock takes x to -y.
+            # From the center; y points down, so that a turn against the clock takes x to -y.
             x, y = j - (width - 1) / 2 - right, i - (height - 1) / 2 - down
             x, y = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
             x, y = x / zoom + (width - 1) / 2, y / zoom + (height - 1) / 2
@@ -226,7 +226,7 @@ def test_what_leaves_the_images_frame_is_not_on_the_canvas_either():
         assert min(rows[0], columns[0]) >= 3
 
 
-def test_colours_stay_apart():
+def test_colors_stay_apart():
     image = np.zeros((6, 6, 3), np.uint8)
     image[..., 0], image[..., 2] = random_images(2, 6, 6)
     seen = shown(image, rotation=20, zoom=1.2, shift=0.3)
@@ -240,7 +240,7 @@ def test_colours_stay_apart():
 
 
 def uniform_between(values, low, high, slack):
-    """Fail unless values fill a range evenly, but for what rounding to whole grey values takes and gives."""
+    """Fail unless values fill a range evenly, but for what rounding to whole gray values takes and gives."""
     assert low - slack <= values.min() <= low + 0.01 * (high - low) + slack
     assert high - 0.01 * (high - low) - slack <= values.max() <= high + slack
     counts, _ = np.histogram(values.clip(low, high), bins=10, range=(low, high))
@@ -249,7 +249,7 @@ def uniform_between(values, low, high, slack):
 
 
 def centroids(seen):
-    """x and y of the centre of what is lit, from the image's centre."""
+    """x and y of the center of what is lit, from the image's center."""
     height, width = seen.shape[1:]
     sums = seen.sum(axis=(1, 2))
     y = (seen.sum(axis=2) * (np.arange(height) - (height - 1) / 2)).sum(axis=1) / sums

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from tqdm import tqdm
 
-from glimpse_gym import data
+from glimpse_gym.images import datasets as data
 
 NAMES = (
     "train-images-idx3-ubyte",

@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glimpse_gym.agents import figures, page
+from glimpse_gym.agents.base import Task
 from glimpse_gym.agents.checkpoint import Card, save_agent
 from glimpse_gym.agents.evaluation import make_envs
-from glimpse_gym.agents.page import write_page
-from glimpse_gym.agents.published import PUBLIC
+from glimpse_gym.agents.experiments import figures
+from glimpse_gym.agents.experiments import report as page
+from glimpse_gym.agents.experiments.literature import PUBLIC
+from glimpse_gym.agents.experiments.report import write_page
+from glimpse_gym.agents.experiments.results import Result, ResultError, load_results, save_result
+from glimpse_gym.agents.experiments.tables import TASK_NAMES, ablation_table, control_table, headline_table, seed_table
 from glimpse_gym.agents.ram import RAM, RAMConfig
-from glimpse_gym.agents.results import Result, ResultError, load_results, save_result
-from glimpse_gym.agents.tables import TASK_NAMES, ablation_table, control_table, headline_table, seed_table
-from glimpse_gym.agents.task import Task
 
 ENV = "glimpse_gym/Images-v0"
 SMALL = {"glimpse_network": "full", "glimpse_units": 8, "location_units": 8, "glimpse_features": 16, "hidden_units": 16}
@@ -61,7 +62,7 @@ def hand_made(recipe, scores, seed=0, **changes):
         "episodes": 3_000_000,
         "frames": 24_000_000,
         "seconds": 600.0,
-        "generalisation": [],
+        "generalization": [],
         "gaze": None,
         "machine": "a machine",
         "versions": {"python": "3", "glimpse_gym": "0.4", "gymnasium": "1", "numpy": "2", "torch": "2.8"},
@@ -177,7 +178,7 @@ def test_controls_stand_beside_the_papers_likes():
         [place, "random", "14.40", "10.00", one],
         [place, f"{model}; tested at own places", "–", "2.50 ± 0.71", cost],
         [place, f"{model}; tested at random places", "–", "25.00 ± 0.00", cost],
-        [place, f"{model}; tested at the centre", "–", "50.00 ± 0.00", cost],
+        [place, f"{model}; tested at the center", "–", "50.00 ± 0.00", cost],
         [place, f"{model}; tested with samples", "–", "80.00 ± 0.00", cost],
     ]
 
@@ -245,8 +246,8 @@ def shown_results():
         ]
 
     return [
-        dataclasses.replace(first, generalisation=elsewhere(0.2, 0.02)),
-        dataclasses.replace(second, generalisation=elsewhere(0.4, 0.04)),
+        dataclasses.replace(first, generalization=elsewhere(0.2, 0.02)),
+        dataclasses.replace(second, generalization=elsewhere(0.4, 0.04)),
         hand_made("paper-cluttered60", [score("test", falling(0.04, 8))], history=history(0.4)),
         hand_made("cnn-cluttered60", [score("test", [0.01])], values_per_glimpse=3600),
         hand_made("conv-cluttered60", [score("test", [0.08])], values_per_glimpse=3600),
@@ -265,7 +266,7 @@ def test_error_by_glimpses_is_the_mean_of_the_seeds():
     (axes,) = figures._error_by_glimpses(["cluttered60"], shown_results()).get_axes()
     drawn = curves(axes)
     glimpses = [*range(1, 9)]
-    oracles_of = {"RAM, own places": 2.5, "the same, random places": 25.0, "the same, the centre": 50.0}
+    oracles_of = {"RAM, own places": 2.5, "the same, random places": 25.0, "the same, the center": 50.0}
     for name, last in oracles_of.items():
         x, y = drawn.pop(name)
         assert x == glimpses
@@ -326,13 +327,13 @@ def save_all(folder, found):
     return folder
 
 
-def assert_not_blank(path, colour):
-    """Fail unless a picture has something of this colour on it."""
+def assert_not_blank(path, color):
+    """Fail unless a picture has something of this color on it."""
     with Image.open(path) as picture:
         pixels = np.asarray(picture.convert("RGB")).astype(int)
     assert min(pixels.shape[:2]) > 200
     assert (pixels.min(), pixels.max()) < (80, 256)
-    distance = np.abs(pixels - np.array(colour)).sum(axis=-1)
+    distance = np.abs(pixels - np.array(color)).sum(axis=-1)
     assert (distance < 30).sum() > 20, path
 
 
@@ -354,9 +355,9 @@ def test_the_page_holds_tables_and_figures(tmp_path, no_agents):
         assert text.count(table(loaded)) == 1
     assert re.findall(r"!\[.*\]\((.*)\)", text) == [f"figures/{name}.png" for name in names]
     for name in names:
-        # In the last panel colours are matplotlib's own.
-        colour = "#1f77b4" if name == "elsewhere" else figures._COLOURS["learned"]
-        assert_not_blank(docs / "figures" / f"{name}.png", rgb(colour))
+        # In the last panel colors are matplotlib's own.
+        color = "#1f77b4" if name == "elsewhere" else figures._COLORS["learned"]
+        assert_not_blank(docs / "figures" / f"{name}.png", rgb(color))
 
 
 def test_a_page_of_a_first_result_whatever_it_is(tmp_path, no_agents):

@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from glimpse_gym.agents.checkpoint import load_agent
-from glimpse_gym.agents.figures import save_figures
-from glimpse_gym.agents.report import look, plate_of
-from glimpse_gym.agents.results import Result, load_results
-from glimpse_gym.agents.shipped import SHIPPED, shipped_names
-from glimpse_gym.agents.tables import ablation_table, control_table, headline_table, is_ablation, seed_table
-from glimpse_gym.files import replacing
-from glimpse_gym.plates import save_png
+from glimpse_gym.agents.experiments.figures import save_figures
+from glimpse_gym.agents.experiments.results import Result, load_results
+from glimpse_gym.agents.experiments.tables import ablation_table, control_table, headline_table, is_ablation, seed_table
+from glimpse_gym.agents.pretrained import SHIPPED, shipped_names
+from glimpse_gym.agents.scanpaths import look, plate_of
+from glimpse_gym.atomic_io import atomic_write
+from glimpse_gym.rendering.figures import save_png
 
 _CAPTIONS = {
-    "error-by-glimpses": "Error after each glimpse, at the agent's own places, at random ones, and at the centre",
+    "error-by-glimpses": "Error after each glimpse, at the agent's own places, at random ones, and at the center",
     "error-by-values": "The same against the number of values sensed",
     "learning": "Validation error against episodes",
     "catch": "Balls caught against frames, and how far the gaze is from the ball",
@@ -42,7 +42,7 @@ def write_page(results_folder: Path, docs: Path, readme: Path | None = None) -> 
     figures = save_figures(docs / "figures", results)
     plates = _save_plates(docs / "figures")
     page = docs / "results.md"
-    with replacing(page) as temporary:
+    with atomic_write(page) as temporary:
         temporary.write_text(_page(results, figures, plates), encoding="utf-8")
     if readme:
         _renew_headline(readme, headline_table(results))
@@ -54,7 +54,7 @@ def _renew_headline(readme: Path, headline: str) -> None:
     _, end, after = rest.partition(_END)
     if not (begin and end):
         raise ValueError(f"{readme} has no place for the headline table: put {_BEGIN} and {_END} on lines of their own")
-    with replacing(readme) as temporary:
+    with atomic_write(readme) as temporary:
         temporary.write_text(f"{before}{_BEGIN}\n{headline}\n{_END}{after}", encoding="utf-8")
 
 

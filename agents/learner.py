@@ -11,14 +11,14 @@ from typing import Any
 
 import torch
 
+from glimpse_gym.agents.base import Task
 from glimpse_gym.agents.classifier import Classifier
+from glimpse_gym.agents.configs import check_knobs, knob
 from glimpse_gym.agents.evaluation import make_envs
-from glimpse_gym.agents.kinds import AnyAgent, AnyConfig, make_agent
-from glimpse_gym.agents.knobs import check_knobs, knob
 from glimpse_gym.agents.muon import Muon
 from glimpse_gym.agents.ram import RAM
-from glimpse_gym.agents.task import Task
-from glimpse_gym.checks import check_one_of
+from glimpse_gym.agents.registry import AnyAgent, AnyConfig, make_agent
+from glimpse_gym.validation import check_choice
 
 # Seeds of episodes are counted up, run by run, and are 64 bits wide: no two runs of different seeds share an episode.
 # The upper half is kept for evaluations.
@@ -54,8 +54,8 @@ class TrainConfig:
             at_least=dict.fromkeys(numbers, 1) | {"seed": 0, "warmup_updates": 0, "save_seconds": 0},
             above={"learning_rate": 0, "max_gradient_norm": 0},
         )
-        check_one_of("optimizer", self.optimizer, ("adam", "muon"))
-        check_one_of("schedule", self.schedule, ("cosine", "linear"))
+        check_choice("optimizer", self.optimizer, ("adam", "muon"))
+        check_choice("schedule", self.schedule, ("cosine", "linear"))
         if self.seed >= _MOST_RUNS:
             raise ValueError(f"seed must be less than {_MOST_RUNS}, got {self.seed}")
 
@@ -147,7 +147,7 @@ class Learner(ABC):
         """See :meth:`update`."""
 
     def _seeds(self, copies: int = 1) -> list[int]:
-        """Those of the episodes of the present update, each image's ``copies`` neighbours equal."""
+        """Those of the episodes of the present update, each image's ``copies`` neighbors equal."""
         number = self.config.batch_size // copies
         first = self.config.seed * _EPISODES_PER_RUN + self.num_updates_done * number
         return [first + i for i in range(number) for _ in range(copies)]

@@ -1,4 +1,4 @@
-"""Drawing without a window: lines, boxes, text and colours on arrays, uint8 (height, width, 3).
+"""Drawing without a window: lines, boxes, text and colors on arrays, uint8 (height, width, 3).
 
 Pillow, imported where it is needed, draws the letters.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-Colour = tuple[int, ...]
+Color = tuple[int, ...]
 Point = tuple[float, float]
 
 PAGE, STAGE, EDGE, FOG = (15, 17, 23), (23, 26, 35), (62, 68, 86), (34, 39, 54)
@@ -22,13 +22,13 @@ EARLY_TO_LATE = np.array([(92, 164, 255), (214, 116, 214), (255, 152, 60)], np.f
 PAD = 24  # pixels between all things on a page
 
 
-def blend(region: np.ndarray, colour: Any, opacity: np.ndarray) -> None:
-    """Lay a colour, or an array of them, over a region, in place; ``opacity`` is (height, width) in [0, 1]."""
+def blend(region: np.ndarray, color: Any, opacity: np.ndarray) -> None:
+    """Lay a color, or an array of them, over a region, in place; ``opacity`` is (height, width) in [0, 1]."""
     opacity = opacity[..., np.newaxis]
-    region[...] = np.rint(region + (np.asarray(colour, np.float32) - region) * opacity)
+    region[...] = np.rint(region + (np.asarray(color, np.float32) - region) * opacity)
 
 
-def stroke(canvas: np.ndarray, start: Point, end: Point, radius: float, colour: Any, opacity: float = 1.0) -> None:
+def stroke(canvas: np.ndarray, start: Point, end: Point, radius: float, color: Any, opacity: float = 1.0) -> None:
     """A smooth line with round ends between two points (y, x); a dot where they are one."""
     points = np.array([start, end])
     top, left = np.maximum(np.floor(points.min(0) - radius - 1), 0).astype(int)
@@ -40,25 +40,25 @@ def stroke(canvas: np.ndarray, start: Point, end: Point, radius: float, colour: 
     dy, dx = np.float32(end[0] - start[0]), np.float32(end[1] - start[1])
     along = ((y * dy + x * dx) / max(dy * dy + dx * dx, np.float32(1e-6))).clip(0, 1)
     distance = np.hypot(y - along * dy, x - along * dx)
-    blend(canvas[top:bottom, left:right], colour, (radius + 0.5 - distance).clip(0, 1) * opacity)
+    blend(canvas[top:bottom, left:right], color, (radius + 0.5 - distance).clip(0, 1) * opacity)
 
 
-def outline(canvas: np.ndarray, box: tuple[int, ...], colour: Colour, width: int) -> None:
+def outline(canvas: np.ndarray, box: tuple[int, ...], color: Color, width: int) -> None:
     """Crisp lines around a box (top, left, bottom, right), half of them within, cut off at the canvas."""
     top, left, bottom, right = (max(edge - width // 2, 0) for edge in box)
     tops, lefts, bottoms, rights = (max(edge - width // 2 + width, 0) for edge in box)
-    canvas[top:tops, left:rights] = canvas[bottom:bottoms, left:rights] = colour
-    canvas[top:bottoms, left:lefts] = canvas[top:bottoms, right:rights] = colour
+    canvas[top:tops, left:rights] = canvas[bottom:bottoms, left:rights] = color
+    canvas[top:bottoms, left:lefts] = canvas[top:bottoms, right:rights] = color
 
 
 @lru_cache(maxsize=8)
-def _blank_once(height: int, width: int, colour: Colour) -> np.ndarray:
-    return np.full((height, width, 3), colour, np.uint8)
+def _blank_once(height: int, width: int, color: Color) -> np.ndarray:
+    return np.full((height, width, 3), color, np.uint8)
 
 
-def blank(height: int, width: int, colour: Colour = PAGE) -> np.ndarray:
-    """An empty canvas: copying is much faster than filling with a colour."""
-    return _blank_once(height, width, colour).copy()
+def blank(height: int, width: int, color: Color = PAGE) -> np.ndarray:
+    """An empty canvas: copying is much faster than filling with a color."""
+    return _blank_once(height, width, color).copy()
 
 
 @cache
@@ -92,9 +92,7 @@ def _letters(text: str, size: int) -> np.ndarray:
     return ink[..., 0] / np.float32(255)
 
 
-def write(
-    canvas: np.ndarray, baseline: float, x: float, text: str, size: int, colour: Colour, align: float = 0.0
-) -> int:
+def write(canvas: np.ndarray, baseline: float, x: float, text: str, size: int, color: Color, align: float = 0.0) -> int:
     """A line of text that begins (``align`` 0), has its middle (1/2) or ends (1) at x. Returns its width.
 
     Set smaller where it does not fit, and cut off at the canvas where it still does not.
@@ -106,7 +104,7 @@ def write(
     top, left = round(baseline) - _font(size).getmetrics()[0], max(round(x - align * ink.shape[1]), 0)
     ink = ink[max(-top, 0) :]
     region = canvas[max(top, 0) :, left:][: ink.shape[0], : ink.shape[1]]
-    blend(region, colour, ink[: region.shape[0], : region.shape[1]])
+    blend(region, color, ink[: region.shape[0], : region.shape[1]])
     return ink.shape[1]
 
 
@@ -116,9 +114,9 @@ def ticks(canvas: np.ndarray, y: float, left: float, right: float, count: int, t
     pitch = (right - left + gap) / total
     ends = [(left + i * pitch, left + (i + 1) * pitch - gap) for i in range(total)] if gap else []
     lit = ends[:count] if gap else [(left, left + count * pitch)] if count else []
-    for shown, colour in ((ends or [(left, right)], EDGE), (lit, SCALES[0])):
+    for shown, color in ((ends or [(left, right)], EDGE), (lit, SCALES[0])):
         for start, end in shown:
-            stroke(canvas, (y, start + radius), (y, max(end - radius, start + radius)), radius, colour)
+            stroke(canvas, (y, start + radius), (y, max(end - radius, start + radius)), radius, color)
 
 
 def blank_page(height: int, width: int) -> np.ndarray:
@@ -126,6 +124,6 @@ def blank_page(height: int, width: int) -> np.ndarray:
     return blank(height + height % 2, width + width % 2)
 
 
-def verdict(good: bool | None) -> Colour:
-    """The colour of words on how an episode ended; None where nothing is judged."""
+def verdict(good: bool | None) -> Color:
+    """The color of words on how an episode ended; None where nothing is judged."""
     return TEXT if good is None else GOOD if good else BAD

@@ -11,14 +11,14 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from glimpse_gym.agents.published import PAPER, PAPER_CATCH
-from glimpse_gym.agents.results import Result
-from glimpse_gym.agents.tables import TASK_NAMES, error_curves, of_recipe
-from glimpse_gym.files import replacing
+from glimpse_gym.agents.experiments.literature import PAPER, PAPER_CATCH
+from glimpse_gym.agents.experiments.results import Result
+from glimpse_gym.agents.experiments.tables import TASK_NAMES, error_curves, of_recipe
+from glimpse_gym.atomic_io import atomic_write
 
-# Okabe and Ito's colours, which colour-blind people tell apart.
-_COLOURS = {"learned": "#0072B2", "random": "#E69F00", "center": "#999999", "paper": "#D55E00", "image": "#009E73"}
-_NAMES = {"learned": "RAM, own places", "random": "the same, random places", "center": "the same, the centre"}
+# Okabe and Ito's colors, which color-blind people tell apart.
+_COLORS = {"learned": "#0072B2", "random": "#E69F00", "center": "#999999", "paper": "#D55E00", "image": "#009E73"}
+_NAMES = {"learned": "RAM, own places", "random": "the same, random places", "center": "the same, the center"}
 
 
 def save_figures(folder: Path, results: Sequence[Result]) -> list[Path]:
@@ -40,7 +40,7 @@ def save_figures(folder: Path, results: Sequence[Result]) -> list[Path]:
 
 
 def _save(path: Path, draw: Callable[..., Figure], tasks: Sequence[str], results: Sequence[Result]) -> Path:
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         draw(tasks, results).savefig(temporary, dpi=110)
     return path
 
@@ -74,16 +74,16 @@ def _plot_errors(axes: Axes, found: Sequence[Result], per_glimpse: int) -> None:
     for locations in ("learned", "random", "center"):
         curve = error_curves(found, locations).mean(axis=0)
         right = per_glimpse * np.arange(1, len(curve) + 1)
-        axes.plot(right, curve, ".-", color=_COLOURS[locations], label=_NAMES[locations])
+        axes.plot(right, curve, ".-", color=_COLORS[locations], label=_NAMES[locations])
 
 
 def _error_by_glimpses(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
     figure, panels = _panels(len(tasks))
     for axes, task in zip(panels, tasks, strict=True):
         _plot_errors(axes, of_recipe(results, f"ram-{task}"), per_glimpse=1)
-        axes.plot(*zip(*PAPER[task].items(), strict=True), "x", color=_COLOURS["paper"], label="RAM in the paper")
+        axes.plot(*zip(*PAPER[task].items(), strict=True), "x", color=_COLORS["paper"], label="RAM in the paper")
         if whole := of_recipe(results, f"cnn-{task}"):
-            axes.axhline(error_curves(whole).mean(), color=_COLOURS["image"], ls="--", label="CNN, whole image")
+            axes.axhline(error_curves(whole).mean(), color=_COLORS["image"], ls="--", label="CNN, whole image")
         axes.set(xlabel="glimpses", title=TASK_NAMES[task])
         _in_per_cent(axes, "test error")
     _legend_below(figure)
@@ -98,7 +98,7 @@ def _error_by_values(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
         for recipe, marker in (("fc256", "s"), ("conv", "^"), ("cnn", "D")):
             if whole := of_recipe(results, f"{recipe}-{task}"):
                 point = whole[0].values_per_glimpse, error_curves(whole).mean()
-                axes.plot(*point, marker, color=_COLOURS["image"], label=f"{whole[0].model}, whole image")
+                axes.plot(*point, marker, color=_COLORS["image"], label=f"{whole[0].model}, whole image")
         axes.set(xlabel="values sensed", title=TASK_NAMES[task], xscale="log")
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.xaxis.set_minor_formatter(lambda x, _: f"{x:,.0f}" if f"{x:e}"[0] in "25" else "")
@@ -110,11 +110,11 @@ def _error_by_values(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
 def _learning(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
     figure, panels = _panels(len(tasks))
     for axes, task in zip(panels, tasks, strict=True):
-        for recipe, name, colour in (("ram", "RAM, ours", "learned"), ("paper", "RAM, as in the paper", "paper")):
+        for recipe, name, color in (("ram", "RAM, ours", "learned"), ("paper", "RAM, as in the paper", "paper")):
             for i, result in enumerate(of_recipe(results, f"{recipe}-{task}")):
                 episodes = [record["episodes"] / 1e6 for record in result.history]
                 errors = [100 * record["validation_error"] for record in result.history]
-                axes.plot(episodes, errors, color=_COLOURS[colour], label=None if i else name, lw=1)
+                axes.plot(episodes, errors, color=_COLORS[color], label=None if i else name, lw=1)
         axes.set(xlabel="million episodes", title=TASK_NAMES[task])
         _in_per_cent(axes, "validation error")
     _legend_below(figure)
@@ -123,7 +123,7 @@ def _learning(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
 
 def _catch(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
     figure, (learning, gaze) = _panels(2, width=4.6)
-    for recipe, name, colour in (
+    for recipe, name, color in (
         ("ram-catch", "through the retina", "learned"),
         ("screen-catch", "the whole screen", "image"),
     ):
@@ -131,10 +131,10 @@ def _catch(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
             frames_per_game = result.frames / result.episodes
             frames = [record["episodes"] * frames_per_game / 1e6 for record in result.history]
             caught = [100 * (1 - record["validation_error"]) for record in result.history]
-            learning.plot(frames, caught, color=_COLOURS[colour], label=None if i else name)
+            learning.plot(frames, caught, color=_COLORS[color], label=None if i else name)
             if result.gaze and recipe == "ram-catch":
-                gaze.plot(range(len(result.gaze)), result.gaze, ".-", color=_COLOURS[colour])
-    learning.plot(20, 100 - PAPER_CATCH.error, "x", color=_COLOURS["paper"], label="the paper, about")
+                gaze.plot(range(len(result.gaze)), result.gaze, ".-", color=_COLORS[color])
+    learning.plot(20, 100 - PAPER_CATCH.error, "x", color=_COLORS["paper"], label="the paper, about")
     learning.set(xlabel="million frames", ylabel="balls caught, %", ylim=(0, 100))
     learning.legend(fontsize="small")
     gaze.set(xlabel="frame", ylabel="gaze from ball, pixels", ylim=(0, None))
@@ -158,7 +158,7 @@ def _changes(results: Sequence[Result], task: str) -> list[tuple[str, float, flo
     """(what was changed, to what, the error then), the mean over seeds."""
     errors: dict[tuple[str, float], list[float]] = {}
     for result in of_recipe(results, f"ram-{task}"):
-        for entry in result.generalisation:
+        for entry in result.generalization:
             ((name, value),) = entry["env_kwargs"].items()
             errors.setdefault((name, value), []).append(100 * entry["score"]["errors"][-1])
     return [(name, value, float(np.mean(found))) for (name, value), found in errors.items()]

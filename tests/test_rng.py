@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import oracles
-from glimpse_gym.kernels.cpu import uniforms
-from glimpse_gym.streams import keys_from_seeds
+from glimpse_gym.kernels.numpy_kernels import uniforms
+from glimpse_gym.rng import keys_from_seeds
 
 SEEDS = [0, 1, 2, 12345, 2**31, 2**63 - 1, 2**63, 2**64 - 1, 2**64 + 3, 10**30]
 
@@ -64,7 +64,7 @@ def test_inputs_stay_as_they_are():
 
 
 def numbers_of(rows=200, episodes=100, count=10):
-    """Neighbouring seeds, episodes and positions: (seed, episode, position)."""
+    """Neighboring seeds, episodes and positions: (seed, episode, position)."""
     keys = np.repeat(keys_from_seeds(list(range(rows))), episodes)
     return uniforms(keys, np.tile(np.arange(episodes), rows), count).reshape(rows, episodes, count)
 
@@ -86,7 +86,7 @@ def test_uniform_from_zero_to_below_one():
 
 @pytest.mark.parametrize("lag", [1, 2, 7])
 @pytest.mark.parametrize("axis", [0, 1, 2], ids=["seeds", "episodes", "positions"])
-def test_neighbours_are_not_correlated(axis, lag):
+def test_neighbors_are_not_correlated(axis, lag):
     numbers = np.moveaxis(numbers_of(), axis, 0)
     first, second = numbers[:-lag].reshape(-1), numbers[lag:].reshape(-1)
     # Of n independent pairs the correlation is normal with deviation 1 / sqrt(n).

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from glimpse_gym.files import replacing
-from glimpse_gym.ink import BAD, GOOD, MUTED, PAGE, SCALES, TEXT, blank, blank_page, ticks, verdict, write
+from glimpse_gym.atomic_io import atomic_write
+from glimpse_gym.rendering.drawing import BAD, GOOD, MUTED, PAGE, SCALES, TEXT, blank, blank_page, ticks, verdict, write
+from glimpse_gym.rendering.scene import Stage
 from glimpse_gym.retina import Retina
-from glimpse_gym.stage import Stage
 
-_PACK = np.array([2**16, 2**8, 1])  # a colour as one number
+_PACK = np.array([2**16, 2**8, 1])  # a color as one number
 
 
 class Gaze(NamedTuple):
@@ -28,7 +28,7 @@ class Gaze(NamedTuple):
     caption: str = ""
     """What stands below it on a plate; an arrow may be written as such."""
     good: bool | None = None
-    """Whether it ended well; None leaves its words without colour."""
+    """Whether it ended well; None leaves its words without color."""
     guesses: tuple[str, ...] = ()
     """What the agent would have said after each glimpse, for :func:`gaze_frames`."""
 
@@ -58,7 +58,7 @@ def _captioned(picture: np.ndarray, height: int) -> np.ndarray:
 
 
 def scanpath_plate(gazes: Sequence[Gaze], *, title: str = "", columns: int = 6) -> np.ndarray:
-    """A plate of finished episodes: what each saw, and where it looked, in colours from early to late.
+    """A plate of finished episodes: what each saw, and where it looked, in colors from early to late.
 
     Args:
         gazes: at least one.
@@ -112,9 +112,9 @@ def _gaze_cell(gaze: Gaze, t: int, room: int) -> np.ndarray:
     cell, side = _captioned(stage.canvas, 24), room + 16
     ticks(cell, side + 13, 0.4 * side, side, t, total, radius=1.5)
     if gaze.guesses:
-        guess, colour = gaze.guesses[t - 1], verdict(gaze.good)
-        words, colour = (guess, colour) if t == total else (f"{guess}?", MUTED)
-        write(cell[:, : int(0.38 * side)], side + 18, 2, words, 16, colour)
+        guess, color = gaze.guesses[t - 1], verdict(gaze.good)
+        words, color = (guess, color) if t == total else (f"{guess}?", MUTED)
+        write(cell[:, : int(0.38 * side)], side + 18, 2, words, 16, color)
     return cell
 
 
@@ -126,21 +126,21 @@ def save_png(path: str | os.PathLike[str], picture: np.ndarray) -> None:
     """
     from PIL import Image
 
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         Image.fromarray(picture).save(temporary, format="PNG", optimize=True)
 
 
-def _palette(frames: Sequence[np.ndarray], colours: int) -> list[int]:
-    """Red, green, blue, red ... of the colours that stand for all those of the frames."""
+def _palette(frames: Sequence[np.ndarray], colors: int) -> list[int]:
+    """Red, green, blue, red ... of the colors that stand for all those of the frames."""
     from PIL import Image
 
-    # Every colour counts once: the few pixels of a path must not lose theirs to large dark areas.
+    # Every color counts once: the few pixels of a path must not lose theirs to large dark areas.
     seen = np.zeros(2**24, np.bool_)
     for frame in frames:
         seen[frame @ _PACK] = True
     distinct = np.flatnonzero(seen)[:, np.newaxis] // _PACK % 256
-    kept = [part for colour in (PAGE, GOOD, BAD, *SCALES[:4]) for part in colour]
-    adapted = Image.fromarray(distinct[np.newaxis].astype(np.uint8)).quantize(colours - len(kept) // 3)
+    kept = [part for color in (PAGE, GOOD, BAD, *SCALES[:4]) for part in color]
+    adapted = Image.fromarray(distinct[np.newaxis].astype(np.uint8)).quantize(colors - len(kept) // 3)
     return kept + (adapted.getpalette() or [])
 
 
@@ -148,7 +148,7 @@ def save_gif(
     path: str | os.PathLike[str],
     frames: Sequence[np.ndarray],
     durations_ms: int | Sequence[int],
-    colours: int = 64,
+    colors: int = 64,
 ) -> None:
     """Write an endless animation, whole or not at all.
 
@@ -156,7 +156,7 @@ def save_gif(
         path: the file.
         frames: pictures of one size, uint8 (height, width, 3).
         durations_ms: how long each is shown, or all of them; equal frames in a row become one, shown as long.
-        colours: of the palette that they share, from 16 to 256.
+        colors: of the palette that they share, from 16 to 256.
 
     Raises:
         ValueError: no frame, or durations of another number.
@@ -168,7 +168,7 @@ def save_gif(
     if not frames or len(durations) != len(frames):
         raise ValueError(f"give at least one frame and a duration for each, got {len(frames)} and {len(durations)}")
     palette = Image.new("P", (1, 1))
-    palette.putpalette(_palette(frames, colours))
+    palette.putpalette(_palette(frames, colors))
     first, *rest = (Image.fromarray(f).quantize(palette=palette, dither=Image.Dither.NONE) for f in frames)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         first.save(temporary, "GIF", save_all=True, append_images=rest, duration=durations, loop=0)

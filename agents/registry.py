@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from glimpse_gym.agents.base import Task
 from glimpse_gym.agents.classifier import Classifier, ClassifierConfig
 from glimpse_gym.agents.ram import RAM, RAMConfig
 from glimpse_gym.agents.scripted import Scripted, ScriptedConfig
-from glimpse_gym.agents.task import Task
-from glimpse_gym.checks import check_one_of
+from glimpse_gym.validation import check_choice
 
 AnyAgent = RAM | Classifier | Scripted
 AnyConfig = RAMConfig | ClassifierConfig | ScriptedConfig
@@ -33,7 +33,7 @@ def make_config(kind: str, values: dict[str, Any]) -> AnyConfig:
         TypeError: knobs that do not exist.
         ValueError: a kind that does not exist, or values that are not accepted.
     """
-    return _KINDS[check_one_of("agent", kind, tuple(_KINDS))][1](**values)
+    return _KINDS[check_choice("agent", kind, tuple(_KINDS))][1](**values)
 
 
 def kind_of(config: AnyConfig) -> str:

@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from glimpse_gym.checks import check_one_of
-from glimpse_gym.files import remove_leftovers, replacing
+from glimpse_gym.atomic_io import atomic_write, remove_temporary_files
+from glimpse_gym.validation import check_choice
 
 SPLITS = ("train", "validation", "test")
 
@@ -139,7 +139,7 @@ def fetch(name: str, progress: bool = True) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):
             for file in data_set.files:
-                remove_leftovers(folder / file.name)
+                remove_temporary_files(folder / file.name)
             # Asked again, since another process may have fetched them while this one waited.
             if missing := _missing(data_set, folder):
                 _download(data_set, missing, folder, progress)
@@ -167,7 +167,7 @@ def load(name: str, split: str) -> tuple[np.ndarray, np.ndarray]:
         DataError: As in `fetch`.
     """
     data_set = _data_set(name)
-    check_one_of("split", split, SPLITS)
+    check_choice("split", split, SPLITS)
     with _load_lock:
         return _load_split(data_set, split, data_folder(name))
 
@@ -195,7 +195,7 @@ def _load_part(data_set: DataSet, files: tuple[DataFile, ...], folder: Path) -> 
 
 
 def _data_set(name: str) -> DataSet:
-    return DATA_SETS[check_one_of("data set", name, DATA_SETS)]
+    return DATA_SETS[check_choice("data set", name, DATA_SETS)]
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -273,7 +273,7 @@ def _download(data_set: DataSet, missing: list[DataFile], folder: Path, progress
             bar.set_postfix_str(label)
             try:
                 for file, raw in source(tuple(missing), bar):
-                    with replacing(folder / file.name) as temporary:
+                    with atomic_write(folder / file.name) as temporary:
                         temporary.write_bytes(raw)
                     missing.remove(file)
             except _Unavailable as error:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from glimpse_gym.checks import check_range, check_whole
+from glimpse_gym.images.sources import ImageSet
 from glimpse_gym.kernels import kernels_for
-from glimpse_gym.sources import ImageSet
+from glimpse_gym.validation import check_integer, check_range
 from glimpse_gym.world import scaled
 
 # Columns of an episode's random numbers: the place, so many for every piece of clutter, and those of the warp.
@@ -22,7 +22,7 @@ class Warp:
 
     Args:
         rotation: degrees clockwise.
-        zoom: the factor by which the image is enlarged about its centre.
+        zoom: the factor by which the image is enlarged about its center.
         shift: pixels to the right and, drawn apart, downwards.
 
     Raises:
@@ -42,7 +42,7 @@ class Warp:
         """Where each pixel is looked up, from ``draws``, float64 (R, num_draws), uniform in [0, 1).
 
         Returns:
-            float64 (R, 2, 3): a pixel's (x, y, 1), counted from the centre of the frame, to the image's x and y.
+            float64 (R, 2, 3): a pixel's (x, y, 1), counted from the center of the frame, to the image's x and y.
         """
         turn, zoom, right, down = (self._lowest + (self._highest - self._lowest) * draws).T
         # A lookup undoes the shift, then the turn, then the enlargement.
@@ -91,7 +91,7 @@ class Canvases:
         sides = sides if isinstance(sides, (tuple, list)) else (sides, sides)
         if len(sides) != 2:
             raise ValueError(f"canvas_size must be a whole number or (height, width), got {size!r}")
-        height, width = (check_whole("canvas_size", side, at_least=1) for side in sides)
+        height, width = (check_integer("canvas_size", side, at_least=1) for side in sides)
         largest = images.sizes.max(axis=0)
         if largest[0] > height or largest[1] > width:
             raise ValueError(

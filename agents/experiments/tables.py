@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from glimpse_gym.agents.published import PAPER, PAPER_CATCH, PAPER_CONTROLS, PUBLIC
-from glimpse_gym.agents.results import Result
+from glimpse_gym.agents.experiments.literature import PAPER, PAPER_CATCH, PAPER_CONTROLS, PUBLIC
+from glimpse_gym.agents.experiments.results import Result
 
 TASK_NAMES = {
     "mnist": "MNIST, 28 × 28",
@@ -56,7 +56,7 @@ def control_table(results: Sequence[Result]) -> str:
             paper = f"{PAPER_CONTROLS[recipe]:.2f}" if recipe in PAPER_CONTROLS else _NONE
             rows.append([TASK_NAMES[task], found[0].model, paper, _error_of(found), _cost_of(found)])
         if best := of_recipe(results, f"ram-{task}"):
-            for locations, text in (("learned", "own places"), ("random", "random places"), ("center", "the centre")):
+            for locations, text in (("learned", "own places"), ("random", "random places"), ("center", "the center")):
                 errors = _error_of(best, locations=locations)
                 rows.append([TASK_NAMES[task], f"{best[0].model}; tested at {text}", _NONE, errors, _cost_of(best)])
             sampled = _error_of(best, sample=True)

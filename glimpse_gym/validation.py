@@ -12,7 +12,7 @@ import numpy as np
 _INTEGERS = (int, np.int64)
 
 
-def check_whole(name: str, value: Any, at_least: int) -> int:
+def check_integer(name: str, value: Any, at_least: int) -> int:
     """The value as an int, or a ValueError that names it."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < at_least:
         raise ValueError(f"{name} must be a whole number of at least {at_least}, got {value!r}")
@@ -35,7 +35,7 @@ def check_range(name: str, value: Any) -> tuple[float, float]:
     return low, high
 
 
-def check_one_of(name: str, value: Any, accepted: Collection[Any]) -> Any:
+def check_choice(name: str, value: Any, accepted: Collection[Any]) -> Any:
     """The value, or a ValueError that lists what is accepted."""
     if not (isinstance(value, Hashable) and value in accepted):
         raise ValueError(f"{name} must be one of {', '.join(map(repr, accepted))}; got {value!r}")

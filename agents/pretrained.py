@@ -7,7 +7,7 @@ from pathlib import Path
 
 from glimpse_gym.agents.checkpoint import CheckpointError
 
-SHIPPED = Path(str(resources.files("glimpse_gym.agents"))) / "shipped"
+SHIPPED = Path(str(resources.files("glimpse_gym.agents"))) / "pretrained"
 
 
 def shipped_names() -> list[str]:

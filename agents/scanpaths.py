@@ -11,7 +11,7 @@ from glimpse_gym.agents.checkpoint import Card
 from glimpse_gym.agents.evaluation import Agent, Conditions, Score, evaluate, play
 from glimpse_gym.agents.ram import RAMConfig
 from glimpse_gym.envs.classification import ClassificationWorld
-from glimpse_gym.plates import Gaze, gaze_frames, save_gif, save_png, scanpath_plate
+from glimpse_gym.rendering.figures import Gaze, gaze_frames, save_gif, save_png, scanpath_plate
 from glimpse_gym.world import World
 
 _FRAME_MS, _LAST_FRAME_MS = 500, 2000

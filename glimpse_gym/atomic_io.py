@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary name beside ``path`` to write to; it takes the place of ``path`` when all went well.
 
     The temporary file keeps the ending of the name, is flushed to the disk, and is removed after any failure.
@@ -33,7 +33,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise
 
 
-def remove_leftovers(path: str | os.PathLike[str]) -> None:
+def remove_temporary_files(path: str | os.PathLike[str]) -> None:
     """Remove what a killed writer of ``path`` left behind; to be called where nobody else is writing it."""
     path = Path(path)
     for leftover in path.parent.glob(f".{path.stem}-????????{path.suffix}"):

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from glimpse_gym import data
-from glimpse_gym.checks import check_one_of
+from glimpse_gym.images import datasets as data
+from glimpse_gym.validation import check_choice
 
 _EVERYTHING = "all"
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
@@ -96,7 +96,7 @@ def open_images(images: Any, labels: Any = None, split: str = _EVERYTHING, num_c
     "train". This keeps the file order and, as folders are read class by class, the balance of classes.
     A source with splits of its own but no validation set gives every tenth training image for it.
 
-    A folder of image files is grey if every file is grey, else RGB; transparent parts become white; hidden
+    A folder of image files is gray if every file is gray, else RGB; transparent parts become white; hidden
     files and those that are not PNG, JPEG, BMP or GIF are passed over. A path is read once per process, which
     sees no later change on disk. An array is not copied: leave its values as they are afterwards.
 
@@ -111,7 +111,7 @@ def open_images(images: Any, labels: Any = None, split: str = _EVERYTHING, num_c
         ValueError: An argument, or what a file holds, is out of range, missing, or does not fit the rest.
         data.DataError: A file is damaged, or is not what it should be.
     """
-    check_one_of("split", split, (*data.SPLITS, _EVERYTHING))
+    check_choice("split", split, (*data.SPLITS, _EVERYTHING))
     if num_classes is not None:
         if not isinstance(num_classes, int | np.integer) or not 1 <= num_classes <= _MAX_CLASSES:
             raise ValueError(f"num_classes must be an integer in 1 ... {_MAX_CLASSES}, got {num_classes!r}")
@@ -250,7 +250,7 @@ def _check_images(images: Any, where: str) -> tuple[np.ndarray, np.ndarray, np.n
         if image.shape[2] != channels:
             raise ValueError(
                 f"{where}: all must have the same number of channels, got {channels} in {where}[0] and "
-                f"{image.shape[2]} in {where}[{i}]; convert them all to grey or all to colour"
+                f"{image.shape[2]} in {where}[{i}]; convert them all to gray or all to color"
             )
     sizes = np.array([image.shape[:2] for image in images], np.int64)
     ends = np.cumsum(sizes.prod(axis=1) * channels)
@@ -284,7 +284,7 @@ def _check_labels(labels: Any, count: int, where: str) -> np.ndarray:
     labels = np.asarray(labels)
     if labels.dtype.kind not in "iu":
         raise TypeError(f"labels must be integers from 0 on, got {labels.dtype} (for {where})")
-    if labels.shape not in ((count,), (count, 1)):  # (N, 1): so are Keras's colour sets
+    if labels.shape not in ((count,), (count, 1)):  # (N, 1): so are Keras's color sets
         raise ValueError(f"labels must have shape ({count},), one for each of {where}, got {labels.shape}")
     if labels.min() < 0 or labels.max() >= _MAX_CLASSES:
         found = f"{labels.min()} ... {labels.max()} (for {where})"
@@ -357,7 +357,7 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _decode(path: Path) -> np.ndarray:
-    """The (first) picture of a file: uint8 (H, W) where the file is grey, else (H, W, 3)."""
+    """The (first) picture of a file: uint8 (H, W) where the file is gray, else (H, W, 3)."""
     from PIL import Image
 
     try:
@@ -371,7 +371,7 @@ def _decode(path: Path) -> np.ndarray:
                 seen = image.convert("RGBA")
                 seen = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen)
             pixels = np.asarray(seen.convert(mode))
-        grey = paletted and bool((pixels == pixels[..., :1]).all())  # GIF has no other way to say that it is
-        return pixels[..., 0] if grey else pixels
+        gray = paletted and bool((pixels == pixels[..., :1]).all())  # GIF has no other way to say that it is
+        return pixels[..., 0] if gray else pixels
     except Exception as error:  # Pillow's decoders raise nearly anything
         raise data.DataError(f"{path}: not a readable image: {error!r}; repair or remove it") from error

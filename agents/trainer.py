@@ -31,12 +31,12 @@ from glimpse_gym.agents.checkpoint import (
     save_tensors,
 )
 from glimpse_gym.agents.evaluation import Conditions, evaluate, names_images
-from glimpse_gym.agents.kinds import AnyConfig, kind_of
-from glimpse_gym.agents.learning import ImageLearner, ImageTrainConfig, Learner, TrainConfig
+from glimpse_gym.agents.learner import ImageLearner, ImageTrainConfig, Learner, TrainConfig
 from glimpse_gym.agents.ppo import PLAYER, GameLearner, GameTrainConfig
 from glimpse_gym.agents.ram import RAMConfig
-from glimpse_gym.data import DATA_SETS
-from glimpse_gym.files import remove_leftovers, replacing
+from glimpse_gym.agents.registry import AnyConfig, kind_of
+from glimpse_gym.atomic_io import atomic_write, remove_temporary_files
+from glimpse_gym.images.datasets import DATA_SETS
 
 _STATE, _LOG, _CURVE = "training.safetensors", "log.csv", "curve.png"
 
@@ -98,7 +98,7 @@ class Run:
         if exists:
             remove_agent_leftovers(self.folder)
             for name in (_STATE, _LOG, _CURVE):
-                remove_leftovers(self.folder / name)
+                remove_temporary_files(self.folder / name)
             self._load()
         else:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -198,7 +198,7 @@ class Run:
         """Save the agent, the log, and all that is needed to go on; each file whole or not at all."""
         save_agent(self.folder, self.agent, self.card)
         if self.history:
-            with replacing(self.folder / _LOG) as temporary, temporary.open("w", newline="") as file:
+            with atomic_write(self.folder / _LOG) as temporary, temporary.open("w", newline="") as file:
                 writer = csv.DictWriter(file, self.history[0])
                 writer.writeheader()
                 writer.writerows(self.history)
@@ -261,7 +261,7 @@ class Run:
         axes.yaxis.set_minor_formatter("{x:g}")
         axes.grid(alpha=0.3, which="both")
         axes.legend()
-        with replacing(self.folder / _CURVE) as temporary:
+        with atomic_write(self.folder / _CURVE) as temporary:
             figure.savefig(temporary, dpi=120)
 
 

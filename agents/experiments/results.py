@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from glimpse_gym.agents.base import Task
 from glimpse_gym.agents.checkpoint import Card, add_scores, package_versions
 from glimpse_gym.agents.evaluation import Agent, Conditions, Score, evaluate, make_envs, play
-from glimpse_gym.agents.kinds import AnyAgent, make_agent
+from glimpse_gym.agents.experiments.recipes import Recipe
 from glimpse_gym.agents.ram import RAM
-from glimpse_gym.agents.recipes import Recipe
-from glimpse_gym.agents.report import evaluate_all
-from glimpse_gym.agents.task import Task
-from glimpse_gym.checks import check_types
+from glimpse_gym.agents.registry import AnyAgent, make_agent
+from glimpse_gym.agents.scanpaths import evaluate_all
+from glimpse_gym.atomic_io import atomic_write
 from glimpse_gym.envs.catch import CatchWorld
-from glimpse_gym.files import replacing
 from glimpse_gym.machine import machine_name
+from glimpse_gym.validation import check_types
 from glimpse_gym.world import World
 
 _FORMAT = "glimpse_gym result, format 1"
@@ -54,7 +54,7 @@ class Result:
     """Glimpses that were looked at in training."""
     seconds: float
     """Of training, evaluations of the validation split among it."""
-    generalisation: list[dict[str, Any]]
+    generalization: list[dict[str, Any]]
     """Scores in other envs than the agent was trained in, each with the keyword values that differ."""
     gaze: list[float] | None
     """Of Catch: the mean distance of the gaze from the ball at each step, in pixels."""
@@ -138,7 +138,7 @@ def _measure(recipe: Recipe, seed: int, agent: AnyAgent, card: Card, progress: b
         episodes=0,
         frames=0,
         seconds=0.0,
-        generalisation=[
+        generalization=[
             {"env_kwargs": changes, "score": measure(Conditions("test"), **changes)._asdict()}
             for changes in recipe.elsewhere
         ],
@@ -169,7 +169,7 @@ def save_result(folder: Path, result: Result) -> Path:
     """Write a result's file, whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{result.recipe}-seed{result.seed}.json"
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(json.dumps({"format": _FORMAT} | asdict(result), indent=1) + "\n")
     return path
 

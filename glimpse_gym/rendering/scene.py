@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from glimpse_gym.ink import (
+from glimpse_gym.rendering.drawing import (
     EARLY_TO_LATE,
     EDGE,
     FOG,
@@ -14,7 +14,7 @@ from glimpse_gym.ink import (
     SCALES,
     STAGE,
     TEXT,
-    Colour,
+    Color,
     Point,
     blank,
     blend,
@@ -88,7 +88,7 @@ class Stage:
         patch = self._patch(location, scale)
         return tuple(edge * self._factor + self._corner[i % 2] for i, edge in enumerate(patch))
 
-    def centre(self, location: np.ndarray) -> Point:
+    def center(self, location: np.ndarray) -> Point:
         """The middle of the finest patch, (y, x) on the canvas."""
         top, left, bottom, right = self.box(location, 0)
         return (top + bottom) / 2, (left + right) / 2
@@ -100,7 +100,7 @@ class Stage:
 
     def draw_path(self, fixations: np.ndarray, radius: float, opacity: float = 1.0) -> None:
         """Earlier fixations, joined by a line that leads to the present one; that one is highlighted."""
-        points = [self.centre(location) for location in fixations]
+        points = [self.center(location) for location in fixations]
         for start, end in pairwise(points):
             stroke(self.canvas, start, end, 0.35 * radius, TEXT, 0.6 * opacity)
         for point in points[:-1]:
@@ -108,19 +108,19 @@ class Stage:
         self._dot(points[-1], 1.35 * radius, SCALES[0], 1.0)
 
     def draw_numbered_path(self, fixations: np.ndarray) -> None:
-        """All fixations, numbered from 1, in colours from early to late, each with its finest box."""
-        points = [self.centre(location) for location in fixations]
+        """All fixations, numbered from 1, in colors from early to late, each with its finest box."""
+        points = [self.center(location) for location in fixations]
         when = np.linspace(0, len(EARLY_TO_LATE) - 1, len(points))
         stops = np.arange(len(EARLY_TO_LATE))
-        colours = [tuple(int(np.interp(t, stops, part)) for part in EARLY_TO_LATE.T) for t in when]
-        for location, colour in zip(fixations, colours, strict=True):
-            outline(self.canvas, self.box(location, 0), colour, 1)
-        for (start, end), colour in zip(pairwise(points), colours[1:], strict=True):
-            stroke(self.canvas, start, end, 0.8, colour, 0.9)
-        for number, (point, colour) in enumerate(zip(points, colours, strict=True), start=1):
-            self._dot(point, 6.5, colour, 1.0)
+        colors = [tuple(int(np.interp(t, stops, part)) for part in EARLY_TO_LATE.T) for t in when]
+        for location, color in zip(fixations, colors, strict=True):
+            outline(self.canvas, self.box(location, 0), color, 1)
+        for (start, end), color in zip(pairwise(points), colors[1:], strict=True):
+            stroke(self.canvas, start, end, 0.8, color, 0.9)
+        for number, (point, color) in enumerate(zip(points, colors, strict=True), start=1):
+            self._dot(point, 6.5, color, 1.0)
             write(self.canvas, point[0] + 3.5, point[1] + 0.5, str(number), 10, PAGE, align=0.5)
 
-    def _dot(self, point: Point, radius: float, colour: Colour, opacity: float) -> None:
+    def _dot(self, point: Point, radius: float, color: Color, opacity: float) -> None:
         stroke(self.canvas, point, point, radius + 1.2, PAGE, opacity)
-        stroke(self.canvas, point, point, radius, colour, opacity)
+        stroke(self.canvas, point, point, radius, color, opacity)

@@ -14,13 +14,13 @@ from typing import Any
 import numba
 import numpy as np
 
-from glimpse_gym.retina import first_pixel
-from glimpse_gym.streams import GOLDEN, mix
+from glimpse_gym.kernels.geometry import first_pixel
+from glimpse_gym.kernels.splitmix import GOLDEN, mix
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile at the first call and keep the result on disk, where there is a folder that can be written."""
-    # NumPy's error model has no check for a zero divisor, which would keep loops from being vectorised.
+    # NumPy's error model has no check for a zero divisor, which would keep loops from being vectorized.
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     try:
         return numba.njit(cache=True, **options)(function)
@@ -83,7 +83,7 @@ def _sense(
             left = int(_first_pixel(np.float64(locations[b, 0]), width, side))
             top = int(_first_pixel(np.float64(locations[b, 1]), height, side))
             patch = glimpses[b, s * channels : (s + 1) * channels]
-            if channels == 1:  # a constant here makes loops that the compiler can vectorise
+            if channels == 1:  # a constant here makes loops that the compiler can vectorize
                 _pool(pixels, offsets[b], height, width, 1, left, top, cell, sums, patch)
             else:
                 _pool(pixels, offsets[b], height, width, channels, left, top, cell, sums, patch)
@@ -120,7 +120,7 @@ def _pool(
         if y >= y_stop:
             patch[:, i, :] = 0.0
             continue
-        # Down the columns first, four rows at a time: loops over neighbouring bytes.
+        # Down the columns first, four rows at a time: loops over neighboring bytes.
         for p in range(side * channels):
             sums[p] = 0
         start = offset + y * stride + x_start * channels
@@ -139,11 +139,11 @@ def _pool(
                 inside[p] += row_0[p]
             y += 1
             start += stride
-        # Then along the row: neighbours in pairs, until one number is left of each cell and channel.
+        # Then along the row: neighbors in pairs, until one number is left of each cell and channel.
         num_sums = side
         while num_sums > patch_size:
             num_sums //= 2
-            if channels == 1:  # as below, in a form that the compiler vectorises
+            if channels == 1:  # as below, in a form that the compiler vectorizes
                 for j in range(num_sums):
                     sums[j] = sums[2 * j] + sums[2 * j + 1]
             else:
@@ -206,7 +206,7 @@ def compose(
         rows: int64 (R,), which of the B canvases to make.
         images: int64 (R,), which image goes on each.
         corners: int64 (R, 2), row and column of the image's top left pixel.
-        warps: float64 (R, 2, 3), from a pixel's (x, y, 1), counted from the image's centre, to where it is looked up,
+        warps: float64 (R, 2, 3), from a pixel's (x, y, 1), counted from the image's center, to where it is looked up,
             bilinearly, 0 outside the image; or (0, 2, 3), and every image is placed as it is.
         clutter_images: int64 (R, n), which image each piece is cut out of.
         clutter_cuts: int64 (R, n, 2), row and column in that image of the piece's top left pixel.
@@ -242,7 +242,7 @@ def compose(
 
 @_compiled
 def uniforms(keys: np.ndarray, episodes: np.ndarray, count: int) -> np.ndarray:
-    """The random numbers of an episode, float64 (R, count), uniform in [0, 1); see :mod:`glimpse_gym.streams`.
+    """The random numbers of an episode, float64 (R, count), uniform in [0, 1); see :mod:`glimpse_gym.rng`.
 
     Args:
         keys: int64 (R,), one for each row.

@@ -1,0 +1,1 @@
+"""Experiments: recipes, the results of their runs, and the tables, figures and page made from those."""
