@@ -1,20 +1,20 @@
-# Each of the two main targets does all of its own set-up: a virtual environment in .venv with pinned versions.
-#   make demo   train RAM on MNIST and draw where it looks: some seven minutes on two cores
-#   make test   lint, types, tests
+# Every target sets up a virtual environment in .venv with pinned versions first.
+#   make demo   train RAM on MNIST and draw where it looks: about seven minutes on two cores
+#   make test   lint, layers, types, tests
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := $(shell find glimpse_gym envs agents -name '*.py')
+SOURCES := $(shell find glimpse_gym envs agents -type f -not -path '*/__pycache__/*')
 
-.PHONY: demo test lint types clean
+.PHONY: demo test lint layers types clean
 
 demo: $(VENV)/agents.stamp
 	$(BIN)/glimpse-gym data mnist
 	$(BIN)/glimpse-gym train glimpse_gym/MNIST-v0 --out runs/demo --resume \
-		--set num_episodes=350000 --set batch_size=128 --set learning_rate=5e-3 --set threads=2
+		--num-episodes 350000 --batch-size 128 --learning-rate 5e-3 --num-threads 2
 	$(BIN)/glimpse-gym eval runs/demo --split test
 
-test: lint types
+test: lint layers types
 	$(BIN)/glimpse-gym data mnist
 	$(BIN)/python -m pytest
 
@@ -22,21 +22,25 @@ lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# The installed package is what is checked, as its users' type checkers see it.
+# Both check the installed package, since envs/ and agents/ are part of glimpse_gym only there.
+layers: $(VENV)/installed.stamp
+	cd $(VENV)/installed && ../bin/lint-imports --no-cache ../../pyproject.toml
+
 types: $(VENV)/installed.stamp
-	cd $(VENV)/installed && ../bin/mypy --config-file ../../setup.cfg -p glimpse_gym
+	cd $(VENV)/installed && ../bin/mypy --config-file ../../pyproject.toml -p glimpse_gym
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/%.stamp: setup.cfg pyproject.toml constraints.txt | $(BIN)/python
-	@echo "Installing into $(VENV); the first time this takes some minutes."
+	@echo "Installing into $(VENV); the first time takes some minutes."
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$*]'
 	touch $@
 
 $(VENV)/installed.stamp: $(SOURCES) $(VENV)/test.stamp
 	rm -rf $(VENV)/installed build
 	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/installed .
+	rm -rf build
 	touch $@
 
 clean:

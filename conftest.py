@@ -1,4 +1,4 @@
-"""Lets ``python -m pytest`` work in a bare checkout, where ``envs/`` and ``agents/`` are not yet mapped."""
+"""Makes ``python -m pytest`` work in a checkout that is not installed, where envs/ and agents/ are not mapped yet."""
 
 from pathlib import Path
 

@@ -1,25 +1,29 @@
-"""What learns or acts in the worlds. Importing this package imports no torch: what needs it says so by its name."""
+"""Agents: policies, learning algorithms, evaluation and pretrained agents. Importing this package loads no torch."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glimpse_gym.extras import require_extra
+
 if TYPE_CHECKING:
-    from glimpse_gym.agents.registry import AnyAgent
+    from glimpse_gym.agents.base import Policy
 
 __all__ = ["load"]
 
 
-def load(name_or_path: str | Path) -> AnyAgent:
-    """An agent, ready to act in the vector env it was made for.
+def load(name_or_path: str | Path) -> Policy:
+    """Load an agent that is ready to act in the vector env it was made for.
 
     Args:
-        name_or_path: of a shipped agent, such as ``"ram-cluttered60"``, or the folder of another.
+        name_or_path: name of a pretrained agent, such as ``"ram-cluttered60"``, or path of a checkpoint folder.
 
     Raises:
-        CheckpointError: there is no such agent, or a file is missing, damaged, or something else.
+        CheckpointError: no such agent, or a file is missing, damaged, or not a checkpoint.
+        ModuleNotFoundError: packages of the extra ``agents`` are not installed; the message names all of them.
     """
+    require_extra("agents")
     from glimpse_gym.agents.checkpoint import load_agent
     from glimpse_gym.agents.pretrained import agent_folder
 

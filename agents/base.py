@@ -1,91 +1,111 @@
-"""What an agent has to know of the env it is made for, what all agents have, and the parts of what they learn by."""
+"""Interfaces of agents: the protocol of anything that acts, the task specification, the base class of policies."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from abc import abstractmethod
+from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from gymnasium import spaces
 from gymnasium.vector import VectorEnv
-from torch import Tensor, nn
+from torch import nn
 
 
-class Task(NamedTuple):
-    """The shape of what is seen, and what is to be chosen."""
+class Agent(Protocol):
+    """Anything that acts, batched, in the vector env that it was made for."""
+
+    def check_env(self, envs: VectorEnv[Any, Any, Any]) -> None:
+        """Raise a ValueError if the agent was made for another kind of env."""
+
+    def seed(self, seed: int) -> None:
+        """Reset the random generator that samples are drawn from."""
+
+    def initial_state(self, num_envs: int) -> Any:
+        """Memory before the first observation."""
+
+    def act(self, observation: Any, state: Any, sample: bool = False) -> tuple[Any, Any]:
+        """Action and new memory. The memory is reset in the rows where ``time`` is 0."""
+
+
+class TaskSpec(NamedTuple):
+    """Shapes of a task's observations and actions, as a policy needs them."""
 
     glimpse_shape: tuple[int, ...]
-    """``(k*C, g, g)``, of one observation."""
+    """``(k*C, g, g)``, shape of one glimpse."""
     num_scales: int
     """k."""
     choice_name: str
-    """``"label"`` or ``"move"``."""
+    """Key of the choice in the action. If it is ``"label"``, ``info`` holds the true label at the end of an episode."""
     num_choices: int
     """K."""
+    choice_is_final: bool
+    """True if one choice ends the episode (a label); False if there is a choice at every step (a move)."""
 
     @classmethod
-    def of(cls, envs: VectorEnv[Any, Any, Any]) -> Task:
-        """The task of this vector env.
+    def from_env(cls, envs: VectorEnv[Any, Any, Any]) -> TaskSpec:
+        """Read the specification from the spaces and the metadata of a vector env.
 
         Raises:
-            ValueError: one of ours that is not in the hybrid form, or none of ours.
+            ValueError: an env without hybrid actions and dict observations, or not of this package.
         """
-        actions, observations = envs.single_action_space, envs.single_observation_space
-        world = getattr(envs.unwrapped, "world", None)
-        if world is None or not (isinstance(actions, spaces.Dict) and set(actions) == {world.choice_name, "location"}):
+        actions, observations, metadata = envs.single_action_space, envs.single_observation_space, envs.metadata
+        hybrid = isinstance(actions, spaces.Dict) and isinstance(observations, spaces.Dict)
+        choices = set(actions) - {"next_location"} if isinstance(actions, spaces.Dict) else set()
+        if not (hybrid and len(choices) == 1 and "choice_is_final" in metadata):
             raise ValueError(
-                "agents act in the hybrid form of a world, Dict(location=..., label=... or move=...); "
-                f"got the action space {actions}"
+                "agents act in envs with hybrid actions, Dict(next_location=..., label=... or move=...), and dict "
+                f"observations; got the action space {actions} and the observation space {observations}"
             )
-        glimpse = observations["glimpse"]  # type: ignore[index]
-        return cls(tuple(glimpse.shape), world.retina.num_scales, world.choice_name, world.num_choices)
+        (choice_name,) = choices
+        num_choices = int(actions[choice_name].n)  # type: ignore[index]
+        glimpse_shape = tuple(observations["glimpse"].shape or ())  # type: ignore[index]
+        return cls(glimpse_shape, metadata["num_scales"], choice_name, num_choices, metadata["choice_is_final"])
 
     def check(self, envs: VectorEnv[Any, Any, Any]) -> None:
-        """Raise a ValueError where this is not the kind of vector env that the agent was made for."""
-        found = Task.of(envs)
+        """Raise a ValueError if the env has another specification."""
+        found = TaskSpec.from_env(envs)
         if found != self:
             raise ValueError(
                 f"the agent was made for {self.describe()}, and the env has {found.describe()}: "
-                "give it the env it was made for"
+                "use the env that the agent was made for"
             )
 
     def describe(self) -> str:
-        """In words."""
+        """Description for messages."""
         return (
             f"glimpses of shape {self.glimpse_shape} at {self.num_scales} scales and {self.num_choices} "
             f"{self.choice_name}s"
         )
 
 
-class TaskAgent(nn.Module):
-    """What acts in a task, batched: its weights, its memory and its samples.
+class Policy(nn.Module):
+    """Base class of policies: an :class:`Agent` with weights, a task specification and a random generator.
+
+    Subclasses implement ``act`` and, where they have a memory, ``initial_state``.
 
     Args:
-        task: what it is made for.
-        config: its knobs.
+        task_spec: what the policy is made for.
+        config: its configuration, a dataclass of :mod:`glimpse_gym.agents.configs`.
     """
 
-    def __init__(self, task: Task, config: Any) -> None:
+    def __init__(self, task_spec: TaskSpec, config: Any) -> None:
         super().__init__()
-        self.task, self.config = task, config
+        self.task_spec, self.config = task_spec, config
         self.generator = torch.Generator()
-        """Where samples come from, if any are drawn."""
+        """Random generator of the policy's samples."""
 
     def seed(self, seed: int) -> None:
-        """Begin the stream of samples anew."""
+        """Reset the random generator."""
         self.generator.manual_seed(seed)
 
     def check_env(self, envs: VectorEnv[Any, Any, Any]) -> None:
-        """Raise a ValueError where this is not the kind of vector env that the agent was made for."""
-        self.task.check(envs)
+        """Raise a ValueError if the policy was made for another kind of env."""
+        self.task_spec.check(envs)
 
     def initial_state(self, num_envs: int) -> Any:
-        """The memory before the first glimpse: none."""
+        """Memory before the first observation: none."""
 
-
-class Losses(NamedTuple):
-    """The parts of what is made small, each averaged over the batch and over time."""
-
-    total: Tensor
-    classification: Tensor
-    reinforce: Tensor
-    baseline: Tensor
+    @abstractmethod
+    def act(self, observation: dict[str, np.ndarray], state: Any, sample: bool = False) -> tuple[Any, Any]:
+        """See :meth:`Agent.act`."""

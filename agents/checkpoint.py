@@ -1,7 +1,7 @@
-"""The one place that knows how an agent lies on disk.
+"""Checkpoints: the one module that knows how an agent is stored.
 
-A checkpoint is a folder: ``agent.json``, what the agent is and how it came about, and ``weights.safetensors``.
-Neither can run code when it is read. The weights carry a checksum of themselves.
+A checkpoint is a folder with ``agent.json`` (what the agent is and how it was trained) and ``weights.safetensors``.
+Reading them cannot run code. The weights carry a checksum.
 """
 
 from __future__ import annotations
@@ -19,175 +19,184 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from glimpse_gym.agents.base import Task
-from glimpse_gym.agents.registry import AnyAgent, AnyConfig, kind_of, make_agent, make_config
+from glimpse_gym.agents.base import Policy, TaskSpec
+from glimpse_gym.agents.registry import make_policy, make_policy_config, policy_name
 from glimpse_gym.atomic_io import atomic_write, remove_temporary_files
 from glimpse_gym.validation import check_types
 from glimpse_gym.version import __version__
 
-_FORMAT = "glimpse_gym agent, format 2"
-_CARD, _WEIGHTS = "agent.json", "weights.safetensors"
+_FORMAT = "glimpse_gym agent, format 3"
+# Earlier formats, and the last version that reads each.
+_OLD_FORMATS = {"glimpse_gym agent, format 2": "0.2.0", "glimpse_gym agent, format 1": "0.1.0"}
+_METADATA, _WEIGHTS = "agent.json", "weights.safetensors"
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint that is missing, damaged, foreign, or does not fit."""
+    """A checkpoint that is missing, damaged, of another format, or does not fit."""
 
 
 def package_versions() -> dict[str, str]:
-    """What the agent was made with."""
+    """Versions of Python and of the packages that matter to a result."""
     others = {name: importlib.metadata.version(name) for name in ("gymnasium", "numpy", "torch")}
     return {"python": platform.python_version(), "glimpse_gym": __version__, **others}
 
 
 @dataclass(frozen=True)
-class Card:
-    """What is to be known of an agent beside its weights."""
+class CheckpointMetadata:
+    """Everything about an agent except its weights."""
 
     env_id: str
     env_kwargs: dict[str, Any]
-    config: AnyConfig
-    task: Task
+    policy_config: Any
+    task_spec: TaskSpec
     training: dict[str, Any] = field(default_factory=dict)
-    """The configuration of the run that made it, its seed among it."""
+    """Algorithm, its configuration (with the seed), and the augmentation of the run that trained the agent."""
     command: str = ""
-    """What was typed to make it, if it was typed."""
+    """Command that started the run, if there was one."""
     versions: dict[str, str] = field(default_factory=package_versions)
     scores: list[dict[str, Any]] = field(default_factory=list)
-    """What it scored, as :class:`glimpse_gym.agents.evaluation.Score` says it."""
+    """Scores, with the fields of :class:`glimpse_gym.agents.evaluation.Score`."""
 
 
 def holds_agent(folder: Path) -> bool:
-    """Whether there is an agent, or a part of one, in the folder."""
-    return any((folder / name).exists() for name in (_CARD, _WEIGHTS))
+    """Whether a folder holds an agent, or a part of one."""
+    return any((folder / name).exists() for name in (_METADATA, _WEIGHTS))
 
 
-def save_agent(folder: Path, agent: AnyAgent, card: Card) -> None:
-    """Write an agent's folder; each file takes its name only when it is whole."""
+def save_agent(folder: Path, policy: Policy, metadata: CheckpointMetadata) -> None:
+    """Write a checkpoint; each file is written atomically."""
     folder.mkdir(parents=True, exist_ok=True)
-    save_tensors(folder / _WEIGHTS, agent.state_dict(), {})
-    save_card(folder, card)
+    _save_tensors(folder / _WEIGHTS, policy.state_dict())
+    save_metadata(folder, metadata)
 
 
-def remove_agent_leftovers(folder: Path) -> None:
-    """Remove what a killed :func:`save_agent` left behind; to be called where nobody else is saving there."""
-    for name in (_CARD, _WEIGHTS):
+def remove_temporary_agent_files(folder: Path) -> None:
+    """Remove what a killed :func:`save_agent` left behind. Call it only while no other process saves there."""
+    for name in (_METADATA, _WEIGHTS):
         remove_temporary_files(folder / name)
 
 
-def save_card(folder: Path, card: Card) -> None:
-    """Write what is to be known of the agent, without its weights."""
-    with atomic_write(folder / _CARD) as temporary:
-        entries = {"format": _FORMAT, "agent": kind_of(card.config)} | asdict(card) | {"task": card.task._asdict()}
+def save_metadata(folder: Path, metadata: CheckpointMetadata) -> None:
+    """Write ``agent.json``."""
+    with atomic_write(folder / _METADATA) as temporary:
+        head = {"format": _FORMAT, "policy": policy_name(metadata.policy_config)}
+        entries = head | asdict(metadata) | {"task_spec": metadata.task_spec._asdict()}
         temporary.write_text(json.dumps(entries, indent=2) + "\n")
 
 
-def add_scores(folder: Path, card: Card, scores: list[dict[str, Any]]) -> None:
-    """Write what the agent scored beside it, in the place of earlier scores under the same conditions."""
+def add_scores(folder: Path, metadata: CheckpointMetadata, scores: list[dict[str, Any]]) -> None:
+    """Add scores to ``agent.json``, replacing earlier scores under the same conditions."""
 
     def conditions(score: dict[str, Any]) -> tuple[Any, ...]:
         return tuple(score.get(name) for name in ("split", "locations", "sample", "seed", "num_episodes"))
 
     new = {conditions(score) for score in scores}
-    kept = [score for score in card.scores if conditions(score) not in new]
-    save_card(folder, replace(card, scores=kept + scores))
+    kept = [score for score in metadata.scores if conditions(score) not in new]
+    save_metadata(folder, replace(metadata, scores=kept + scores))
 
 
-def load_card(folder: Path) -> Card:
-    """Read what is to be known of an agent.
+def load_metadata(folder: Path) -> CheckpointMetadata:
+    """Read ``agent.json``.
 
     Raises:
-        CheckpointError: the folder or the file is missing, damaged, or something else.
+        CheckpointError: the folder or the file is missing, damaged, or of another format.
     """
-    path = folder / _CARD
+    path = folder / _METADATA
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(
-            f"{folder} holds no agent: {_CARD} is missing; name a folder that 'glimpse-gym train' made"
+            f"{folder} holds no agent: {_METADATA} is missing; name a folder made by 'glimpse-gym train'"
         ) from None
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}); it is damaged or no checkpoint") from error
-    if not isinstance(entries, dict) or entries.get("format") != _FORMAT:
-        raise CheckpointError(f"{path} is no agent that this version reads: format must be {_FORMAT!r}")
+        raise CheckpointError(f"{path} cannot be read ({error}): it is damaged or not a checkpoint") from error
+    found = entries.get("format") if isinstance(entries, dict) else None
+    if found in _OLD_FORMATS:
+        raise CheckpointError(
+            f"{path} is in an old format ({found!r}): use glimpse_gym {_OLD_FORMATS[found]}, or train the agent again"
+        )
+    if found != _FORMAT:
+        raise CheckpointError(f"{path} is not a checkpoint of this version: its format must be {_FORMAT!r}")
     try:
-        return _to_card(entries)
+        return _parse_metadata(entries)
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} does not say what an agent needs: {error!r}") from error
+        raise CheckpointError(f"{path} is incomplete or damaged: {error!r}") from error
 
 
-def _to_card(entries: dict[str, Any]) -> Card:
-    values = {f.name: entries[f.name] for f in fields(Card)}
-    check_types(values, env_id=str, env_kwargs=dict, config=dict, task=dict)
+def _parse_metadata(entries: dict[str, Any]) -> CheckpointMetadata:
+    values = {f.name: entries[f.name] for f in fields(CheckpointMetadata)}
+    check_types(values, env_id=str, env_kwargs=dict, policy_config=dict, task_spec=dict)
     check_types(values, training=dict, command=str, versions=dict, scores=list)
-    task = _to_task(values["task"])
     if not all(isinstance(score, dict) and "split" in score for score in values["scores"]):
-        raise ValueError("each of its scores must name its split")
-    return Card(**values | {"config": make_config(entries["agent"], values["config"]), "task": task})
+        raise ValueError("every score must name its split")
+    policy_config = make_policy_config(entries["policy"], values["policy_config"])
+    task_spec = _parse_task_spec(values["task_spec"])
+    return CheckpointMetadata(**values | {"policy_config": policy_config, "task_spec": task_spec})
 
 
-def _to_task(values: dict[str, Any]) -> Task:
-    task = Task(**values)
-    shape = task.glimpse_shape
-    if type(shape) is not list or len(shape) != 3 or task.choice_name not in ("label", "move"):
-        raise ValueError(f"the task's glimpse_shape must be three numbers, and its choice_name label or move: {values}")
-    if not all(type(number) is int and number > 0 for number in (*shape, task.num_scales, task.num_choices)):
-        raise ValueError(f"the task's numbers must be whole and at least 1: {values}")
-    return task._replace(glimpse_shape=tuple(shape))
+def _parse_task_spec(values: dict[str, Any]) -> TaskSpec:
+    spec = TaskSpec(**values)
+    shape = spec.glimpse_shape
+    if type(shape) is not list or len(shape) != 3 or not isinstance(spec.choice_name, str):
+        raise ValueError(f"glimpse_shape must be three numbers and choice_name a string: {values}")
+    if not all(type(number) is int and number > 0 for number in (*shape, spec.num_scales, spec.num_choices)):
+        raise ValueError(f"numbers of the task specification must be integers >= 1: {values}")
+    if type(spec.choice_is_final) is not bool:
+        raise ValueError(f"choice_is_final must be true or false: {values}")
+    return spec._replace(glimpse_shape=tuple(shape))
 
 
-def load_agent(folder: Path) -> tuple[AnyAgent, Card]:
-    """Read an agent's folder.
+def load_agent(folder: Path) -> tuple[Policy, CheckpointMetadata]:
+    """Read a checkpoint.
 
     Raises:
-        CheckpointError: the folder or a file is missing, damaged, or something else.
+        CheckpointError: the folder or a file is missing, damaged, or of another format.
     """
-    card = load_card(folder)
-    tensors, _ = load_tensors(folder / _WEIGHTS)
-    agent = make_agent(card.task, card.config)
-    load_weights(agent, tensors, folder / _WEIGHTS)
-    return agent.eval(), card
+    metadata = load_metadata(folder)
+    policy = make_policy(metadata.task_spec, metadata.policy_config)
+    load_weights(policy, _load_tensors(folder / _WEIGHTS), folder / _WEIGHTS)
+    return policy.eval(), metadata
 
 
-def load_weights(agent: AnyAgent, tensors: dict[str, Tensor], path: Path) -> None:
-    """Put weights in their places, or raise a CheckpointError where they do not fit."""
+def load_weights(policy: Policy, weights: dict[str, Tensor], path: Path) -> None:
+    """Copy weights into a policy.
+
+    Raises:
+        CheckpointError: names or shapes do not fit; ``path`` is named in the message.
+    """
     try:
-        agent.load_state_dict(tensors)
+        policy.load_state_dict(weights)
     except RuntimeError as error:
-        said = " ".join(str(error).split())
-        raise CheckpointError(f"{path} does not fit the agent that {_CARD} describes: {said:.300}") from error
+        message = " ".join(str(error).split())
+        raise CheckpointError(f"{path} does not fit the policy that {_METADATA} describes: {message:.300}") from error
 
 
-def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write tensors and strings as safetensors, with a checksum of the whole."""
-    metadata = metadata | {"checksum": _checksum(tensors, metadata)}
+def _save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write tensors as safetensors with a checksum."""
     with atomic_write(path) as temporary:
         try:
-            safetensors.torch.save_file({name: t.contiguous() for name, t in tensors.items()}, temporary, metadata)
-        except safetensors.SafetensorError as error:  # what it makes of a full disk, among others
+            contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+            safetensors.torch.save_file(contiguous, temporary, {"checksum": _checksum(tensors)})
+        except safetensors.SafetensorError as error:  # raised for a full disk, among others
             raise OSError(f"{path} cannot be written: {error}") from error
 
 
-def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read what :func:`save_tensors` wrote.
-
-    Raises:
-        CheckpointError: the file is missing, damaged, or something else.
-    """
+def _load_tensors(path: Path) -> dict[str, Tensor]:
     try:
         with safetensors.safe_open(path, "pt") as file:
-            metadata = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+            checksum = (file.metadata() or {}).get("checksum")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing") from None
     except (OSError, safetensors.SafetensorError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}); it is damaged or no checkpoint") from error
-    if metadata.pop("checksum", None) != _checksum(tensors, metadata):
+        raise CheckpointError(f"{path} cannot be read ({error}): it is damaged or not a checkpoint") from error
+    if checksum != _checksum(tensors):
         raise CheckpointError(f"{path} is damaged, or was not written by this package: its checksum does not match")
-    return tensors, metadata
+    return tensors
 
 
-def _checksum(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
-    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+def _checksum(tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256(b"{}")
     for name in sorted(tensors):
         tensor = tensors[name].detach().contiguous()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

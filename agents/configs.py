@@ -1,43 +1,234 @@
-"""Configuration fields that explain themselves, on the command line too."""
+"""Configurations of policies and algorithms: dataclasses with a docstring per field. Importing them loads no torch.
+
+The docstring of a field is also its help text on the command line.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import field, fields
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from glimpse_gym.validation import check_choice
+
+MAX_SEEDS = 2**23
+"""Seeds of training runs are below this number; see :mod:`glimpse_gym.agents.learner`."""
 
 
-def knob(default: Any, help_text: str) -> Any:
-    """A dataclass field with a default and one line of help."""
-    return field(default=default, metadata={"help": help_text})
-
-
-def knob_of(config_class: Any, name: str, default: Any) -> Any:
-    """A field of another dataclass with another default."""
-    (same,) = (f for f in fields(config_class) if f.name == name)
-    return field(default=default, metadata=same.metadata)
-
-
-def check_knobs(
-    config: Any, at_least: Mapping[str, float] | None = None, above: Mapping[str, float] | None = None
+def validate_fields(
+    config: Any, minimum: Mapping[str, float] | None = None, above: Mapping[str, float] | None = None
 ) -> None:
-    """Raise a ValueError that names the first value of another kind than its default, not finite, or too small.
+    """Raise a ValueError that names the first field of the wrong type, not finite, or out of range.
 
     Args:
-        config: a dataclass; where a default is a float, a whole number will do.
-        at_least: the smallest values accepted, by name.
-        above: values that must be exceeded, by name.
+        config: a dataclass whose fields are int, float, bool, or a Literal of strings. An int is accepted for a float.
+        minimum: the smallest accepted values, by field name.
+        above: exclusive lower bounds, by field name.
     """
-    for knob_field in fields(config):
-        name = knob_field.name
-        value: Any = getattr(config, name)
-        kind: Any = type(knob_field.default)
+    hints = get_type_hints(type(config))
+    for field in fields(config):
+        name, value = field.name, getattr(config, field.name)
+        kind = hints[name]
+        if get_origin(kind) is Literal:
+            check_choice(name, value, get_args(kind))
+            continue
         if type(value) is not kind and not (kind is float and type(value) is int):
             raise ValueError(f"{name} must be of type {kind.__name__}, got {value!r}")
         if kind is float and not math.isfinite(value):
             raise ValueError(f"{name} must be finite, got {value}")
-        if at_least and name in at_least and value < at_least[name]:
-            raise ValueError(f"{name} must be at least {at_least[name]}, got {value}")
+        if minimum and name in minimum and value < minimum[name]:
+            raise ValueError(f"{name} must be at least {minimum[name]}, got {value}")
         if above and name in above and value <= above[name]:
             raise ValueError(f"{name} must be greater than {above[name]}, got {value}")
+
+
+@dataclass(frozen=True)
+class RAMConfig:
+    """Networks and location policy of a recurrent attention model. The defaults classify best."""
+
+    glimpse_network: Literal["fc", "conv"] = "conv"
+    """Network on the glimpse: 'fc', the paper's fully connected layer; 'conv', two convolutional layers before it."""
+    glimpse_units: int = 256
+    """ReLU units on the flattened glimpse; 128 in the paper."""
+    location_units: int = 64
+    """ReLU units on the location; 128 in the paper."""
+    glimpse_features: int = 256
+    """Size of the glimpse network's output g."""
+    scale_gain: float = 1.0
+    """Scale s of a glimpse is multiplied by scale_gain**s; with 4 a single pixel is equally bright at every scale."""
+    core: Literal["relu", "gru", "lstm"] = "gru"
+    """Recurrent core: 'relu', the paper's for classification; 'gru'; 'lstm', the paper's for Catch."""
+    hidden_units: int = 256
+    """Size of the core's output h."""
+    location_policy: Literal["learned", "random"] = "learned"
+    """'random' looks at uniformly random locations, in training and in evaluation."""
+    sigma: float = 0.1
+    """Standard deviation of a sampled location, in units in which the image is 2 wide."""
+    detach_location_network: bool = False
+    """Stop gradients from the location network to the core and the glimpse network."""
+
+    def __post_init__(self) -> None:
+        sizes = ("glimpse_units", "location_units", "glimpse_features", "hidden_units")
+        validate_fields(self, minimum=dict.fromkeys(sizes, 1), above={"sigma": 0, "scale_gain": 0})
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """Network of a whole-image classifier."""
+
+    network: Literal["fc", "conv", "cnn"] = "fc"
+    """'fc': two fully connected layers;
+    'conv': the paper's 8 filters of 10 x 10 at stride 5, then a fully connected layer;
+    'cnn': four 3 x 3 convolutions with batch normalization, two max-poolings and a global maximum."""
+    units: int = 256
+    """ReLU units of each fully connected layer; filters of the last convolutions of 'cnn'."""
+
+    def __post_init__(self) -> None:
+        validate_fields(self, minimum={"units": 1})
+        if self.network == "cnn" and self.units < 4:
+            raise ValueError(f"units must be at least 4 for network='cnn', got {self.units}")
+
+
+@dataclass(frozen=True)
+class ScriptedConfig:
+    """Choice of a scripted player of Catch."""
+
+    player: Literal["random", "chaser", "oracle"] = "random"
+    """'random', uniformly random moves; 'chaser', sees the whole screen and moves toward the ball's present column;
+    'oracle', reads the landing column from the world, which is cheating."""
+
+    def __post_init__(self) -> None:
+        validate_fields(self)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings that all algorithms share."""
+
+    seed: int = 0
+    """Seed of the initial weights, the episodes and the samples."""
+    num_episodes: int = 1_200_000
+    """Training episodes, copies counted."""
+    batch_size: int = 512
+    """Episodes per update, copies counted."""
+    optimizer: Literal["adam", "muon"] = "muon"
+    """'adam', or 'muon': Muon for weight matrices between layers, Adam for the rest."""
+    learning_rate: float = 3e-3
+    """Peak learning rate; it decays to 0."""
+    schedule: Literal["cosine", "linear"] = "cosine"
+    """Decay of the learning rate."""
+    warmup_updates: int = 50
+    """Updates over which the learning rate rises to its peak."""
+    max_grad_norm: float = 5.0
+    """Gradients are clipped to this norm."""
+    num_evaluations: int = 20
+    """Number of evaluations on the validation split during the run."""
+    validation_episodes: int = 2_000
+    """Episodes per evaluation during the run."""
+    save_interval: float = 30.0
+    """Seconds between saves of the run's state."""
+    # OpenMP threads wait for each other at every layer and spin while they wait: two trainers of two threads each on
+    # two cores came to 480 images/s together; with sleeping waits (set by the command line) to 8,700; with one thread
+    # each to 9,000.
+    num_threads: int = 1
+    """Threads of torch; more than one pays only on cores that nothing else uses."""
+
+    def __post_init__(self) -> None:
+        positive = ("num_episodes", "batch_size", "num_evaluations", "validation_episodes", "num_threads")
+        validate_fields(
+            self,
+            minimum=dict.fromkeys(positive, 1) | {"seed": 0, "warmup_updates": 0, "save_interval": 0},
+            above={"learning_rate": 0, "max_grad_norm": 0},
+        )
+        if self.seed >= MAX_SEEDS:
+            raise ValueError(f"seed must be less than {MAX_SEEDS}, got {self.seed}")
+
+    @property
+    def num_updates(self) -> int:
+        """Number of updates of the whole run."""
+        return math.ceil(self.num_episodes / self.batch_size)
+
+    def learning_rate_at(self, num_updates_done: int) -> float:
+        """Learning rate of the next update."""
+        progress = num_updates_done / self.num_updates
+        decay = 0.5 * (1 + math.cos(math.pi * progress)) if self.schedule == "cosine" else 1 - progress
+        return self.learning_rate * decay * min(1.0, (num_updates_done + 1) / (self.warmup_updates + 1))
+
+
+@dataclass(frozen=True)
+class ReinforceConfig(TrainConfig):
+    """Hybrid loss: cross-entropy for the label, REINFORCE (and a pathwise gradient) for the locations."""
+
+    copies_per_image: int = 1
+    """Episodes on the same image, canvas and first glimpse (the paper's M)."""
+    loss_weighting: Literal["uniform", "linear", "last"] = "linear"
+    """Weights of the cross-entropy after each glimpse.
+    'uniform': equal weights. 'linear': the t-th glimpse counts t times.
+    With both, the return of a location is the true class's mean probability after the later glimpses.
+    'last': after the last glimpse only, with the reward as the return, as in the paper."""
+    reinforce_weight: float = 1.0
+    """Weight of the REINFORCE loss against the cross-entropy."""
+    pathwise_max_norm: float = 0.4
+    """Longest gradient that one episode's cross-entropy sends through a glimpse to its location.
+    0 turns the pathwise gradient off.
+    It is always off with a single scale, which does not show what a shifted glimpse would contain."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        validate_fields(self, minimum={"copies_per_image": 1, "reinforce_weight": 0, "pathwise_max_norm": 0})
+        if self.batch_size % self.copies_per_image:
+            raise ValueError(
+                f"batch_size must be a multiple of copies_per_image={self.copies_per_image}, got {self.batch_size}"
+            )
+
+
+@dataclass(frozen=True)
+class SupervisedConfig(TrainConfig):
+    """Cross-entropy of a whole-image classifier."""
+
+
+@dataclass(frozen=True)
+class PPOConfig(TrainConfig):
+    """Proximal policy optimization on the reward alone."""
+
+    num_episodes: int = 869_565
+    """Training episodes."""
+    batch_size: int = 256
+    """Episodes per update."""
+    optimizer: Literal["adam", "muon"] = "adam"
+    """'adam', or 'muon': Muon for weight matrices between layers, Adam for the rest."""
+    learning_rate: float = 1e-3
+    """Peak learning rate; it decays to 0."""
+    schedule: Literal["cosine", "linear"] = "linear"
+    """Decay of the learning rate."""
+    warmup_updates: int = 0
+    """Updates over which the learning rate rises to its peak."""
+    max_grad_norm: float = 0.5
+    """Gradients are clipped to this norm."""
+    num_epochs: int = 3
+    """Passes over each batch of episodes."""
+    minibatch_size: int = 64
+    """Whole episodes per optimizer step."""
+    gamma: float = 0.99
+    """Discount factor."""
+    gae_lambda: float = 0.95
+    """Lambda of generalized advantage estimation."""
+    clip_coef: float = 0.2
+    """Clipping range of the probability ratio."""
+    ent_coef: float = 0.01
+    """Coefficient of the entropy of the moves or labels; it decays linearly to 0."""
+    vf_coef: float = 0.5
+    """Coefficient of the value loss."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        validate_fields(
+            self,
+            minimum={"num_epochs": 1, "minibatch_size": 1, "gamma": 0, "gae_lambda": 0, "ent_coef": 0, "vf_coef": 0},
+            above={"clip_coef": 0},
+        )
+        if self.batch_size % self.minibatch_size:
+            raise ValueError(
+                f"batch_size must be a multiple of minibatch_size={self.minibatch_size}, got {self.batch_size}"
+            )

@@ -1,4 +1,4 @@
-"""Muon (Jordan et al., 2024): momentum, of which every step moves a layer equally far in all its directions."""
+"""The Muon optimizer (Jordan et al., 2024): momentum, orthogonalized before each step."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _COEFFICIENTS = 3.4445, -4.7750, 2.0315
 
 
 class Muon(torch.optim.Optimizer):
-    """As ``torch.optim.Muon`` with ``adjust_lr_fn="match_rms_adamw"``, but in the weights' own precision.
+    """Same as ``torch.optim.Muon`` with ``adjust_lr_fn="match_rms_adamw"``, but in the precision of the weights.
 
-    That one works in bfloat16, which most CPUs have no unit for: measured on one of them, it takes 2.2 times as long.
+    torch's version computes in bfloat16, which most CPUs do not support natively: it takes 2.2 times as long on one.
 
     Args:
-        weights: matrices alone.
-        lr: as large as Adam's: steps have the length that Adam's usually have (Liu et al., 2025).
-        momentum: Nesterov's.
+        weights: matrices only.
+        lr: learning rate, of the same size as Adam's (steps are scaled to the usual RMS of Adam's; Liu et al., 2025).
+        momentum: Nesterov momentum.
     """
 
     def __init__(self, weights: Iterable[nn.Parameter], lr: float, momentum: float = 0.95) -> None:
@@ -27,7 +27,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """One step along the gradients that there are."""
+        """Update all weights that have a gradient."""
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is None:
@@ -36,12 +36,12 @@ class Muon(torch.optim.Optimizer):
                 if not state:
                     state["momentum"] = torch.zeros_like(weight)
                 momentum = state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
-                step = orthogonal(weight.grad.lerp(momentum, group["momentum"]))
+                step = orthogonalize(weight.grad.lerp(momentum, group["momentum"]))
                 weight.sub_(step, alpha=group["lr"] * 0.2 * max(weight.shape) ** 0.5)
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """Nearly the orthogonal matrix next to this one: all singular values between about 0.7 and 1.2 (Newton-Schulz)."""
+def orthogonalize(matrix: Tensor) -> Tensor:
+    """Approximate the nearest orthogonal matrix (Newton-Schulz): singular values between about 0.7 and 1.2."""
     a, b, c = _COEFFICIENTS
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     wide = wide / wide.norm().clamp_min(1e-7)

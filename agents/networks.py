@@ -1,4 +1,4 @@
-"""The networks of the recurrent attention model, each as small as its equation.
+"""Networks of the recurrent attention model, one class per network of the paper (section 3.1).
 
 B episodes; a glimpse has k scales of C channels and g x g cells; H is the size of h, the core's output.
 """
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-class FullWhat(nn.Linear):
-    """The paper's network on the glimpse: one layer of rectifiers on all of its cells."""
+class FCGlimpseEncoder(nn.Linear):
+    """The paper's encoder of the glimpse: one fully connected layer of ReLU units."""
 
     def __init__(self, glimpse_shape: tuple[int, ...], units: int) -> None:
         super().__init__(math.prod(glimpse_shape), units)
@@ -24,39 +24,39 @@ class FullWhat(nn.Linear):
         return super().forward(glimpse.flatten(1)).relu_()
 
 
-class ConvWhat(nn.Module):
-    """Filters of 4 x 4 cells at stride 2, filters of 2 x 2 of those at stride 2, then a layer of rectifiers on all.
+class ConvGlimpseEncoder(nn.Module):
+    """Two convolutional layers (4 x 4, stride 2, then 2 x 2, stride 2), then a fully connected layer of ReLU units.
 
-    What lies around the glimpse, one cell and as many as a multiple of four needs, is 0.
+    The glimpse is zero-padded by one cell, and further to a multiple of four cells.
 
-    On a CPU convolutions of so few channels take longer as such than written out as products of matrices, by a third
-    to a half in training.
+    The convolutions are written as matrix products: with so few channels that is faster on a CPU, by a third to a half
+    in training.
     """
 
-    filters, more_filters = 32, 64
+    num_filters_1, num_filters_2 = 32, 64
 
     def __init__(self, glimpse_shape: tuple[int, ...], units: int) -> None:
         super().__init__()
         depth, side, _ = glimpse_shape
         self.side = -(-side // 4)
-        missing = 4 * self.side - side
-        self.padding = 0, 0, 1, 1 + missing, 1, 1 + missing  # before and after the channels, the columns, the rows
-        self.first = nn.Linear(4 * 4 * depth, self.filters)
-        self.second = nn.Linear(2 * 2 * self.filters, self.more_filters)
-        self.linear = nn.Linear(self.side**2 * self.more_filters, units)
+        extra = 4 * self.side - side
+        self.padding = 0, 0, 1, 1 + extra, 1, 1 + extra  # before and after the channels, columns and rows
+        self.first = nn.Linear(4 * 4 * depth, self.num_filters_1)
+        self.second = nn.Linear(2 * 2 * self.num_filters_1, self.num_filters_2)
+        self.linear = nn.Linear(self.side**2 * self.num_filters_2, units)
 
     def forward(self, glimpse: Tensor) -> Tensor:
         """(B, k*C, g, g) to (B, units)."""
         batch, side = len(glimpse), self.side
         padded = functional.pad(glimpse.permute(0, 2, 3, 1), self.padding)  # (B, 4 side + 2, 4 side + 2, k*C)
-        windows = _Windows.apply(padded)  # (B * (2 side)**2, 16 k*C)
-        cells = self.first(windows).relu_()
-        squares = cells.view(batch, side, 2, side, 2, -1).transpose(2, 3).reshape(batch * side**2, -1)
-        return self.linear(self.second(squares).relu_().view(batch, -1)).relu_()
+        windows = _ExtractWindows.apply(padded)  # (B * (2 side)**2, 16 k*C)
+        first = self.first(windows).relu_()
+        blocks = first.view(batch, side, 2, side, 2, -1).transpose(2, 3).reshape(batch * side**2, -1)
+        return self.linear(self.second(blocks).relu_().view(batch, -1)).relu_()
 
 
-class _Windows(torch.autograd.Function):
-    """Windows of 4 x 4 at stride 2, of (B, S, S, C), as rows, (B * (S/2 - 1)**2, 16 C)."""
+class _ExtractWindows(torch.autograd.Function):
+    """Windows of 4 x 4 at stride 2: from (B, S, S, C) to rows, (B * (S/2 - 1)**2, 16 C)."""
 
     @staticmethod
     def forward(ctx: Any, padded: Tensor) -> Tensor:
@@ -82,20 +82,23 @@ class _Windows(torch.autograd.Function):
         return sums
 
 
-GLIMPSE_NETWORKS: dict[str, type[FullWhat] | type[ConvWhat]] = {"full": FullWhat, "conv": ConvWhat}
+GLIMPSE_ENCODERS: dict[str, type[FCGlimpseEncoder] | type[ConvGlimpseEncoder]] = {
+    "fc": FCGlimpseEncoder,
+    "conv": ConvGlimpseEncoder,
+}
 
 
 class GlimpseNetwork(nn.Module):
-    """f_g: what was seen and where, (B, k*C, g, g) and (B, 2), to features g, (B, features).
+    """f_g: from a glimpse, (B, k*C, g, g), and its location, (B, 2), to features g, (B, features).
 
     Args:
         glimpse_shape: ``(k*C, g, g)``.
         num_scales: k.
-        kind: of GLIMPSE_NETWORKS, what the glimpse goes through.
-        units: rectifiers on the glimpse.
-        location_units: rectifiers on the location.
+        encoder: name of the glimpse's encoder, of GLIMPSE_ENCODERS.
+        units: ReLU units on the glimpse.
+        location_units: ReLU units on the location.
         features: size of the output.
-        scale_gain: scale s is multiplied by its s-th power.
+        scale_gain: scale s of the glimpse is multiplied by ``scale_gain**s``.
     """
 
     gains: Tensor
@@ -104,14 +107,14 @@ class GlimpseNetwork(nn.Module):
         self,
         glimpse_shape: tuple[int, ...],
         num_scales: int,
-        kind: str,
+        encoder: str,
         units: int,
         location_units: int,
         features: int,
         scale_gain: float,
     ) -> None:
         super().__init__()
-        self.what = GLIMPSE_NETWORKS[kind](glimpse_shape, units)
+        self.what = GLIMPSE_ENCODERS[encoder](glimpse_shape, units)
         self.where = nn.Linear(2, location_units)
         self.what_out = nn.Linear(units, features)
         self.where_out = nn.Linear(location_units, features)
@@ -119,19 +122,19 @@ class GlimpseNetwork(nn.Module):
         self.register_buffer(
             "gains", gains.repeat_interleave(glimpse_shape[0] // num_scales)[:, None, None], persistent=False
         )
-        self.changes_scales = scale_gain != 1.0
+        self.has_gains = scale_gain != 1.0
 
     def forward(self, glimpse: Tensor, location: Tensor) -> Tensor:
         """g = relu(linear(h_g) + linear(h_l))."""
-        if self.changes_scales:
+        if self.has_gains:
             glimpse = glimpse * self.gains
         what = self.what(glimpse)
         where = self.where(location).relu_()
         return self.what_out(what).add_(self.where_out(where)).relu_()
 
 
-class RectifierCore(nn.Module):
-    """The paper's core for classification: the state is h, (B, H)."""
+class ReLUCore(nn.Module):
+    """The paper's core for classification: ReLU units, whose state is h, (B, H)."""
 
     def __init__(self, features: int, hidden_units: int) -> None:
         super().__init__()
@@ -140,14 +143,14 @@ class RectifierCore(nn.Module):
         self.state_size = hidden_units
 
     def forward(self, features: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
-        """h_t = relu(linear(h_(t-1)) + linear(g_t)); no state stands for the zeros that h begins with."""
+        """h_t = relu(linear(h_(t-1)) + linear(g_t)), as output and as state. None is an initial state of zeros."""
         carried = self.hidden.bias if state is None else self.hidden(state)
         hidden = self.input(features).add_(carried).relu_()
         return hidden, hidden
 
 
 class GRUCore(nn.Module):
-    """Gated recurrent units (Cho et al., 2014): the state is h, (B, H)."""
+    """Gated recurrent units (Cho et al., 2014), whose state is h, (B, H)."""
 
     def __init__(self, features: int, hidden_units: int) -> None:
         super().__init__()
@@ -155,13 +158,13 @@ class GRUCore(nn.Module):
         self.state_size = hidden_units
 
     def forward(self, features: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The output h_t and the new state, which is the same."""
+        """h_t, as output and as the new state."""
         hidden = self.cell(features, state)
         return hidden, hidden
 
 
 class LSTMCore(nn.Module):
-    """The paper's core for Catch: the state is h and the cells, side by side, (B, 2 H)."""
+    """The paper's core for Catch: an LSTM, whose state is h and c concatenated, (B, 2 H)."""
 
     def __init__(self, features: int, hidden_units: int) -> None:
         super().__init__()
@@ -169,20 +172,20 @@ class LSTMCore(nn.Module):
         self.state_size = 2 * hidden_units
 
     def forward(self, features: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The output h_t and the new state."""
-        hidden, cells = self.cell(features, None if state is None else state.chunk(2, dim=1))
-        return hidden, torch.cat([hidden, cells], dim=1)
+        """h_t and the new state."""
+        hidden, cell = self.cell(features, None if state is None else state.chunk(2, dim=1))
+        return hidden, torch.cat([hidden, cell], dim=1)
 
 
-CORES: dict[str, type[RectifierCore] | type[GRUCore] | type[LSTMCore]] = {
-    "rectifier": RectifierCore,
+CORES: dict[str, type[ReLUCore] | type[GRUCore] | type[LSTMCore]] = {
+    "relu": ReLUCore,
     "gru": GRUCore,
     "lstm": LSTMCore,
 }
 
 
 class LocationNetwork(nn.Module):
-    """f_l: from h, (B, H), the mean of the next location, (B, 2) in [-1, 1]."""
+    """f_l: from h, (B, H), to the mean of the next location, (B, 2) in [-1, 1]."""
 
     def __init__(self, hidden_units: int) -> None:
         super().__init__()
@@ -194,19 +197,19 @@ class LocationNetwork(nn.Module):
 
 
 class ChoiceNetwork(nn.Module):
-    """f_a: from h, (B, H), the logits of the labels or the moves, (B, K)."""
+    """f_a: from h, (B, H), to the logits of the labels or moves, (B, K)."""
 
     def __init__(self, hidden_units: int, num_choices: int) -> None:
         super().__init__()
         self.logits = nn.Linear(hidden_units, num_choices)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """A linear softmax classifier, before the softmax."""
+        """Logits of a linear softmax classifier."""
         return self.logits(hidden)
 
 
 class Baseline(nn.Module):
-    """b: from h, (B, H), the return to be expected, (B,)."""
+    """b: from h, (B, H), to the expected return, (B,)."""
 
     def __init__(self, hidden_units: int) -> None:
         super().__init__()
@@ -215,45 +218,3 @@ class Baseline(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """b(h_t)."""
         return self.value(hidden).squeeze(-1)
-
-
-def steered(glimpse: Tensor, location: Tensor, num_scales: int, half_size: Tensor, limit: float) -> Tensor:
-    """The same glimpse, with a gradient to the location at which it was taken.
-
-    To move the retina by one cell is to move what it sees by one cell, so a glimpse tells by its own differences, of
-    each cell's two neighbors, how it would change if it had been taken elsewhere: the pathwise derivative of a
-    retina that interpolates between pixels, had without looking there. At scale s a cell is ``2**s`` pixels wide.
-    Each episode's gradient is shortened to ``limit`` / B: chained through several glimpses it has a heavy tail.
-
-    Args:
-        glimpse: (B, k*C, g, g).
-        location: (B, 2), x and y in [-1, 1].
-        num_scales: k.
-        half_size: (B, 2), half the width and half the height of each image in pixels: the units of its x and y.
-        limit: the longest gradient of one episode, of a loss that is a mean over the B episodes, times B.
-    """
-    return _Steered.apply(glimpse, location, num_scales, half_size, limit)
-
-
-class _Steered(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, glimpse: Tensor, location: Tensor, num_scales: int, half_size: Tensor, limit: float
-    ) -> Tensor:
-        ctx.save_for_backward(glimpse, half_size)
-        ctx.num_scales, ctx.limit = num_scales, limit
-        return glimpse.view_as(glimpse)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        glimpse, half_size = ctx.saved_tensors
-        cells_per_pixel = 0.5 ** torch.arange(ctx.num_scales, dtype=torch.float32)
-        channels = glimpse.shape[1] // ctx.num_scales
-        grad = grad * (0.5 * cells_per_pixel.repeat_interleave(channels)[:, None, None])
-        # Cells on the rim have one neighbor only, and say nothing.
-        x = (grad[..., 1:-1] * (glimpse[..., 2:] - glimpse[..., :-2])).sum((1, 2, 3))
-        y = (grad[..., 1:-1, :] * (glimpse[..., 2:, :] - glimpse[..., :-2, :])).sum((1, 2, 3))
-        to_location = torch.stack([x, y], dim=1) * half_size
-        length = to_location.norm(dim=1, keepdim=True)
-        limit = ctx.limit / len(glimpse)  # the loss is a mean over the episodes
-        return None, to_location * (limit / length.clamp_min(1e-30)).clamp_max(1.0), None, None, None

@@ -1,4 +1,4 @@
-"""The trained agents that come with the package: of each task the one with the lowest validation error."""
+"""Pretrained agents that ship with the package: for each task, the one with the lowest validation error."""
 
 from __future__ import annotations
 
@@ -7,24 +7,28 @@ from pathlib import Path
 
 from glimpse_gym.agents.checkpoint import CheckpointError
 
-SHIPPED = Path(str(resources.files("glimpse_gym.agents"))) / "pretrained"
+PRETRAINED = Path(str(resources.files("glimpse_gym.agents"))) / "pretrained"
+"""Folder of the pretrained agents."""
 
 
-def shipped_names() -> list[str]:
-    """What they are called."""
-    return sorted(path.parent.name for path in SHIPPED.glob("*/agent.json"))
+def pretrained_names() -> list[str]:
+    """Names of the pretrained agents."""
+    return sorted(path.parent.name for path in PRETRAINED.glob("*/agent.json"))
 
 
 def agent_folder(name_or_path: str | Path) -> Path:
-    """The folder of a shipped agent, or the path of another, as it is.
+    """Folder of a pretrained agent, or of a trained one.
+
+    Args:
+        name_or_path: name of a pretrained agent, or path of a checkpoint folder.
 
     Raises:
-        CheckpointError: neither an agent of that name nor a folder is there.
+        CheckpointError: neither exists.
     """
-    if isinstance(name_or_path, str) and name_or_path in shipped_names():
-        return SHIPPED / name_or_path
+    if isinstance(name_or_path, str) and name_or_path in pretrained_names():
+        return PRETRAINED / name_or_path
     path = Path(name_or_path)
     if not path.is_dir():
-        names = ", ".join(shipped_names()) or "none"
-        raise CheckpointError(f"there is no folder {path}, and no agent of that name; shipped are: {names}")
+        names = ", ".join(pretrained_names()) or "none"
+        raise CheckpointError(f"no pretrained agent and no folder is called {path}; pretrained agents: {names}")
     return path

@@ -1,41 +1,141 @@
-"""The kinds of agents, by the names that checkpoints and recipes call them."""
+"""Tables of policies and algorithms. Adding one takes a file and a line here. Importing this module loads no torch."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from glimpse_gym.agents.base import Task
-from glimpse_gym.agents.classifier import Classifier, ClassifierConfig
-from glimpse_gym.agents.ram import RAM, RAMConfig
-from glimpse_gym.agents.scripted import Scripted, ScriptedConfig
+from glimpse_gym.agents.configs import (
+    ClassifierConfig,
+    PPOConfig,
+    RAMConfig,
+    ReinforceConfig,
+    ScriptedConfig,
+    SupervisedConfig,
+    TrainConfig,
+)
+from glimpse_gym.agents.task_envs import vector_env_class
 from glimpse_gym.validation import check_choice
 
-AnyAgent = RAM | Classifier | Scripted
-AnyConfig = RAMConfig | ClassifierConfig | ScriptedConfig
+if TYPE_CHECKING:
+    from glimpse_gym.agents.base import Policy, TaskSpec
+    from glimpse_gym.agents.learner import Learner
 
-_KINDS: dict[str, tuple[type[AnyAgent], type[AnyConfig]]] = {
-    "ram": (RAM, RAMConfig),
-    "classifier": (Classifier, ClassifierConfig),
-    "scripted": (Scripted, ScriptedConfig),
+
+@dataclass(frozen=True)
+class PolicyEntry:
+    """A kind of policy."""
+
+    entry_point: str
+    """``"module:class"`` of the policy, imported when it is first used."""
+    config_class: type[Any]
+
+
+@dataclass(frozen=True)
+class AlgorithmEntry:
+    """A learning algorithm."""
+
+    entry_point: str
+    """``"module:class"`` of the learner, imported when it is first used."""
+    config_class: type[TrainConfig]
+    default_policy: Any
+    """Configuration of the policy that it trains unless another is given."""
+
+
+POLICIES: dict[str, PolicyEntry] = {
+    "ram": PolicyEntry("glimpse_gym.agents.ram:RAM", RAMConfig),
+    "classifier": PolicyEntry("glimpse_gym.agents.classifier:Classifier", ClassifierConfig),
+    "scripted": PolicyEntry("glimpse_gym.agents.scripted:ScriptedPlayer", ScriptedConfig),
+}
+
+# The paper's network for Catch. A single bright pixel gets the same brightness at every scale.
+_RAM_FOR_PPO = RAMConfig(glimpse_network="fc", glimpse_units=128, location_units=128, scale_gain=4.0, core="lstm")
+
+ALGORITHMS: dict[str, AlgorithmEntry] = {
+    "reinforce": AlgorithmEntry("glimpse_gym.agents.reinforce:Reinforce", ReinforceConfig, RAMConfig()),
+    "supervised": AlgorithmEntry("glimpse_gym.agents.supervised:Supervised", SupervisedConfig, ClassifierConfig()),
+    "ppo": AlgorithmEntry("glimpse_gym.agents.ppo:PPO", PPOConfig, _RAM_FOR_PPO),
 }
 
 
-def make_agent(task: Task, config: AnyConfig) -> AnyAgent:
-    """A new agent of the kind that the configuration belongs to."""
-    agent_class: Any = _KINDS[kind_of(config)][0]
-    return agent_class(task, config)
-
-
-def make_config(kind: str, values: dict[str, Any]) -> AnyConfig:
-    """The configuration of an agent of this kind.
+def default_algorithm(env_id: str) -> str:
+    """Name of an env's algorithm: "reinforce" if the env asks for a label, which it learns from, else "ppo".
 
     Raises:
-        TypeError: knobs that do not exist.
-        ValueError: a kind that does not exist, or values that are not accepted.
+        ValueError: an id that does not belong to this package's worlds.
     """
-    return _KINDS[check_choice("agent", kind, tuple(_KINDS))][1](**values)
+    return "reinforce" if vector_env_class(env_id).world_class.choice_name == "label" else "ppo"
 
 
-def kind_of(config: AnyConfig) -> str:
-    """What the kind of agent is called."""
-    return next(kind for kind, (_, config_class) in _KINDS.items() if type(config) is config_class)
+def default_configs(env_id: str, algorithm: str | None = None) -> tuple[Any, Any]:
+    """Default configurations of the algorithm and of the policy that it trains.
+
+    Args:
+        env_id: id of one of this package's envs.
+        algorithm: of ALGORITHMS; None takes :func:`default_algorithm`.
+    """
+    name = default_algorithm(env_id) if algorithm is None else algorithm
+    entry = ALGORITHMS[check_choice("algorithm", name, tuple(ALGORITHMS))]
+    return entry.config_class(), entry.default_policy
+
+
+def algorithm_name(config: TrainConfig) -> str:
+    """Name of the algorithm that a configuration belongs to."""
+    return _name_of(config, ALGORITHMS, "an algorithm")
+
+
+def policy_name(config: Any) -> str:
+    """Name of the kind of policy that a configuration belongs to."""
+    return _name_of(config, POLICIES, "a policy")
+
+
+def make_policy(task_spec: TaskSpec, config: Any) -> Policy:
+    """A new policy with the weights at their initial values."""
+    return _load(POLICIES[policy_name(config)].entry_point)(task_spec, config)
+
+
+def make_learner(env_id: str, env_kwargs: dict[str, Any], config: TrainConfig, policy_config: Any) -> Learner:
+    """A learner of the algorithm that ``config`` belongs to; see :class:`glimpse_gym.agents.learner.Learner`."""
+    learner_class = _load(ALGORITHMS[algorithm_name(config)].entry_point)
+    return learner_class(env_id, env_kwargs, config, policy_config)
+
+
+def make_policy_config(name: str, values: dict[str, Any]) -> Any:
+    """Configuration of a policy.
+
+    Args:
+        name: of POLICIES.
+        values: field values; those left out take their defaults.
+
+    Raises:
+        ValueError: an unknown name or field, or a value that is not accepted.
+    """
+    return make_config(POLICIES[check_choice("policy", name, tuple(POLICIES))].config_class, values)
+
+
+def make_train_config(name: str, values: dict[str, Any]) -> Any:
+    """Configuration of an algorithm, as :func:`make_policy_config`; ``name`` is one of ALGORITHMS."""
+    return make_config(ALGORITHMS[check_choice("algorithm", name, tuple(ALGORITHMS))].config_class, values)
+
+
+def make_config(config_class: type[Any], values: dict[str, Any]) -> Any:
+    """A configuration, with an error that lists the fields that exist."""
+    accepted = [field.name for field in fields(config_class)]
+    if unknown := [name for name in values if name not in accepted]:
+        raise ValueError(f"unknown settings {unknown}; {config_class.__name__} has {', '.join(accepted)}")
+    return config_class(**values)
+
+
+def _name_of(config: Any, table: Mapping[str, PolicyEntry | AlgorithmEntry], kind: str) -> str:
+    for name, entry in table.items():
+        if type(config) is entry.config_class:
+            return name
+    accepted = ", ".join(entry.config_class.__name__ for entry in table.values())
+    raise ValueError(f"{type(config).__name__} is not the configuration of {kind}: there are {accepted}")
+
+
+def _load(entry_point: str) -> Any:
+    module, _, name = entry_point.partition(":")
+    return getattr(import_module(module), name)

@@ -1,44 +1,51 @@
-"""What an evaluation leaves behind: a table of errors, a plate of scan paths, and a moving picture of the gaze."""
+"""Evaluation of an agent for people: scores at learned, random and center locations, scan paths, an animated gaze."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from gymnasium.vector import VectorEnv
 
-from glimpse_gym.agents.checkpoint import Card
-from glimpse_gym.agents.evaluation import Agent, Conditions, Score, evaluate, play
-from glimpse_gym.agents.ram import RAMConfig
-from glimpse_gym.envs.classification import ClassificationWorld
-from glimpse_gym.rendering.figures import Gaze, gaze_frames, save_gif, save_png, scanpath_plate
-from glimpse_gym.world import World
+from glimpse_gym.agents.base import Agent
+from glimpse_gym.agents.checkpoint import CheckpointMetadata
+from glimpse_gym.agents.configs import RAMConfig
+from glimpse_gym.agents.evaluation import Episodes, EvalConditions, Score, evaluate, play_episodes
+from glimpse_gym.rendering.figures import ScanpathEpisode, gaze_frames, save_gif, save_png, scanpath_plate
+from glimpse_gym.retina import Retina
 
 _FRAME_MS, _LAST_FRAME_MS = 500, 2000
 
 
 def evaluate_all(
-    agent: Agent, card: Card, split: str, seed: int, num_episodes: int | None = None, progress: bool = True
+    agent: Agent,
+    metadata: CheckpointMetadata,
+    split: str,
+    seed: int,
+    num_episodes: int | None = None,
+    progress: bool = True,
 ) -> list[Score]:
-    """The scores that tell whether an agent sees by looking: its own locations, mean and sampled, against none."""
-    looks = [("learned", False)]
-    if isinstance(card.config, RAMConfig):  # others do not look around
-        looks += [("learned", True), ("random", False), ("center", False)]
+    """Scores at the agent's mean locations and, for a RAM, at sampled, random and center locations."""
+    variants = [("learned", False)]
+    if isinstance(metadata.policy_config, RAMConfig):  # other policies choose no locations
+        variants += [("learned", True), ("random", False), ("center", False)]
     return [
         evaluate(
             agent,
-            card.env_id,
-            card.env_kwargs,
-            Conditions(split, locations, sample, seed),
+            metadata.env_id,
+            metadata.env_kwargs,
+            EvalConditions(split, locations, sample, seed),
             num_episodes=num_episodes,
             progress=progress,
         )
-        for locations, sample in looks
+        for locations, sample in variants
     ]
 
 
-def table(scores: Sequence[Score]) -> str:
-    """Errors after each glimpse, in per cent, a line for each score; the last with its standard error."""
+def format_scores(scores: Sequence[Score]) -> str:
+    """A text table of errors in per cent after each glimpse, one line per score; s.e. is that of the last glimpse."""
     num_glimpses = len(scores[0].errors)
     lines = [f"{'split, locations':<28}" + "".join(f"{t + 1:>8}" for t in range(num_glimpses)) + "   ± s.e."]
     for score in scores:
@@ -50,53 +57,69 @@ def table(scores: Sequence[Score]) -> str:
     return "\n".join(lines)
 
 
-def save_pictures(folder: Path, agent: Agent, card: Card, split: str, seed: int) -> tuple[Path, Path]:
-    """Write ``scanpaths.png`` and ``gaze.gif`` of the first images or games of a split, at mean locations."""
+def save_pictures(folder: Path, agent: Agent, metadata: CheckpointMetadata, split: str, seed: int) -> tuple[Path, Path]:
+    """Write ``scanpaths.png`` and ``gaze.gif`` of the first episodes of a split, at mean locations."""
     folder.mkdir(parents=True, exist_ok=True)
-    gazes = look(agent, card, split, seed, number=24)
-    plate, gif = folder / "scanpaths.png", folder / "gaze.gif"
-    save_png(plate, plate_of(gazes, card))
-    frames = gaze_frames(gazes[:8])
+    episodes = record_scanpaths(agent, metadata, split, seed, num_episodes=24)
+    figure, gif = folder / "scanpaths.png", folder / "gaze.gif"
+    save_png(figure, scanpath_figure(episodes, metadata))
+    frames = gaze_frames(episodes[:8])
     save_gif(gif, frames, [_FRAME_MS] * (len(frames) - 1) + [_LAST_FRAME_MS])
-    return plate, gif
+    return figure, gif
 
 
-def plate_of(gazes: Sequence[Gaze], card: Card) -> np.ndarray:
-    """A plate of scan paths, uint8 (height, width, 3), with how many episodes ended well."""
-    num_right = sum(bool(gaze.good) for gaze in gazes)
-    ended = "named right" if card.task.choice_name == "label" else "caught"
-    return scanpath_plate(gazes, columns=8, title=f"{card.env_id}: {num_right} of {len(gazes)} {ended}")
+def scanpath_figure(episodes: Sequence[ScanpathEpisode], metadata: CheckpointMetadata) -> np.ndarray:
+    """Scan paths side by side under a title that counts the successes: uint8 (height, width, 3)."""
+    num_successes = sum(bool(episode.success) for episode in episodes)
+    success = {"label": "correct", "move": "caught"}.get(metadata.task_spec.choice_name, "successful")
+    return scanpath_plate(episodes, columns=8, title=f"{metadata.env_id}: {num_successes} of {len(episodes)} {success}")
 
 
-def look(agent: Agent, card: Card, split: str, seed: int, number: int) -> list[Gaze]:
-    """Where an agent looks, at mean locations, in the first episodes of a split."""
-    worlds: list[World] = []
-    images: list[list[np.ndarray]] = []
+def record_scanpaths(
+    agent: Agent, metadata: CheckpointMetadata, split: str, seed: int, num_episodes: int
+) -> list[ScanpathEpisode]:
+    """The first episodes of a split with their locations, at mean locations, ready to be drawn.
 
-    def watch(world: World) -> None:
-        worlds.append(world)
-        images.append([world.image(row) for row in range(number)])
+    Where the image changes in the course of an episode, it is shown at its brightest: all that moved leaves a trace.
+    """
+    all_envs: list[VectorEnv[Any, Any, Any]] = []
+    images: list[list[np.ndarray]] = []  # at each step, of each episode
 
-    batches = play(
+    def keep_images(envs: VectorEnv[Any, Any, Any], observation: dict[str, np.ndarray]) -> None:
+        all_envs.append(envs)
+        images.append(list(envs.unwrapped.image))  # type: ignore[attr-defined]
+
+    batches = play_episodes(
         agent,
-        card.env_id,
-        card.env_kwargs,
-        Conditions(split, seed=seed),
-        num_episodes=number,
-        num_envs=number,
-        watch=watch,
+        metadata.env_id,
+        metadata.env_kwargs,
+        EvalConditions(split, seed=seed),
+        num_episodes=num_episodes,
+        num_envs=num_episodes,
+        on_step=keep_images,
     )
-    episodes, world = next(batches), worlds[0]
-    if isinstance(world, ClassificationWorld):
-        names = world.images.class_names
-        said = [
-            (f"{names[label]} \u2192 {names[guesses[-1]]}", tuple(names[guess] for guess in guesses))
-            for label, guesses in zip(episodes.infos["label"], episodes.choices.T, strict=True)
-        ]
-    else:  # all that was on the screen in the course of the game
-        images[0] = [np.max(screens, axis=0) for screens in zip(*images, strict=True)]
-        said = [("caught" if caught else "missed", ()) for caught in episodes.infos["caught"]]
+    episodes = next(batches)
+    env_metadata = all_envs[0].metadata
+    shown = [np.max(screens, axis=0) for screens in zip(*images, strict=True)]
+    if not env_metadata["image_moves"]:
+        shown = images[0]
+    retina = Retina(env_metadata["patch_size"], env_metadata["num_scales"])
     return [
-        Gaze(images[0][i], episodes.locations[:, i], world.retina, caption, not episodes.wrong[-1, i], guesses)
-        for i, (caption, guesses) in enumerate(said)
+        ScanpathEpisode(shown[i], episodes.locations[:, i], retina, caption, not episodes.incorrect[-1, i], guesses)
+        for i, (caption, guesses) in enumerate(_captions(episodes, env_metadata["choice_names"]))
     ]
+
+
+def _captions(episodes: Episodes, choice_names: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
+    """A caption of each episode and, in classification, the label that the agent would give after each glimpse."""
+    infos = episodes.infos
+    if "label" in infos:
+        return [
+            (
+                f"{choice_names[label]} \u2192 {choice_names[guesses[-1]]}",
+                tuple(choice_names[guess] for guess in guesses),
+            )
+            for label, guesses in zip(infos["label"], episodes.choices.T, strict=True)
+        ]
+    yes, no = ("caught", "missed") if "caught" in infos else ("success", "failure")
+    return [(yes if success else no, ()) for success in infos["success"]]

@@ -1,8 +1,10 @@
-"""A training run: schedule, log, curve, and a state that any kill leaves whole."""
+"""Training runs: a learner, its evaluations, log and curve, and a saved state that survives a kill at any moment."""
 
 from __future__ import annotations
 
 import csv
+import hashlib
+import io
 import json
 import os
 import signal
@@ -15,49 +17,46 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from glimpse_gym.agents.checkpoint import (
-    Card,
     CheckpointError,
+    CheckpointMetadata,
     holds_agent,
-    load_card,
-    load_tensors,
+    load_metadata,
     load_weights,
-    remove_agent_leftovers,
+    remove_temporary_agent_files,
     save_agent,
-    save_tensors,
 )
-from glimpse_gym.agents.evaluation import Conditions, evaluate, names_images
-from glimpse_gym.agents.learner import ImageLearner, ImageTrainConfig, Learner, TrainConfig
-from glimpse_gym.agents.ppo import PLAYER, GameLearner, GameTrainConfig
-from glimpse_gym.agents.ram import RAMConfig
-from glimpse_gym.agents.registry import AnyConfig, kind_of
+from glimpse_gym.agents.configs import TrainConfig
+from glimpse_gym.agents.evaluation import EvalConditions, evaluate
+from glimpse_gym.agents.registry import algorithm_name, default_configs, make_learner, policy_name
 from glimpse_gym.atomic_io import atomic_write, remove_temporary_files
 from glimpse_gym.images.datasets import DATA_SETS
 
-_STATE, _LOG, _CURVE = "training.safetensors", "log.csv", "curve.png"
+_STATE, _LOG, _CURVE = "training.pt", "log.csv", "curve.png"
+_OLD_STATE = "training.safetensors"  # of glimpse_gym 0.2.0
+_CHECKSUM_BYTES = hashlib.sha256().digest_size
 
 
-class Run:
+class Trainer:
     """A training run in a folder of its own.
 
     Args:
         folder: where everything is written.
-        env_id: of one of our worlds.
+        env_id: id of one of this package's envs.
         env_kwargs: its keyword values, without ``split``.
-        train_config: how to train, to name images or to play; None: as :func:`default_configs` has it.
-        agent_config: what to train; None: the same.
-        resume: go on with the run that the folder holds, if it holds one.
-        augmentation: keyword values of the env that hold in training only, such as ``{"rotation": [-10, 10]}``.
-        command: what was typed to get here, for the agent's card.
+        train_config: algorithm and its settings; None takes :func:`glimpse_gym.agents.registry.default_configs`.
+        policy_config: configuration of the policy; None takes the algorithm's default policy.
+        resume: continue the run in the folder, if there is one.
+        augmentation: keyword values of the env in training only, such as ``{"rotation": [-10, 10]}``.
+        command: command that started the run, stored with the agent.
 
     Raises:
-        CheckpointError: the folder holds a run already, or, with ``resume``, one of another configuration, or a
-            damaged one. It is left as it is.
-        ValueError: an env that is no such task, or keyword values that JSON cannot hold.
+        CheckpointError: the folder holds a run already or, with ``resume``, a run of another configuration, or a
+            damaged one. It is left unchanged.
+        ValueError: an env that the algorithm cannot train in, or keyword values that JSON cannot store.
     """
 
     def __init__(
@@ -66,37 +65,30 @@ class Run:
         env_id: str,
         env_kwargs: dict[str, Any] | None = None,
         train_config: TrainConfig | None = None,
-        agent_config: AnyConfig | None = None,
+        policy_config: Any = None,
         resume: bool = False,
         augmentation: dict[str, Any] | None = None,
         command: str = "",
     ) -> None:
         self.folder = Path(folder)
-        default_train_config, default_agent_config = default_configs(env_id)
-        self.config = train_config or default_train_config
+        algorithm = algorithm_name(train_config) if train_config else None
+        default_config, default_policy = default_configs(env_id, algorithm)
+        self.config = train_config or default_config
         self.env_kwargs, augmentation = _storable(env_kwargs or {}), _storable(augmentation or {})
-        exists = (self.folder / _STATE).exists()
-        if not resume and (exists or holds_agent(self.folder)):
-            raise CheckpointError(f"{self.folder} holds a run already: resume it, or name another folder")
-        if resume and holds_agent(self.folder) and not exists:
-            raise CheckpointError(f"{self.folder} holds an agent, but not the state to go on from: name another folder")
-        self.learner = _LEARNERS[type(self.config)](
-            env_id, self.env_kwargs | augmentation, self.config, agent_config or default_agent_config
+        exists = self._check_folder(resume)
+        self.learner = make_learner(
+            env_id, self.env_kwargs | augmentation, self.config, policy_config or default_policy
         )
-        self.agent = self.learner.agent
-        self.card = Card(
-            env_id,
-            self.env_kwargs,
-            self.agent.config,
-            self.agent.task,
-            asdict(self.config) | {"augmentation": augmentation},
-            command,
+        self.policy = self.learner.policy
+        training = {"algorithm": algorithm_name(self.config)} | asdict(self.config) | {"augmentation": augmentation}
+        self.metadata = CheckpointMetadata(
+            env_id, self.env_kwargs, self.policy.config, self.policy.task_spec, training, command
         )
         self.seconds = 0.0
         self.history: list[dict[str, float]] = []
-        self._recent_errors: list[float] = []  # of the batches since the last record
+        self._recent_errors: list[float] = []  # of the batches since the last evaluation
         if exists:
-            remove_agent_leftovers(self.folder)
+            remove_temporary_agent_files(self.folder)
             for name in (_STATE, _LOG, _CURVE):
                 remove_temporary_files(self.folder / name)
             self._load()
@@ -104,45 +96,58 @@ class Run:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.save()
 
+    def _check_folder(self, resume: bool) -> bool:
+        """Whether the folder holds a run to resume."""
+        if (self.folder / _OLD_STATE).exists():
+            raise CheckpointError(
+                f"{self.folder} holds a run of glimpse_gym 0.2.0: finish it with that version, or use another folder"
+            )
+        exists, agent_exists = (self.folder / _STATE).exists(), holds_agent(self.folder)
+        if not resume and (exists or agent_exists):
+            raise CheckpointError(f"{self.folder} holds a run already: resume it, or use another folder")
+        if resume and agent_exists and not exists:
+            raise CheckpointError(f"{self.folder} holds an agent without the state to resume from: use another folder")
+        return exists
+
     def train(self, progress: bool = True) -> bool:
-        """Train to the end, or until Ctrl-C (or SIGTERM) asks to stop; either way the state is saved.
+        """Train to the end, or until Ctrl-C or SIGTERM requests a stop. The state is saved in both cases.
 
         Returns:
-            Whether the run has come to its end.
+            Whether the run is finished.
         """
         if self.learner.done:
             return True
-        threads = torch.get_num_threads()
-        torch.set_num_threads(self.config.threads)
-        writer = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.learner.episodes_seen)
+        num_threads = torch.get_num_threads()
+        torch.set_num_threads(self.config.num_threads)
+        writer = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.learner.num_episodes_done)
         try:
-            with _stop_requests() as stop, self._bar(progress) as bar:
+            with _stop_requests() as stop, self._progress_bar(progress) as bar:
                 self._loop(stop, bar, writer)
             self.save()
-            self._draw_curve()
+            self._save_curve()
         finally:
             writer.close()
-            torch.set_num_threads(threads)
+            torch.set_num_threads(num_threads)
         return self.learner.done
 
     def _loop(self, stop: threading.Event, bar: tqdm[Any], writer: SummaryWriter) -> None:
-        saved = begun = time.monotonic()
+        last_save = start = time.monotonic()
         while not (self.learner.done or stop.is_set()):
             losses, error = self.learner.update()
             self._recent_errors.append(error)
             bar.update(self.config.batch_size)
             now = time.monotonic()
             if self._evaluation_is_due():
-                self.seconds, begun = self.seconds + now - begun, now
-                self._record(writer, losses)
-            if now - saved > self.config.save_seconds:
-                self.seconds, begun, saved = self.seconds + now - begun, now, now
+                self.seconds, start = self.seconds + now - start, now
+                self._evaluate(writer, losses)
+            if now - last_save > self.config.save_interval:
+                self.seconds, start, last_save = self.seconds + now - start, now, now
                 self.save()
             if self.learner.num_updates_done % 20 == 0:
-                self._show(bar)
-        self.seconds += time.monotonic() - begun
+                self._show_errors(bar)
+        self.seconds += time.monotonic() - start
 
-    def _show(self, bar: tqdm[Any]) -> None:
+    def _show_errors(self, bar: tqdm[Any]) -> None:
         shown = {}
         if recent := self._recent_errors[-100:]:
             shown["error"] = f"{sum(recent) / len(recent):.2%}"
@@ -154,17 +159,17 @@ class Run:
         total, times = self.config.num_updates, self.config.num_evaluations
         return self.learner.num_updates_done * times // total > (self.learner.num_updates_done - 1) * times // total
 
-    def _record(self, writer: SummaryWriter, losses: dict[str, float]) -> None:
-        """Measure the validation error, and log everything."""
-        generator = self.agent.generator.get_state()  # the evaluation draws nothing of the run's own
+    def _evaluate(self, writer: SummaryWriter, losses: dict[str, float]) -> None:
+        """Measure the validation error, and log it with the training error and the losses."""
+        generator_state = self.policy.generator.get_state()  # the evaluation must not change the run's samples
         score = evaluate(
-            self.agent,
-            self.card.env_id,
+            self.policy,
+            self.metadata.env_id,
             self.env_kwargs,
-            Conditions(split="validation"),
+            EvalConditions(split="validation"),
             num_episodes=self.config.validation_episodes,
         )
-        self.agent.generator.set_state(generator)
+        self.policy.generator.set_state(generator_state)
         values = {
             "validation_error": score.errors[-1],
             "training_error": sum(self._recent_errors) / len(self._recent_errors),
@@ -172,77 +177,75 @@ class Run:
         }
         self._recent_errors.clear()
         for name, value in values.items():
-            writer.add_scalar(name, value, self.learner.episodes_seen)
-        self.history.append({"episodes": self.learner.episodes_seen, "seconds": self.seconds, **values})
+            writer.add_scalar(name, value, self.learner.num_episodes_done)
+        self.history.append({"episodes": self.learner.num_episodes_done, "seconds": self.seconds, **values})
 
-    def _bar(self, progress: bool) -> tqdm[Any]:
+    def _progress_bar(self, progress: bool) -> tqdm[Any]:
         total = self.config.num_updates * self.config.batch_size
         return tqdm(
             desc="training",
             total=total,
-            initial=self.learner.episodes_seen,
+            initial=self.learner.num_episodes_done,
             unit="episode",
             unit_scale=True,
             disable=not progress,
         )
 
     def summary(self) -> str:
-        """What came of the run, in a line."""
-        seen = self.learner.episodes_seen
+        """Result of the run in one line."""
+        num_episodes = self.learner.num_episodes_done
         return (
-            f"validation error {self.history[-1]['validation_error']:.2%} after {seen} episodes in "
-            f"{self.seconds:.0f} s ({seen / self.seconds:.0f} a second)"
+            f"validation error {self.history[-1]['validation_error']:.2%} after {num_episodes} episodes in "
+            f"{self.seconds:.0f} s ({num_episodes / self.seconds:.0f} episodes/s)"
         )
 
     def save(self) -> None:
-        """Save the agent, the log, and all that is needed to go on; each file whole or not at all."""
-        save_agent(self.folder, self.agent, self.card)
+        """Save the agent, the log, and the state to resume from; each file is written atomically."""
+        save_agent(self.folder, self.policy, self.metadata)
         if self.history:
             with atomic_write(self.folder / _LOG) as temporary, temporary.open("w", newline="") as file:
                 writer = csv.DictWriter(file, self.history[0])
                 writer.writeheader()
                 writer.writerows(self.history)
-        tensors = {f"agent.{name}": value for name, value in self.agent.state_dict().items()}
-        for k, optimizer in enumerate(self.learner.optimizers):
-            for i, state in optimizer.state_dict()["state"].items():
-                tensors |= {f"optimizer.{k}.{i}.{name}": value for name, value in state.items()}
-        tensors["generator"] = self.agent.generator.get_state()
-        progress = {"updates": self.learner.num_updates_done, "seconds": self.seconds, "history": self.history}
-        progress["recent_errors"] = self._recent_errors
-        # Last, and complete in itself: what was written before it is written again on the way from here.
-        save_tensors(self.folder / _STATE, tensors, {"progress": json.dumps(progress)})
+        state = {
+            "policy": self.policy.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.learner.optimizers],
+            "generator": self.policy.generator.get_state(),
+            "num_updates_done": self.learner.num_updates_done,
+            "seconds": self.seconds,
+            "history": self.history,
+            "recent_errors": self._recent_errors,
+        }
+        # Last, and complete in itself: a run killed before this line resumes from the state saved before.
+        with atomic_write(self.folder / _STATE) as temporary:
+            _save_state(temporary, state)
 
     def _load(self) -> None:
-        path = self.folder / _STATE
-        card = load_card(self.folder)
-        there, asked = _identity(card), _identity(self.card)
-        if differing := [name for name in sorted(there.keys() | asked.keys()) if there.get(name) != asked.get(name)]:
-            differences = ", ".join(f"{name} = {there.get(name)} (asked: {asked.get(name)})" for name in differing)
+        path, metadata = self.folder / _STATE, load_metadata(self.folder)
+        found, asked = _identity(metadata), _identity(self.metadata)
+        names = sorted(name for name in found.keys() | asked.keys() if found.get(name) != asked.get(name))
+        if names:
+            differences = ", ".join(f"{name} = {found.get(name)} (asked: {asked.get(name)})" for name in names)
             raise CheckpointError(
-                f"{self.folder} holds a run with {differences}: ask for the same, or name another folder"
+                f"{self.folder} holds a run with {differences}: give the same settings, or use another folder"
             )
-        tensors, metadata = load_tensors(path)
-        states: dict[int, dict[int, dict[str, Tensor]]] = {}
-        weights: dict[str, Tensor] = {}
-        for name, tensor in tensors.items():
-            kind, _, rest = name.partition(".")
-            if kind == "agent":
-                weights[rest] = tensor
-            elif kind == "optimizer":
-                optimizer_index, index, key = rest.split(".")
-                states.setdefault(int(optimizer_index), {}).setdefault(int(index), {})[key] = tensor
-        load_weights(self.agent, weights, path)
-        for k, optimizer in enumerate(self.learner.optimizers):
-            optimizer.load_state_dict(optimizer.state_dict() | {"state": states.get(k, {})})
-        self.agent.generator.set_state(tensors["generator"])
-        progress = json.loads(metadata["progress"])
-        self.learner.num_updates_done, self.seconds = progress["updates"], progress["seconds"]
-        self.history, self._recent_errors = progress["history"], progress["recent_errors"]
+        try:
+            self._set_state(_load_state(path), path)
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{path} does not fit the run that it lies in: {error!r}") from error
         if self.learner.done:
-            self.card = card  # with its scores, which were measured on these weights
+            self.metadata = metadata  # keeps the scores, which belong to these weights
 
-    def _draw_curve(self) -> None:
-        """The errors against the episodes seen, as ``curve.png``."""
+    def _set_state(self, state: dict[str, Any], path: Path) -> None:
+        load_weights(self.policy, state["policy"], path)
+        for optimizer, optimizer_state in zip(self.learner.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(optimizer_state)
+        self.policy.generator.set_state(state["generator"])
+        self.learner.num_updates_done, self.seconds = state["num_updates_done"], state["seconds"]
+        self.history, self._recent_errors = state["history"], state["recent_errors"]
+
+    def _save_curve(self) -> None:
+        """Plot the errors against the episodes as ``curve.png``."""
         if not self.history:
             return
         from matplotlib.figure import Figure
@@ -250,13 +253,10 @@ class Run:
         figure = Figure(figsize=(7, 4.2), layout="constrained")
         axes = figure.add_subplot()
         episodes = [record["episodes"] for record in self.history]
-        for name, label in (
-            ("training_error", "training (sampled locations)"),
-            ("validation_error", "validation"),
-        ):
+        for name, label in (("training_error", "training (sampled locations)"), ("validation_error", "validation")):
             axes.plot(episodes, [100 * record[name] for record in self.history], marker=".", label=label)
-        axes.set(xlabel="episodes seen", ylabel="error at the end, %", yscale="log")
-        axes.set_title(f"{self.card.env_id}, seed {self.config.seed}, {self.seconds / 60:.1f} min")
+        axes.set(xlabel="training episodes", ylabel="error at the end of an episode, %", yscale="log")
+        axes.set_title(f"{self.metadata.env_id}, seed {self.config.seed}, {self.seconds / 60:.1f} min")
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter("{x:g}")
         axes.grid(alpha=0.3, which="both")
@@ -265,45 +265,63 @@ class Run:
             figure.savefig(temporary, dpi=120)
 
 
-_LEARNERS: dict[type[TrainConfig], type[Learner]] = {ImageTrainConfig: ImageLearner, GameTrainConfig: GameLearner}
+def _save_state(path: Path, state: dict[str, Any]) -> None:
+    """Write the state of a run with ``torch.save``, followed by the SHA-256 of the file so far."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    content = buffer.getvalue()
+    path.write_bytes(content + hashlib.sha256(content).digest())
 
 
-def default_configs(env_id: str) -> tuple[TrainConfig, RAMConfig]:
-    """How what there is to learn in an env is learned, to name images or to play, and by what."""
-    return (ImageTrainConfig(), RAMConfig()) if names_images(env_id) else (GameTrainConfig(), PLAYER)
+def _load_state(path: Path) -> dict[str, Any]:
+    """Read the state of a run. ``weights_only`` keeps the file from running code.
+
+    Raises:
+        CheckpointError: the file is missing or damaged.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error})") from error
+    content, checksum = data[:-_CHECKSUM_BYTES], data[-_CHECKSUM_BYTES:]
+    # torch does not verify the checksums of the archive that it reads.
+    if hashlib.sha256(content).digest() != checksum:
+        raise CheckpointError(f"{path} is damaged, or was not written by this package: its checksum does not match")
+    return dict(torch.load(io.BytesIO(content), weights_only=True))
 
 
 @contextmanager
 def _stop_requests() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C or SIGTERM sets, so that an update is never cut in two; the second interrupts."""
+    """Event set by the first Ctrl-C or SIGTERM, so that no update is interrupted; the second one raises."""
     stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
+    if threading.current_thread() is not threading.main_thread():  # signals can be handled there only
         yield stop
         return
 
-    def request(number: int, frame: Any) -> None:
+    def request_stop(number: int, frame: Any) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
 
-    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, request_stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
-def _identity(card: Card) -> dict[str, Any]:
-    """What two cards of one run have in common, by name, as JSON would have it."""
-    values = {"env_id": card.env_id, "agent": kind_of(card.config)} | card.task._asdict()
-    values |= {f"env_kwargs[{name!r}]": value for name, value in card.env_kwargs.items()}
-    values |= card.training | asdict(card.config)
+def _identity(metadata: CheckpointMetadata) -> dict[str, Any]:
+    """Values that a run and its resumption must share, by name, as JSON stores them."""
+    values = {"env_id": metadata.env_id, "policy": policy_name(metadata.policy_config)}
+    values |= metadata.task_spec._asdict()
+    values |= {f"env_kwargs[{name!r}]": value for name, value in metadata.env_kwargs.items()}
+    values |= metadata.training | asdict(metadata.policy_config)
     return dict(json.loads(json.dumps(values)))
 
 
 def _storable(env_kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Keyword values of an env as JSON holds them, paths of images made absolute: an agent is loaded elsewhere."""
+    """Keyword values as JSON stores them, with absolute paths of images, since an agent may be loaded elsewhere."""
     values = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in env_kwargs.items()}
     for name in values.keys() & {"images", "labels"}:
         path = values[name]
@@ -313,7 +331,7 @@ def _storable(env_kwargs: dict[str, Any]) -> dict[str, Any]:
         json.dumps(values)
     except TypeError as error:
         raise ValueError(
-            f"the env's keyword values are stored with the agent, as JSON ({error}): save arrays as an .npz, and give "
-            "its path as images"
+            f"env keyword values are stored with the agent as JSON ({error}): save arrays as an .npz, and give its "
+            "path as images"
         ) from error
     return values

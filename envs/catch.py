@@ -1,25 +1,29 @@
-"""Catch: a ball falls, a paddle moves, and the screen is seen through a retina."""
+"""Catch: move a paddle under a falling ball; the screen is seen through a retina."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import gymnasium as gym
 import numpy as np
+from gymnasium.vector import VectorEnv
 
 from glimpse_gym.env import GlimpseEnv
 from glimpse_gym.retina import Retina
+from glimpse_gym.rng import integers_below
 from glimpse_gym.validation import check_choice, check_integer
 from glimpse_gym.vector import GlimpseVectorEnv
-from glimpse_gym.world import Action, Outcome, World, scaled
+from glimpse_gym.world import Action, Outcome, World
 
 _LIT = 255
+_MOVES = ("left", "stay", "right")
 
 
 class CatchWorld(World):
-    """The rules of Catch for B games; see :class:`CatchEnv` for what the arguments mean."""
+    """Rules of Catch for B games; see :class:`CatchEnv` for the arguments."""
 
     choice_name: ClassVar[str] = "move"
-    choice_ends: ClassVar[bool] = False
+    choice_is_final: ClassVar[bool] = False
     image_moves: ClassVar[bool] = True
 
     def __init__(
@@ -34,35 +38,35 @@ class CatchWorld(World):
         horizon = check_integer("num_glimpses", num_glimpses, at_least=1)
         side = horizon + 1  # the ball falls from the first row to the last
         self.whole_screen = check_choice("observe", observe, ("glimpse", "screen")) == "screen"
-        # A patch as wide as the screen, at its center, is the screen.
+        # A patch as wide as the screen, at the center, shows the whole screen.
         retina = Retina(patch_size, num_scales)
         if self.whole_screen:
             retina = Retina(side)
-        super().__init__(num_rows, retina, num_channels=1, horizon=horizon, num_choices=3, num_draws=3)
+        super().__init__(num_rows, retina, num_channels=1, horizon=horizon, choice_names=_MOVES, num_draws=3)
         self.offsets[:] = np.arange(num_rows) * side**2
         self.sizes[:] = side
         self.side = side
-        self.ball = np.zeros(num_rows)  # the column, a real number in [0, side - 1]; its row is the step
-        self.speed = np.zeros(num_rows)  # columns a step, in [-1, 1]
-        self.paddle = np.zeros(num_rows, np.int64)  # the left one of its two columns
+        self.ball = np.zeros(num_rows)  # column, a real number in [0, side - 1]; the row is the step
+        self.speed = np.zeros(num_rows)  # columns per step, in [-1, 1]
+        self.paddle = np.zeros(num_rows, np.int64)  # left one of its two columns
         self.screens = np.zeros((num_rows, side, side), np.uint8)
 
     @property
     def _pixels(self) -> np.ndarray:
         return self.screens.reshape(-1)
 
-    def _begin(self, rows: np.ndarray, draws: np.ndarray) -> None:
-        self.ball[rows] = scaled(draws[:, 0], self.side)
+    def _reset_rows(self, rows: np.ndarray, draws: np.ndarray) -> None:
+        self.ball[rows] = integers_below(draws[:, 0], self.side)
         self.speed[rows] = 2 * draws[:, 1] - 1
-        self.paddle[rows] = scaled(draws[:, 2], self.side - 1)
+        self.paddle[rows] = integers_below(draws[:, 2], self.side - 1)
         self.locations[rows] = 0.0
         self._draw(rows)
 
-    def _play(self, action: Action, active: np.ndarray) -> Outcome:
+    def _step_rows(self, action: Action, active: np.ndarray) -> Outcome:
         right = self.side - 1
-        # The paddle moves, blocked by the walls; its right pixel is one column further.
+        # Move the paddle, blocked by the walls. Its right pixel is one column further.
         self.paddle = np.minimum(np.maximum(self.paddle + (action.choice - 1) * active, 0), right - 1)
-        # The ball moves, reflected by the walls.
+        # Move the ball, reflected by the walls.
         self.ball = self.ball + self.speed * active
         over, under = self.ball > right, self.ball < 0
         np.copyto(self.ball, 2 * right - self.ball, where=over)
@@ -71,28 +75,28 @@ class CatchWorld(World):
         if not self.whole_screen:
             np.copyto(self.locations, action.location, where=active[:, None])
         self._draw(active.nonzero()[0])
-        # The ball has landed: judge.
-        landed = active & (self.steps >= self.horizon)
-        return Outcome((landed & self.caught).astype(np.float64), landed)
+        # The episode ends when the ball reaches the bottom row.
+        landed = active & self.time_is_up
+        return Outcome((landed & self.caught).astype(np.float64), landed, looked=active)
 
     @property
     def column(self) -> np.ndarray:
-        """The column in which each ball is drawn, int64 (B,)."""
+        """int64 (B,): the column in which each ball is drawn."""
         return (self.ball + 0.5).astype(np.int64)
 
     @property
     def landing_column(self) -> np.ndarray:
-        """The column in which each ball will land, int64 (B,): for oracles and tests."""
+        """int64 (B,): the column in which each ball will land, for oracles and tests."""
         right = self.side - 1
-        way = self.ball + self.speed * (self.horizon - self.steps)
-        folded = np.abs(way) % (2 * right)  # reflections unfolded: there and back again
+        unreflected = self.ball + self.speed * (self.horizon - self.steps)
+        folded = np.abs(unreflected) % (2 * right)  # the path repeats after two reflections
         return (np.minimum(folded, 2 * right - folded) + 0.5).astype(np.int64)
 
     @property
     def caught(self) -> np.ndarray:
-        """Whether each paddle covers its ball's column, bool (B,)."""
-        reach = self.column - self.paddle
-        return (reach >= 0) & (reach <= 1)
+        """bool (B,): the paddle covers the column of the ball."""
+        offset = self.column - self.paddle
+        return (offset >= 0) & (offset <= 1)
 
     def _draw(self, rows: np.ndarray) -> None:
         paddle = self.paddle[rows]
@@ -101,30 +105,27 @@ class CatchWorld(World):
         self.screens[rows, self.side - 1, paddle + 1] = _LIT
         self.screens[rows, self.steps[rows], self.column[rows]] = _LIT
 
-    def begin_info(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Nothing."""
-        return {}
-
-    def end_info(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Whether the ball was caught."""
-        return {"caught": self.caught[rows]}
+    def info(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """See :meth:`World.info`. ``caught`` is False while the ball falls."""
+        caught = self.caught[rows] & ~self.running[rows]
+        return {"caught": caught, "success": caught}
 
 
-class CatchEnv(GlimpseEnv):
+class CatchEnv(GlimpseEnv, gym.Env[Any, Any]):
     """Catch: move a paddle under a falling ball that is seen through a retina.
 
     ## Description
     The tracking game of section 4.2 of Mnih et al., "Recurrent Models of Visual Attention", 2014. On a binary screen
-    of 24 x 24 pixels a ball of one pixel falls one row a step, moves sideways at a constant speed and bounces off
-    the walls. A paddle of two pixels moves along the bottom row. The player sees only glimpses, and looks where it
-    likes, once in every frame. There is one reward, at the end.
+    of 24 x 24 pixels a ball of one pixel falls one row per step, moves sideways at a constant speed and bounces off
+    the walls. A paddle of two pixels moves along the bottom row. The agent sees one glimpse of every frame, at a
+    location of its choice. The only reward comes at the end.
 
     ## Action Space
-    `actions="hybrid"`: `Dict(location=Box(-1, 1, (2,), float32), move=Discrete(3))`.
+    `actions="hybrid"`: `Dict(next_location=Box(-1, 1, (2,), float32), move=Discrete(3))`.
 
     | key | meaning |
     | --- | --- |
-    | `location` | where to look in the next frame: x to the right, y down, (0, 0) the center; clipped to [-1, 1] |
+    | `next_location` | where to look in the next frame: x to the right, y down, (0, 0) the center; clipped to [-1, 1] |
     | `move` | 0 left, 1 stay, 2 right, one column, blocked by the walls |
 
     `actions="discrete"`: `Discrete(3*M*M)`, move * M*M + cell, cells of an M x M grid counted row by row.
@@ -135,31 +136,41 @@ class CatchEnv(GlimpseEnv):
 
     | key | dtype | shape | range | meaning |
     | --- | --- | --- | --- | --- |
-    | `glimpse` | float32 | (k, g, g) | 0 to 1 | what the retina sees, finest scale first |
-    | `location` | float32 | (2,) | -1 to 1 | where it was taken |
+    | `glimpse` | float32 | (k, g, g) | 0 to 1 | patches of the retina, finest scale first |
+    | `location` | float32 | (2,) | -1 to 1 | where the glimpse was taken |
     | `time` | float32 | (1,) | 0 to 1 | steps taken / `num_glimpses` |
 
-    `observe="screen"` puts the whole screen, (1, 24, 24) by default, in the place of the glimpse, seen from the
-    center, as a control.
+    `observations="flat"` gives the same numbers as one float32 `Box`: glimpse, location, time, end to end.
+
+    `observe="screen"`, a control condition, gives the whole screen, (1, 24, 24) by default, in place of the glimpse;
+    the location is then always the center.
 
     ## Rewards
     1.0 at the last step if the paddle covers the ball's column, else 0.0; 0.0 before.
 
     ## Starting State
-    The ball in row 0 at a uniform column, its speed uniform in [-1, 1] columns a step; the paddle at a uniform
-    column; the gaze at the center.
+    The ball is in row 0 at a uniformly random column, its speed uniform in [-1, 1] columns per step. The paddle is at a
+    uniformly random column. The first glimpse is at the center.
 
     ## Episode End
-    `terminated` when the ball reaches the bottom row, after 23 steps. `info` holds `caught` then.
+    `terminated` when the ball reaches the bottom row, after `num_glimpses` steps.
+
+    ## Info
+    `caught` and `success`: the ball was caught. Always present, False until the end.
+
+    ## Metadata
+    `env.metadata` describes the task for agents: `num_glimpses`, `num_scales`, `patch_size`, `image_size` (height and
+    width in pixels), `num_images` (None), `choice_names`, `choice_is_final` (False) and `image_moves` (True).
 
     ## Arguments
     | name | default | meaning |
     | --- | --- | --- |
-    | `num_glimpses` | 23 | glimpses of an episode, one a frame; the screen is one pixel more on a side |
+    | `num_glimpses` | 23 | steps of an episode, one glimpse each; the screen has one pixel more on each side |
     | `patch_size` | 6 | g |
     | `num_scales` | 3 | k |
     | `observe` | `"glimpse"` | or `"screen"` |
     | `actions` | `"hybrid"` | or `"discrete"`, `"multidiscrete"` |
+    | `observations` | `"dict"` | or `"flat"` |
     | `grid_size` | 5 | M |
     | `render_mode` | None | or `"rgb_array"` |
 
@@ -170,7 +181,7 @@ class CatchEnv(GlimpseEnv):
     world_class = CatchWorld
 
 
-class CatchVectorEnv(GlimpseVectorEnv):
-    """Many games of :class:`CatchEnv` at once, with the same arguments; see there."""
+class CatchVectorEnv(GlimpseVectorEnv, VectorEnv[Any, Any, np.ndarray]):
+    """Vector env of :class:`CatchEnv`, with the same arguments."""
 
     world_class = CatchWorld

@@ -1,28 +1,31 @@
-"""Classification: an image is a world, looked at a few glimpses at a time, and then named."""
+"""Classification: look at an image a few glimpses at a time, then choose its label."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import gymnasium as gym
 import numpy as np
+from gymnasium.vector import VectorEnv
 
 from glimpse_gym.clutter import Canvases, Range, Warp
 from glimpse_gym.env import GlimpseEnv
 from glimpse_gym.images.sources import open_images
 from glimpse_gym.retina import Retina
+from glimpse_gym.rng import integers_below
 from glimpse_gym.validation import check_choice, check_integer, check_number
 from glimpse_gym.vector import GlimpseVectorEnv
-from glimpse_gym.world import Action, Outcome, World, scaled
+from glimpse_gym.world import Action, Outcome, World
 
-# Columns of an episode's random numbers.
+# Columns of the random numbers of an episode.
 _IMAGE, _LOCATION, _CANVAS = 0, slice(1, 3), slice(3, None)
 
 
 class ClassificationWorld(World):
-    """The rules of classification for B images; see :class:`ClassificationEnv` for what the arguments mean."""
+    """Rules of classification for B images; see :class:`ClassificationEnv` for the arguments."""
 
     choice_name: ClassVar[str] = "label"
-    choice_ends: ClassVar[bool] = True
+    choice_is_final: ClassVar[bool] = True
     image_moves: ClassVar[bool] = False
     reset_options: ClassVar[tuple[str, ...]] = ("image_index",)
 
@@ -51,15 +54,15 @@ class ClassificationWorld(World):
         warp = Warp(rotation, zoom, shift)
         num_clutter = check_integer("num_clutter", num_clutter, at_least=0)
         clutter_size = check_integer("clutter_size", clutter_size, at_least=1)
-        self.canvases: Canvases | None = None  # every image is looked at where it lies, as it is
-        if canvas_size is not None or num_clutter or not warp.changes_nothing:
+        self.canvases: Canvases | None = None  # None: images are read from the image set, unchanged
+        if canvas_size is not None or num_clutter or not warp.is_identity:
             self.canvases = Canvases(num_rows, self.images, canvas_size, num_clutter, clutter_size, warp)
         super().__init__(
             num_rows,
             Retina(patch_size, num_scales),
             num_channels=self.images.num_channels,
             horizon=check_integer("num_glimpses", num_glimpses, at_least=1),
-            num_choices=self.images.num_classes,
+            choice_names=self.images.class_names,
             num_draws=3 + (self.canvases.num_draws if self.canvases else 0),
         )
         self.first_glimpse = check_choice("first_glimpse", first_glimpse, ("random", "center"))
@@ -67,18 +70,40 @@ class ClassificationWorld(World):
         self.reveal_label = check_choice("reveal_label", reveal_label, (True, False))
         self.image_index = np.zeros(num_rows, np.int64)
         self.labels = np.zeros(num_rows, np.int64)
-        self._last_action: Action | None = None
+        self.predictions = np.full(num_rows, -1, np.int64)
         self._sizes_differ = bool((self.images.sizes != self.images.sizes[0]).any())
         self.sizes[:] = self.images.sizes[0]
         if self.canvases:
             height, width = self.canvases.pixels.shape[1:3]
             self.offsets[:] = np.arange(num_rows) * (height * width * self.num_channels)
             self.sizes[:] = height, width
+            self.images_are_lazy = self.canvases.is_tiled
 
     @property
     def _pixels(self) -> np.ndarray:
-        # Without a canvas images are looked at where they lie; _begin chooses which.
+        # Without a canvas the images are read from the image set; _reset_rows selects them by their offsets.
         return self.canvases.pixels.reshape(-1) if self.canvases else self.images.pixels
+
+    @property
+    def image_size(self) -> tuple[float, float]:
+        """See :meth:`World.image_size`."""
+        if self.canvases:
+            return super().image_size
+        height, width = self.images.sizes.mean(axis=0).tolist()
+        return height, width
+
+    @property
+    def num_images(self) -> int:
+        """See :meth:`World.num_images`: the images of the split."""
+        return len(self.images)
+
+    def _compose_visible(self, rows: np.ndarray) -> None:
+        assert self.canvases
+        self.canvases.compose_visible(rows, self.locations[rows], self.retina)
+
+    def _compose_whole(self, row: int) -> None:
+        assert self.canvases
+        self.canvases.compose_whole(row)
 
     def check_options(self, options: dict[str, Any], num_rows: int) -> dict[str, Any]:
         """See :meth:`World.check_options`. ``image_index`` is one index for all rows, or an array of one per row."""
@@ -88,7 +113,7 @@ class ClassificationWorld(World):
         number = len(self.images)
         try:
             index = np.asarray(options["image_index"])
-        except ValueError:  # rows of several lengths
+        except ValueError:  # a ragged list
             index = np.zeros(0)
         if index.dtype.kind not in "iu" or index.shape not in ((), (num_rows,)):
             raise ValueError(
@@ -102,11 +127,12 @@ class ClassificationWorld(World):
             )
         return {"image_index": np.broadcast_to(index.astype(np.int64), (num_rows,))}
 
-    def _begin(self, rows: np.ndarray, draws: np.ndarray, image_index: np.ndarray | None = None) -> None:
+    def _reset_rows(self, rows: np.ndarray, draws: np.ndarray, image_index: np.ndarray | None = None) -> None:
         if image_index is None:
-            image_index = scaled(draws[:, _IMAGE], len(self.images))
+            image_index = integers_below(draws[:, _IMAGE], len(self.images))
         self.image_index[rows] = image_index
         self.labels[rows] = self.images.labels[image_index]
+        self.predictions[rows] = -1
         self.locations[rows] = 0.0 if self.first_glimpse == "center" else 2 * draws[:, _LOCATION] - 1
         if self.canvases:
             self.canvases.compose(rows, image_index, draws[:, _CANVAS])
@@ -115,113 +141,126 @@ class ClassificationWorld(World):
             if self._sizes_differ:
                 self.sizes[rows] = self.images.sizes[image_index]
 
-    def _play(self, action: Action, active: np.ndarray) -> Outcome:
-        # An answer ends the episode, and so does the last step. Where nothing says which choices are answers,
-        # those of the last step are.
-        ended = (self.steps >= self.horizon) & active
-        answers = ended
+    def _step_rows(self, action: Action, active: np.ndarray) -> Outcome:
+        # The last step ends an episode, and so does a committed answer. If none is marked as committed, the labels of
+        # the last step are the answers.
+        ended = self.time_is_up & active
+        answered = ended
         if action.commits is not None:
-            answers = action.commits & active
-            ended = ended | answers
-        looks = active ^ ended
-        np.copyto(self.locations, action.location, where=looks[:, None])
-        self._last_action = action
-        reward = (answers & (action.choice == self.labels)).astype(np.float64)
+            answered = action.commits & active
+            ended = ended | answered
+        looked = active ^ ended
+        np.copyto(self.locations, action.location, where=looked[:, None])
+        self.predictions[answered] = action.choice[answered]
+        reward = (answered & (action.choice == self.labels)).astype(np.float64)
         if self.glimpse_cost:
-            reward -= self.glimpse_cost * looks
-        return Outcome(reward, ended)
+            reward -= self.glimpse_cost * looked
+        return Outcome(reward, ended, looked)
 
-    def begin_info(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Which image it is, and its label only where the world was asked to reveal it."""
-        info = {"image_index": self.image_index[rows]}
-        if self.reveal_label:
-            info["label"] = self.labels[rows]
-        return info
+    def info(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """See :meth:`World.info`. The prediction stays -1 if there was no answer."""
+        label, prediction = self.labels[rows], self.predictions[rows]
+        correct = label == prediction
+        if not self.reveal_label:
+            label[self.running[rows]] = -1
+        image_index = self.image_index[rows]
+        return {
+            "image_index": image_index,
+            "label": label,
+            "prediction": prediction,
+            "correct": correct,
+            "success": correct,
+        }
 
-    def end_info(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """The label, what was answered (-1: nothing), and whether that is right."""
-        action = self._last_action
-        assert action is not None
-        choice = action.choice if action.commits is None else np.where(action.commits, action.choice, -1)
-        label, prediction = self.labels[rows], choice[rows]
-        return {"label": label, "prediction": prediction, "correct": label == prediction}
 
-
-class ClassificationEnv(GlimpseEnv):
-    """Look at an image a few glimpses at a time, then say what it is.
+class ClassificationEnv(GlimpseEnv, gym.Env[Any, Any]):
+    """Look at an image a few glimpses at a time, then choose its label.
 
     ## Description
     The classification tasks of section 4.1 of Mnih et al., "Recurrent Models of Visual Attention", 2014. The agent
-    never sees the image, only what a retina of limited width senses at one location: sharp in the middle, coarser
-    around. At every step it chooses where to look next; at the last one it names the image.
+    never sees the whole image, only glimpses by a retina of limited width: sharp in the middle, coarser around it. At
+    every step it chooses where to look next; at the last step it chooses the label.
 
-    On a canvas (`canvas_size`) the image lies at a uniform place, wholly inside. Each of `num_clutter` pieces of
-    clutter is a square of `clutter_size` pixels, cut at a uniform place out of another image of the same split, and
-    added at a uniform place, wholly inside, the sum clipped at 255.
+    With `canvas_size`, the image is placed at a uniformly random position inside a blank canvas. Each of `num_clutter`
+    pieces of clutter is a square of `clutter_size` pixels, cut at a random position from another image of the same
+    split, and added at a random position inside the canvas; sums are clipped at 255.
 
-    The image may be warped about its center, within its own frame, before it is placed: turned (`rotation`), enlarged
-    (`zoom`) and shifted (`shift`), each by a number, or by one drawn uniformly from a range for every episode.
+    Before it is placed, the image may be rotated (`rotation`), zoomed (`zoom`) and shifted (`shift`) within its own
+    frame, each by a fixed amount, or by an amount drawn uniformly from a range in every episode.
 
     ## Action Space
     K is the number of classes, T = `num_glimpses`, M = `grid_size`.
 
-    `actions="hybrid"`: `Dict(location=Box(-1, 1, (2,), float32), label=Discrete(K))`.
+    `actions="hybrid"`: `Dict(next_location=Box(-1, 1, (2,), float32), label=Discrete(K))`.
 
     | key | meaning |
     | --- | --- |
-    | `location` | where to look next: x to the right, y down, (0, 0) the image's center; clipped to [-1, 1] |
-    | `label` | what it is; ignored but at step T |
+    | `next_location` | where to look next: x to the right, y down, (0, 0) the center; clipped to [-1, 1] |
+    | `label` | the answer; only the label of step T counts |
 
     `actions="discrete"`: `Discrete(M*M + K)`: a < M*M looks at the center of cell a of an M x M grid, counted row by
-    row; a >= M*M answers class a - M*M and ends the episode at once.
-    `actions="multidiscrete"`: `MultiDiscrete([M*M, K])`, a cell and a label, the last label judged.
+    row; a >= M*M answers label a - M*M and ends the episode.
+    `actions="multidiscrete"`: `MultiDiscrete([M*M, K])`, a cell and a label; only the label of step T counts.
 
     ## Observation Space
-    A `Dict`, for g = `patch_size`, k = `num_scales`, C channels (1 for gray images):
+    A `Dict`, for g = `patch_size`, k = `num_scales`, C channels (1 for grayscale images):
 
     | key | dtype | shape | range | meaning |
     | --- | --- | --- | --- | --- |
-    | `glimpse` | float32 | (k*C, g, g) | 0 to 1 | what the retina sees, finest scale first |
-    | `location` | float32 | (2,) | -1 to 1 | where it was taken |
+    | `glimpse` | float32 | (k*C, g, g) | 0 to 1 | patches of the retina, finest scale first |
+    | `location` | float32 | (2,) | -1 to 1 | where the glimpse was taken |
     | `time` | float32 | (1,) | 0 to 1 | steps taken / T |
 
     The observation of the last step repeats the last glimpse.
 
+    `observations="flat"` gives the same numbers as one float32 `Box`: glimpse, location, time, end to end.
+
     ## Rewards
-    1.0 for the right label, else 0.0, at the end; 0.0 before. `glimpse_cost` is subtracted for every look that
-    brings a glimpse.
+    1.0 at the end for the right label, else 0.0; 0.0 before. `glimpse_cost` is subtracted for every new glimpse.
 
     ## Starting State
-    A uniformly drawn image of the split, or the one asked for: `reset(options={"image_index": i})`. The first glimpse
-    is at a uniformly random location, or at the center.
+    A uniformly random image of the split, or the one given by `reset(options={"image_index": i})`. The first glimpse is
+    at a uniformly random location, or at the center (`first_glimpse`).
 
     ## Episode End
-    `terminated` at step T: steps 1 to T-1 bring glimpses 2 to T, step T judges the label. In the discrete form an
-    answer ends the episode earlier, and a look at step T ends it with reward 0: no glimpse is left to take.
+    `terminated` at step T: steps 1 to T-1 take glimpses 2 to T, step T takes the label. With discrete actions an
+    answer ends the episode earlier, and looking at step T ends it without an answer, with reward 0.
 
     ## Info
-    At reset `image_index`, which image of the split it is, in file order. At the end `label`, `prediction` (-1 where
-    there was no answer) and `correct`; never before.
+    Always the same keys. Until the end `label` and `prediction` are -1, `correct` and `success` False.
+
+    | key | meaning |
+    | --- | --- |
+    | `image_index` | index of the image in the split, in file order |
+    | `label` | true label; with `reveal_label` present from the reset |
+    | `prediction` | label answered; -1 if there was no answer |
+    | `correct`, `success` | the prediction is right |
+
+    ## Metadata
+    `env.metadata` describes the task for agents: `num_glimpses`, `num_scales`, `patch_size`, `image_size` (height and
+    width in pixels, averaged if images differ), `num_images` (of the split), `choice_names` (of the classes),
+    `choice_is_final` (True) and `image_moves` (False).
 
     ## Arguments
     | name | default | meaning |
     | --- | --- | --- |
-    | `images`, `labels` | by id | `"mnist"`, `"fashion-mnist"`, arrays, paths; see `glimpse_gym.images.sources.open_images` |
-    | `split` | `"train"` | `"train"`, `"validation"`, `"test"`, or `"all"`, the default with one's own images |
-    | `num_classes` | found | K, where it is more than the labels show |
-    | `canvas_size` | by id | side, or (height, width), in pixels; None: the image itself |
-    | `num_clutter` | by id | pieces of clutter |
+    | `images`, `labels` | by id | name of a data set, arrays or paths; see `glimpse_gym.images.open_images` |
+    | `split` | `"train"` | `"train"`, `"validation"`, `"test"`, or `"all"`, the default of `Images-v0` |
+    | `num_classes` | from labels | K, if it is larger than the labels show |
+    | `canvas_size` | by id | side, or (height, width), in pixels; None: no canvas |
+    | `num_clutter` | by id | number of pieces of clutter |
     | `clutter_size` | 8 | side of a piece in pixels |
     | `rotation` | 0.0 | degrees clockwise, or (lowest, highest) |
-    | `zoom` | 1.0 | factor by which the image is enlarged, or (smallest, largest) |
-    | `shift` | 0.0 | pixels to the right and, drawn apart, downwards, or (lowest, highest) |
+    | `zoom` | 1.0 | enlargement factor, or (lowest, highest) |
+    | `shift` | 0.0 | pixels to the right and, drawn independently, down, or (lowest, highest) |
     | `num_glimpses` | by id | T |
     | `patch_size` | by id | g |
     | `num_scales` | by id | k |
     | `first_glimpse` | `"random"` | or `"center"` |
-    | `glimpse_cost` | 0.0 | subtracted from the reward for every look that brings a glimpse |
-    | `reveal_label` | False | whether reset's `info` holds `label` |
+    | `glimpse_cost` | 0.0 | subtracted from the reward for every new glimpse |
+    | `reveal_label` | False | `info` holds the true label from the reset on |
     | `actions` | `"hybrid"` | or `"discrete"`, `"multidiscrete"` |
+    | `observations` | `"dict"` | or `"flat"` |
     | `grid_size` | 5 | M |
     | `render_mode` | None | or `"rgb_array"` |
 
@@ -232,7 +271,7 @@ class ClassificationEnv(GlimpseEnv):
     world_class = ClassificationWorld
 
 
-class ClassificationVectorEnv(GlimpseVectorEnv):
-    """Many episodes of :class:`ClassificationEnv` at once, with the same arguments; see there."""
+class ClassificationVectorEnv(GlimpseVectorEnv, VectorEnv[Any, Any, np.ndarray]):
+    """Vector env of :class:`ClassificationEnv`, with the same arguments."""
 
     world_class = ClassificationWorld

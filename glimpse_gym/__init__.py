@@ -1,4 +1,4 @@
-"""Worlds seen through a retina, a few glimpses at a time: Gymnasium environments and agents that learn in them."""
+"""Gymnasium environments seen through a retina, a few glimpses at a time, and agents that learn where to look."""
 
 from glimpse_gym.registration import ENV_IDS, register_envs
 from glimpse_gym.retina import Retina

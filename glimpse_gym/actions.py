@@ -1,6 +1,6 @@
-"""The three forms of action, each turned into the one that worlds understand.
+"""Action forms: the Gymnasium space of each, and how its actions are decoded for the worlds.
 
-M is the side of the grid of places, K the number of choices (labels or moves), B the number of rows.
+M is the side of the grid of locations, K the number of choices (labels or moves), B the number of rows.
 """
 
 from __future__ import annotations
@@ -14,101 +14,198 @@ from gymnasium import spaces
 from glimpse_gym.validation import check_choice, check_integer, check_integers, check_locations
 from glimpse_gym.world import Action, World
 
+Keys = tuple[int | str, ...]
+"""Keys of a keyboard pressed together: characters, or pygame's key codes."""
+
+# pygame.K_LEFT, ...; pygame itself is only needed to play.
+_ARROWS = {"right": 1073741903, "left": 1073741904, "down": 1073741905, "up": 1073741906}
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
 
 class ActionCodec(ABC):
-    """One form of action: its space, and how it is read.
+    """One action form of a world.
 
     Args:
-        world: whose choices are meant.
-        grid_size: M; a location is named by the cell of an M x M grid, row by row, and means the cell's center.
+        world: the world that will receive the decoded actions.
+        grid_size: M. In the forms without coordinates a location is the center of a cell of an M x M grid, cells
+            counted row by row.
     """
 
     space: spaces.Space[Any]
+    """Action space of one env."""
 
     def __init__(self, world: World, grid_size: int) -> None:
-        self.choice_name, self.num_choices = world.choice_name, world.num_choices
-        self.choice_ends = world.choice_ends
+        self.choice_name, self.choice_names = world.choice_name, world.choice_names
+        self.num_choices = world.num_choices
+        self.choice_is_final = world.choice_is_final
+        self.grid_size = grid_size
         # (M*M, 2): x and y of each cell's center.
         centers = (2 * np.arange(grid_size) + 1) / grid_size - 1
         self.centers = np.stack(np.meshgrid(centers, centers), axis=-1).reshape(-1, 2).astype(np.float32)
 
+    @property
+    def num_cells(self) -> int:
+        """Number of cells, M*M."""
+        return len(self.centers)
+
     @abstractmethod
     def decode(self, actions: Any, shape: tuple[int, ...]) -> Action:
-        """Read the actions of one row, ``shape`` (), or of B rows, ``shape`` (B,), into one batch.
+        """Decode the action of one row, ``shape`` (), or the actions of B rows, ``shape`` (B,), into one batch.
 
         Raises:
-            ValueError: actions that do not belong to the space.
+            ValueError: if an action does not belong to the space.
         """
+
+    def masks(self, last_step: np.ndarray) -> np.ndarray:
+        """Mask the actions that make no sense now.
+
+        Args:
+            last_step: bool (B,): the next step is step T.
+
+        Returns:
+            bool (B, n), True for the actions that make sense; n is the number of discrete actions, of all dimensions
+            together.
+
+        Raises:
+            ValueError: if the form is not discrete.
+        """
+        raise ValueError(f"{self.space} has no action masks: make the env with actions='discrete' or 'multidiscrete'")
+
+    def keys_to_action(self) -> dict[Keys, Any]:
+        """Action of each combination of keys, for :func:`gymnasium.utils.play.play`.
+
+        Cells are the letters a, b, c, ... row by row. Choices are digits, or arrow keys if they are called "left",
+        "right", "up" or "down"; the choice called "stay" needs no key.
+
+        Raises:
+            ValueError: if the form is not discrete, or if there are more cells or choices than keys.
+        """
+        raise ValueError(f"{self.space} has no keys: make the env with actions='discrete' or 'multidiscrete'")
+
+    def _cell_keys(self) -> list[str]:
+        if self.num_cells > len(_LETTERS):
+            raise ValueError(
+                f"a grid of {self.num_cells} cells has more cells than there are letters: make the env with grid_size=5"
+            )
+        return list(_LETTERS[: self.num_cells])
+
+    def _choice_keys(self) -> list[int | str]:
+        keys = [_ARROWS.get(name, str(i)) for i, name in enumerate(self.choice_names)]
+        if len(keys) > 10:
+            raise ValueError(f"{len(keys)} choices are more than there are digits: give keys_to_action yourself")
+        return keys
 
 
 class HybridCodec(ActionCodec):
-    """``Dict(location=Box(-1, 1, (2,)), <choice>=Discrete(K))``."""
+    """``Dict(next_location=Box(-1, 1, (2,)), <choice>=Discrete(K))``."""
 
     def __init__(self, world: World, grid_size: int) -> None:
         super().__init__(world, grid_size)
         self.space = spaces.Dict(
             {
-                "location": spaces.Box(-1.0, 1.0, (2,), np.float32),
+                "next_location": spaces.Box(-1.0, 1.0, (2,), np.float32),
                 self.choice_name: spaces.Discrete(self.num_choices),
             }
         )
 
     def decode(self, actions: Any, shape: tuple[int, ...]) -> Action:
         """See :meth:`ActionCodec.decode`."""
-        if not isinstance(actions, dict) or actions.keys() != {"location", self.choice_name}:
+        if not isinstance(actions, dict) or actions.keys() != {"next_location", self.choice_name}:
             given = f"keys {sorted(map(str, actions))}" if isinstance(actions, dict) else f"{actions!r:.200}"
-            raise ValueError(f"an action must be a dict with the keys 'location' and '{self.choice_name}', got {given}")
-        location = check_locations(actions["location"], (*shape, 2))
+            raise ValueError(
+                f"an action must be a dict with the keys 'next_location' and '{self.choice_name}', got {given}"
+            )
+        location = check_locations(actions["next_location"], (*shape, 2))
         choice = check_integers(self.choice_name, actions[self.choice_name], shape, self.num_choices)
         return Action(location.reshape(-1, 2), choice.reshape(-1), None)
 
 
-class DiscreteCodec(ActionCodec):
-    """One whole number.
+class _CellCodec(ActionCodec):
+    """Base of the forms in which a location is a cell."""
 
-    Where a choice ends the episode, ``Discrete(M*M + K)``: below M*M a look at a cell, from there on a choice.
-    Otherwise every step takes both, ``Discrete(K*M*M)``: choice * M*M + cell.
+    @abstractmethod
+    def _encode(self, cell: int, choice: int) -> Any:
+        """Encode a cell and a choice, both made in one action."""
+
+    def masks(self, last_step: np.ndarray) -> np.ndarray:
+        """See :meth:`ActionCodec.masks`."""
+        return np.ones((len(last_step), spaces.utils.flatdim(self.space)), np.bool_)
+
+    def keys_to_action(self) -> dict[Keys, Any]:
+        """See :meth:`ActionCodec.keys_to_action`. A choice without a letter looks at the center of the grid."""
+        cells, choices = self._cell_keys(), self._choice_keys()
+        center = (self.num_cells + self.grid_size) // 2 if self.grid_size % 2 == 0 else self.num_cells // 2
+        stay = self.choice_names.index("stay") if "stay" in self.choice_names else 0
+        keys: dict[Keys, Any] = {(letter,): self._encode(cell, stay) for cell, letter in enumerate(cells)}
+        for choice, key in enumerate(choices):
+            keys[(key,)] = self._encode(center, choice)
+            keys |= {(letter, key): self._encode(cell, choice) for cell, letter in enumerate(cells)}
+        return keys
+
+
+class DiscreteCodec(_CellCodec):
+    """One integer.
+
+    If a choice is final, ``Discrete(M*M + K)``: actions below M*M look at a cell, the others make a choice.
+    Otherwise every action does both, ``Discrete(K*M*M)``: choice * M*M + cell.
     """
 
     def __init__(self, world: World, grid_size: int) -> None:
         super().__init__(world, grid_size)
-        num_cells = len(self.centers)
-        if self.choice_ends:
-            self.space = spaces.Discrete(num_cells + self.num_choices)
+        if self.choice_is_final:
+            self.space = spaces.Discrete(self.num_cells + self.num_choices)
         else:
-            self.space = spaces.Discrete(num_cells * self.num_choices)
+            self.space = spaces.Discrete(self.num_cells * self.num_choices)
 
     def decode(self, actions: Any, shape: tuple[int, ...]) -> Action:
         """See :meth:`ActionCodec.decode`."""
         number = check_integers("action", actions, shape, int(self.space.n)).reshape(-1)  # type: ignore[attr-defined]
         num_cells = len(self.centers)
-        if not self.choice_ends:
+        if not self.choice_is_final:
             return Action(self.centers[number % num_cells], number // num_cells, None)
         commits = number >= num_cells
-        cell = np.where(commits, 0, number)  # a choice names no cell; the world does not look then
+        cell = np.where(commits, 0, number)  # a choice has no cell; the world ignores it
         return Action(self.centers[cell], np.where(commits, number - num_cells, 0), commits)
 
+    def _encode(self, cell: int, choice: int) -> int:
+        return choice * self.num_cells + cell
 
-class MultiDiscreteCodec(ActionCodec):
-    """``MultiDiscrete([M*M, K])``, or ``MultiDiscrete([K, M*M])`` where a choice is made at every step."""
+    def masks(self, last_step: np.ndarray) -> np.ndarray:
+        """See :meth:`ActionCodec.masks`. Step T takes no glimpse, so only the choices are left."""
+        masks = super().masks(last_step)
+        if self.choice_is_final:
+            masks[last_step, : self.num_cells] = False
+        return masks
+
+    def keys_to_action(self) -> dict[Keys, Any]:
+        """See :meth:`ActionCodec.keys_to_action`."""
+        if not self.choice_is_final:
+            return super().keys_to_action()
+        keys = [*self._cell_keys(), *self._choice_keys()]
+        return {(key,): action for action, key in enumerate(keys)}
+
+
+class MultiDiscreteCodec(_CellCodec):
+    """``MultiDiscrete([M*M, K])``, or ``MultiDiscrete([K, M*M])`` if a choice is made at every step."""
 
     def __init__(self, world: World, grid_size: int) -> None:
         super().__init__(world, grid_size)
-        numbers = [len(self.centers), self.num_choices]
-        self.names = ["cell", self.choice_name]
-        if not self.choice_ends:
-            numbers.reverse()
-            self.names.reverse()
-        self.space = spaces.MultiDiscrete(numbers)
-        self.numbers = numbers
+        sizes = {"cell": self.num_cells, self.choice_name: self.num_choices}
+        self.names = ["cell", self.choice_name] if self.choice_is_final else [self.choice_name, "cell"]
+        self.sizes = [sizes[name] for name in self.names]
+        self.space = spaces.MultiDiscrete(self.sizes)
 
     def decode(self, actions: Any, shape: tuple[int, ...]) -> Action:
         """See :meth:`ActionCodec.decode`."""
         pairs = check_integers("action", actions, (*shape, 2)).reshape(-1, 2)
         parts = {
-            name: check_integers(name, pairs[:, i], (len(pairs),), self.numbers[i]) for i, name in enumerate(self.names)
+            name: check_integers(name, pairs[:, i], (len(pairs),), self.sizes[i]) for i, name in enumerate(self.names)
         }
         return Action(self.centers[parts["cell"]], parts[self.choice_name], None)
+
+    def _encode(self, cell: int, choice: int) -> np.ndarray:
+        values = {"cell": cell, self.choice_name: choice}
+        return np.array([values[name] for name in self.names])
 
 
 CODECS: dict[str, type[ActionCodec]] = {
@@ -116,13 +213,14 @@ CODECS: dict[str, type[ActionCodec]] = {
     "discrete": DiscreteCodec,
     "multidiscrete": MultiDiscreteCodec,
 }
+"""Action forms by name. Add a form here."""
 
 
 def make_codec(actions: str, world: World, grid_size: int) -> ActionCodec:
-    """The codec of this form of action.
+    """Make the codec of an action form by name.
 
     Raises:
-        ValueError: a form that does not exist, or a grid size that is no whole number of at least 1.
+        ValueError: if there is no such form, or if ``grid_size`` is not an integer >= 1.
     """
     check_choice("actions", actions, CODECS)
     return CODECS[actions](world, check_integer("grid_size", grid_size, at_least=1))

@@ -1,4 +1,4 @@
-"""Files that are either wholly there or not at all."""
+"""Atomic file writes: readers see the old or the new file, never a partial one."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pathlib import Path
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary name beside ``path`` to write to; it takes the place of ``path`` when all went well.
+    """Context manager that yields a temporary path and renames it to ``path`` if the block succeeds.
 
-    The temporary file keeps the ending of the name, is flushed to the disk, and is removed after any failure.
+    The temporary file is in the same folder and has the same suffix. It is flushed to disk before the rename, and
+    removed if the block or the rename fails; an existing ``path`` is then unchanged.
     """
     path = Path(path)
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
@@ -23,7 +24,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        # mkstemp makes files that only their owner can read; give this one what any new file has.
+        # mkstemp creates files that only their owner can read; set the default permissions of a new file.
         mask = os.umask(0)
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)
@@ -34,7 +35,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def remove_temporary_files(path: str | os.PathLike[str]) -> None:
-    """Remove what a killed writer of ``path`` left behind; to be called where nobody else is writing it."""
+    """Remove temporary files left by killed writers of ``path``; do not call while another process writes it."""
     path = Path(path)
     for leftover in path.parent.glob(f".{path.stem}-????????{path.suffix}"):
         leftover.unlink(missing_ok=True)

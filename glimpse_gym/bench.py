@@ -1,8 +1,10 @@
-"""Speeds, as ratios to Gymnasium's CartPole measured in the same run: a machine's own speed cancels out."""
+"""Speed benchmark. Speeds are ratios to Gymnasium's CartPole in the same run, which cancels the machine's own speed."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import inspect
+import itertools
 import os
 import platform
 import statistics
@@ -13,83 +15,103 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import gymnasium as gym
+from gymnasium.envs.registration import load_env_creator
 
 from glimpse_gym.machine import machine_name
-from glimpse_gym.registration import env_id
+from glimpse_gym.registration import WORLDS, env_id
+from glimpse_gym.validation import check_integer
 
-_WORLDS = ("MNIST", "TranslatedMNIST", "ClutteredMNIST", "ClutteredMNIST100", "Catch")
-_ROUNDS = 5
-_BATCH_SIZE = 512  # of training; larger batches take less of a thread's time for each image, and learn less from it
+_REFERENCE_ID = "CartPole-v1"
+_NUM_ROUNDS = 5
+_BATCH_SIZE = 512  # of training; larger batches are faster per image but learn less from each
 
 
 def bench(seconds: float = 1.0, num_envs: int = 256) -> Iterator[str]:
-    """Measure everything, and give the report line by line.
+    """Measure the speed of every world, of the import and of training, and yield the report line by line.
 
-    Each measurement is taken in turn with CartPole's, several times over, so that both meet the same disturbances,
-    and the median ratio is reported. Actions are drawn beforehand: what is measured is the env, not the sampler.
+    Worlds and CartPole are measured in turns, several rounds long, so that disturbances affect all of them, and the
+    median ratio is reported. Actions are sampled beforehand, so that only the envs are measured.
 
     Args:
-        seconds: how long each measurement takes, all rounds together.
-        num_envs: sub-envs of the vector envs.
+        seconds: duration of each measurement, over all rounds.
+        num_envs: number of sub-envs of the vector envs, an integer >= 1.
+
+    Raises:
+        ValueError: if an argument is not in its range.
     """
     if not seconds > 0:
         raise ValueError(f"seconds must be greater than 0, got {seconds}")
-    if num_envs < 1:
-        raise ValueError(f"num_envs must be at least 1, got {num_envs}")
-    yield _machine()
+    check_integer("num_envs", num_envs, at_least=1)
+    yield _describe_machine()
     yield f"\n{num_envs} sub-envs, one thread, random actions"
-    yield from _compare(lambda name: _vector_stepper(name, num_envs), num_envs, seconds)
+    yield from _compare(lambda name: _make_vector_step(name, num_envs), num_envs, seconds)
     yield "\nsingle env through gym.make, random actions"
-    yield from _compare(_single_stepper, 1, seconds)
+    yield from _compare(_make_single_step, 1, seconds)
     yield f"\nimport glimpse_gym: {_import_seconds():.2f} s beyond import gymnasium"
     yield from _bench_training(seconds)
 
 
-def _compare(make: Callable[[str], Callable[[], None]], steps: int, seconds: float) -> Iterator[str]:
-    """Lines of steps a second and ratios, CartPole's own first."""
-    steppers = {name: make(name) for name in ("CartPole-v1", *map(env_id, _WORLDS))}
-    rates: dict[str, list[float]] = {name: [] for name in steppers}
-    for _ in range(_ROUNDS):
-        for name, stepper in steppers.items():
-            rates[name].append(steps * _rate(stepper, seconds / _ROUNDS))
+def benchmarked_ids() -> list[str]:
+    """List the ids of all registered worlds that can be made without arguments."""
+    ids = []
+    for name, (prefix, kwargs) in WORLDS.items():
+        env_class: Any = load_env_creator(f"{prefix}Env")
+        parameters = dict(inspect.signature(env_class.world_class).parameters)
+        del parameters["num_rows"]
+        required = {key for key, parameter in parameters.items() if parameter.default is parameter.empty}
+        if required <= set(kwargs):
+            ids.append(env_id(name))
+    return ids
+
+
+def _compare(make_step: Callable[[str], Callable[[], None]], num_steps: int, seconds: float) -> Iterator[str]:
+    """Measure all ids in turns, and yield lines of steps per second and ratios, CartPole first.
+
+    Args:
+        make_step: makes a function that takes ``num_steps`` steps of the env with a given id.
+        num_steps: see above.
+        seconds: duration of each measurement.
+    """
+    step_functions = {name: make_step(name) for name in (_REFERENCE_ID, *benchmarked_ids())}
+    rates: dict[str, list[float]] = {name: [] for name in step_functions}
+    for _ in range(_NUM_ROUNDS):
+        for name, step in step_functions.items():
+            rates[name].append(num_steps * _calls_per_second(step, seconds / _NUM_ROUNDS))
     for name, values in rates.items():
-        ratios = [value / reference for value, reference in zip(values, rates["CartPole-v1"], strict=True)]
+        ratios = [value / reference for value, reference in zip(values, rates[_REFERENCE_ID], strict=True)]
         yield f"  {name:<36}{statistics.median(values):>12,.0f} steps/s   ratio {statistics.median(ratios):.3f}"
 
 
-def _rate(call: Callable[[], object], seconds: float) -> float:
-    """Calls a second."""
-    calls, begun = 0, time.perf_counter()
-    while (passed := time.perf_counter() - begun) < seconds:
+def _calls_per_second(function: Callable[[], object], seconds: float) -> float:
+    num_calls, start = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - start) < seconds:
         for _ in range(20):
-            call()
-        calls += 20
-    return calls / passed
+            function()
+        num_calls += 20
+    return num_calls / elapsed
 
 
-def _vector_stepper(name: str, num_envs: int) -> Callable[[], None]:
+def _make_vector_step(name: str, num_envs: int) -> Callable[[], None]:
     envs = gym.make_vec(name, num_envs=num_envs, vectorization_mode="vector_entry_point")
     envs.action_space.seed(0)
-    actions = [envs.action_space.sample() for _ in range(64)]
+    actions = itertools.cycle([envs.action_space.sample() for _ in range(64)])
     envs.reset(seed=0)
-    turn = _cycle(actions)
 
     def step() -> None:
-        envs.step(next(turn))
+        envs.step(next(actions))
 
     step()  # compiles the kernels
     return step
 
 
-def _single_stepper(name: str) -> Callable[[], None]:
+def _make_single_step(name: str) -> Callable[[], None]:
     env = gym.make(name)
     env.action_space.seed(0)
-    actions = [env.action_space.sample() for _ in range(512)]
+    actions = itertools.cycle([env.action_space.sample() for _ in range(512)])
     env.reset(seed=0)
-    turn = _cycle(actions)
 
     def step() -> None:
-        _, _, terminated, truncated, _ = env.step(next(turn))
+        _, _, terminated, truncated, _ = env.step(next(actions))
         if terminated or truncated:
             env.reset()
 
@@ -97,50 +119,48 @@ def _single_stepper(name: str) -> Callable[[], None]:
     return step
 
 
-def _cycle(values: list[Any]) -> Iterator[Any]:
-    while True:
-        yield from values
-
-
 def _import_seconds() -> float:
-    """How much longer a fresh interpreter takes with us than with Gymnasium alone: the median of some."""
-    pairs = [(_seconds_of("import gymnasium, glimpse_gym"), _seconds_of("import gymnasium")) for _ in range(_ROUNDS)]
-    return statistics.median(ours - theirs for ours, theirs in pairs)
+    """Measure how much longer a new interpreter takes to import this package than Gymnasium alone, as a median."""
+    pairs = [
+        (_run_seconds("import gymnasium, glimpse_gym"), _run_seconds("import gymnasium")) for _ in range(_NUM_ROUNDS)
+    ]
+    return statistics.median(both - gymnasium for both, gymnasium in pairs)
 
 
-def _seconds_of(code: str) -> float:
-    begun = time.perf_counter()
+def _run_seconds(code: str) -> float:
+    start = time.perf_counter()
     subprocess.run([sys.executable, "-c", code], check=True)
-    return time.perf_counter() - begun
+    return time.perf_counter() - start
 
 
 def _bench_training(seconds: float) -> Iterator[str]:
-    """Training speed of RAM, and the memory of this process after all of it."""
+    """Measure the training speed of RAM with REINFORCE, and the peak memory of this process."""
     try:
         import torch
 
-        from glimpse_gym.agents.learner import ImageLearner, ImageTrainConfig
-        from glimpse_gym.agents.ram import RAMConfig
+        from glimpse_gym.agents.configs import RAMConfig, ReinforceConfig
+        from glimpse_gym.agents.reinforce import Reinforce
     except ModuleNotFoundError as error:
         yield f"training: not measured, {error.name} is not installed (pip install 'glimpse_gym[agents]')"
         return
-    threads = torch.get_num_threads()
+    num_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     for name, kwargs in (("MNIST", {"num_glimpses": 6}), ("ClutteredMNIST", {})):
-        learner = ImageLearner(env_id(name), kwargs, ImageTrainConfig(batch_size=_BATCH_SIZE), RAMConfig())
+        learner = Reinforce(env_id(name), kwargs, ReinforceConfig(batch_size=_BATCH_SIZE), RAMConfig())
         learner.update()
-        rate = _BATCH_SIZE * _rate(learner.update, 5 * seconds)
+        rate = _BATCH_SIZE * _calls_per_second(learner.update, 5 * seconds)
         label = f"training, one thread, {env_id(name)}, {learner.horizon} glimpses"
         yield f"{label}, batch {_BATCH_SIZE}: {rate:,.0f} images/s"
-    torch.set_num_threads(threads)
-    import resource  # not on Windows
+    torch.set_num_threads(num_threads)
+    import resource  # not available on Windows
 
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB elsewhere
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
-    yield f"peak memory of this process: {used:,.0f} MiB"
+    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes on macOS, in KiB elsewhere
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+    yield f"peak memory of this process: {peak:,.0f} MiB"
 
 
-def _machine() -> str:
+def _describe_machine() -> str:
+    """Describe the machine and the package versions in one line."""
     packages = ("glimpse_gym", "gymnasium", "numpy", "numba", "torch")
     versions = []
     for name in packages:

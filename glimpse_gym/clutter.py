@@ -1,32 +1,34 @@
-"""Images placed on canvases, turned, resized and shifted, and pieces of other images added as clutter."""
+"""Canvases: images warped and placed at random, with clutter cut out of other images."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from glimpse_gym.images.sources import ImageSet
+from glimpse_gym.images import ImageSet
 from glimpse_gym.kernels import kernels_for
+from glimpse_gym.retina import Retina
+from glimpse_gym.rng import integers_below
 from glimpse_gym.validation import check_integer, check_range
-from glimpse_gym.world import scaled
 
-# Columns of an episode's random numbers: the place, so many for every piece of clutter, and those of the warp.
-_CORNER, _PER_PIECE = slice(0, 2), 5
+# Layout of an episode's random numbers: the corner of the image, five for each piece of clutter, those of the warp.
+_CORNER, _DRAWS_PER_PIECE = slice(0, 2), 5
+_TILE, _MAX_UNTILED = 128, 512  # sides in pixels, of a tile and of the largest canvas without tiles
 
 
 Range = float | tuple[float, float]
-"""A number, or the (lowest, highest) between which one is drawn uniformly for every episode."""
+"""A number, or a (low, high) pair from which a number is drawn uniformly in each episode."""
 
 
 class Warp:
-    """What is done to an image within its own frame, before it is placed.
+    """Random rotation, zoom and shift of an image within its own frame, before it is placed on a canvas.
 
     Args:
         rotation: degrees clockwise.
-        zoom: the factor by which the image is enlarged about its center.
-        shift: pixels to the right and, drawn apart, downwards.
+        zoom: magnification about the center of the image, greater than 0.
+        shift: pixels to the right and, drawn independently from the same range, down.
 
     Raises:
-        ValueError: values that are not accepted.
+        ValueError: if a value is not accepted.
     """
 
     num_draws = 4
@@ -35,36 +37,39 @@ class Warp:
         ranges = check_range("rotation", rotation), check_range("zoom", zoom), check_range("shift", shift)
         if ranges[1][0] <= 0:
             raise ValueError(f"zoom must be greater than 0, got {zoom!r}")
-        self.changes_nothing = ranges == ((0.0, 0.0), (1.0, 1.0), (0.0, 0.0))
-        self._lowest, self._highest = np.array([*ranges, ranges[2]]).T
+        self.is_identity = ranges == ((0.0, 0.0), (1.0, 1.0), (0.0, 0.0))
+        self._low, self._high = np.array([*ranges, ranges[2]]).T
 
-    def lookups(self, draws: np.ndarray) -> np.ndarray:
-        """Where each pixel is looked up, from ``draws``, float64 (R, num_draws), uniform in [0, 1).
+    def inverse_matrices(self, draws: np.ndarray) -> np.ndarray:
+        """Compute the affine maps from pixels of the warped image to the points where the source image is sampled.
+
+        Args:
+            draws: float64 (R, num_draws), uniform in [0, 1).
 
         Returns:
-            float64 (R, 2, 3): a pixel's (x, y, 1), counted from the center of the frame, to the image's x and y.
+            float64 (R, 2, 3): maps (x, y, 1) to the source's (x, y), both in pixels relative to the image center.
         """
-        turn, zoom, right, down = (self._lowest + (self._highest - self._lowest) * draws).T
-        # A lookup undoes the shift, then the turn, then the enlargement.
-        cos, sin = np.cos(np.radians(turn)) / zoom, np.sin(np.radians(turn)) / zoom
+        degrees, zoom, right, down = (self._low + (self._high - self._low) * draws).T
+        # The inverse undoes the shift, then the rotation, then the zoom.
+        cos, sin = np.cos(np.radians(degrees)) / zoom, np.sin(np.radians(degrees)) / zoom
         x = np.stack([cos, sin, -(cos * right + sin * down)], axis=1)
         y = np.stack([-sin, cos, sin * right - cos * down], axis=1)
         return np.stack([x, y], axis=1)
 
 
 class Canvases:
-    """B canvases of one size (sections 4.1.1 and 4.1.2).
+    """B canvases of one size, with images placed on them (sections 4.1.1 and 4.1.2 of the paper).
 
     Args:
         num_rows: B.
-        images: what is placed, and what clutter is cut out of.
-        size: (height, width) or the side, in pixels; None: as large as the images, which are of one size then.
-        num_clutter: pieces of clutter on each.
-        clutter_size: the side of a piece in pixels.
-        warp: what is done to an image before.
+        images: the image set that images and clutter come from.
+        size: side or (height, width) in pixels; None uses the size of the images, which must all be equal.
+        num_clutter: number of pieces of clutter on each canvas.
+        clutter_size: side of a piece in pixels.
+        warp: applied to each image before it is placed.
 
     Raises:
-        ValueError: values that are not accepted, or images that do not fit.
+        ValueError: if a value is not accepted or the images do not fit.
     """
 
     def __init__(
@@ -77,65 +82,98 @@ class Canvases:
         warp: Warp,
     ) -> None:
         self.images, self.num_clutter, self.clutter_size, self.warp = images, num_clutter, clutter_size, warp
-        self.num_draws = 2 + _PER_PIECE * num_clutter + (0 if warp.changes_nothing else warp.num_draws)
+        self.num_draws = 2 + _DRAWS_PER_PIECE * num_clutter + (0 if warp.is_identity else warp.num_draws)
         height, width = self._check_size(size)
         self.pixels = np.zeros((num_rows, height, width, images.num_channels), np.uint8)
+        self._whole = np.tile([0, 0, height, width], (num_rows, 1))  # much faster than np.broadcast_to in every reset
+        # Large canvases are composed tile by tile, when a glimpse first shows a tile.
+        self.is_tiled = max(height, width) > _MAX_UNTILED
+        self._composed = np.zeros((num_rows, -(-height // _TILE), -(-width // _TILE)), np.bool_)
+        self._layouts: dict[int, tuple[np.ndarray, ...]] = {}
 
     def _check_size(self, size: int | tuple[int, int] | None) -> tuple[int, int]:
         images, clutter_size = self.images, self.clutter_size
         if size is None and self.num_clutter:
-            raise ValueError("clutter needs a canvas: give canvas_size, in pixels, or num_clutter=0")
+            raise ValueError("clutter needs a canvas: pass canvas_size (in pixels), or num_clutter=0")
         if size is None and (images.sizes != images.sizes[0]).any():
-            raise ValueError("to be warped, images of several sizes need a canvas: give canvas_size, in pixels")
+            raise ValueError("warping images of different sizes needs a canvas: pass canvas_size (in pixels)")
         sides = images.sizes[0].tolist() if size is None else size
         sides = sides if isinstance(sides, (tuple, list)) else (sides, sides)
         if len(sides) != 2:
-            raise ValueError(f"canvas_size must be a whole number or (height, width), got {size!r}")
+            raise ValueError(f"canvas_size must be an integer or (height, width), got {size!r}")
         height, width = (check_integer("canvas_size", side, at_least=1) for side in sides)
         largest = images.sizes.max(axis=0)
         if largest[0] > height or largest[1] > width:
             raise ValueError(
-                f"every image must fit on the canvas: the largest are {largest[0]} pixels high and {largest[1]} wide, "
-                f"canvas_size is {height} x {width}; give a larger one"
+                f"every image must fit on the canvas: the images are up to {largest[0]} pixels high and {largest[1]} "
+                f"wide, canvas_size is {height} x {width}; pass a larger canvas_size"
             )
         if self.num_clutter and (images.sizes.min() < clutter_size or min(height, width) < clutter_size):
             raise ValueError(
-                f"clutter is cut in squares of clutter_size={clutter_size} pixels, and some image or the canvas "
-                "is smaller; give a smaller clutter_size"
+                f"clutter is cut in squares of clutter_size={clutter_size} pixels, but an image or the canvas "
+                "is smaller; pass a smaller clutter_size"
             )
         if self.num_clutter and len(images) < 2:
-            raise ValueError("clutter is cut out of other images, and there is only one; give more or num_clutter=0")
+            raise ValueError("clutter is cut out of other images, but there is only one; add images or num_clutter=0")
         return height, width
 
     def compose(self, rows: np.ndarray, image_index: np.ndarray, draws: np.ndarray) -> None:
-        """Make some rows anew, int64 (R,): place an image on each, wholly inside, and add the clutter.
+        """Redraw some canvases: clear, place an image wholly inside at a random position, add clutter.
 
         Args:
-            rows: which canvases.
-            image_index: int64 (R,), which image goes on each.
+            rows: int64 (R,), which canvases to redraw.
+            image_index: int64 (R,), the image to place on each.
             draws: float64 (R, num_draws), uniform in [0, 1).
         """
-        images, canvases = self.images, self.pixels
-        room = np.array(canvases.shape[1:3])
-        corners = scaled(draws[:, _CORNER], room - images.sizes[image_index] + 1)
-        end = 2 + _PER_PIECE * self.num_clutter
-        clutter = draws[:, 2:end].reshape(len(rows), self.num_clutter, _PER_PIECE)
-        # Another image: any but the one on the canvas.
-        others = scaled(clutter[:, :, 0], len(images) - 1)
-        others += others >= image_index[:, None]
-        cuts = scaled(clutter[:, :, 1:3], images.sizes[others] - self.clutter_size + 1)
-        clutter_corners = scaled(clutter[:, :, 3:5], room - self.clutter_size + 1)
-        kernels_for(canvases).compose(
-            images.pixels,
-            images.offsets,
-            images.sizes,
-            canvases,
-            rows,
+        layout = self._draw_layout(image_index, draws)
+        if not self.is_tiled:
+            self._compose(rows, layout, self._whole[: len(rows)])
+            return
+        self._composed[rows] = False
+        self._layouts |= {int(row): tuple(part[i : i + 1] for part in layout) for i, row in enumerate(rows)}
+
+    def compose_visible(self, rows: np.ndarray, locations: np.ndarray, retina: Retina) -> None:
+        """Compose the tiles of a tiled canvas that a glimpse at these locations, (R, 2), shows and that are missing."""
+        size = self.pixels.shape[1:3]
+        side = retina.patch_side(retina.num_scales - 1)
+        for row, location in zip(rows, locations, strict=True):
+            top, left = retina.patch_corner(location, size, retina.num_scales - 1)
+            self._compose_tiles(int(row), top, left, top + side, left + side)
+
+    def compose_whole(self, row: int) -> None:
+        """Compose all missing tiles of a tiled canvas."""
+        self._compose_tiles(row, *self._whole[0].tolist())
+
+    def _compose_tiles(self, row: int, top: int, left: int, bottom: int, right: int) -> None:
+        """Compose the missing tiles that overlap a window of a canvas."""
+        composed, (height, width) = self._composed[row], self.pixels.shape[1:3]
+        for i in range(max(top, 0) // _TILE, -(-min(bottom, height) // _TILE)):
+            for j in range(max(left, 0) // _TILE, -(-min(right, width) // _TILE)):
+                if not composed[i, j]:
+                    window = i * _TILE, j * _TILE, min((i + 1) * _TILE, height), min((j + 1) * _TILE, width)
+                    self._compose(np.array([row]), self._layouts[row], np.array([window]))
+                    composed[i, j] = True
+
+    def _draw_layout(self, image_index: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Positions of images and clutter: the arguments ``image_index`` to ``clutter_corners`` of the kernel."""
+        images, canvas_size = self.images, np.array(self.pixels.shape[1:3])
+        clutter_end = 2 + _DRAWS_PER_PIECE * self.num_clutter
+        clutter_draws = draws[:, 2:clutter_end].reshape(len(draws), self.num_clutter, _DRAWS_PER_PIECE)
+        # Clutter comes from any image but the one on the canvas, so skip its index.
+        clutter_index = integers_below(clutter_draws[:, :, 0], len(images) - 1)
+        clutter_index += clutter_index >= image_index[:, None]
+        source_range = images.sizes[clutter_index] - self.clutter_size + 1
+        return (
             image_index,
-            corners,
-            np.empty((0, 2, 3)) if self.warp.changes_nothing else self.warp.lookups(draws[:, end:]),
-            others,
-            cuts,
-            clutter_corners,
-            self.clutter_size,
+            integers_below(draws[:, _CORNER], canvas_size - images.sizes[image_index] + 1),
+            np.empty((0, 2, 3)) if self.warp.is_identity else self.warp.inverse_matrices(draws[:, clutter_end:]),
+            clutter_index,
+            integers_below(clutter_draws[:, :, 1:3], source_range),
+            integers_below(clutter_draws[:, :, 3:5], canvas_size - self.clutter_size + 1),
+        )
+
+    def _compose(self, rows: np.ndarray, layout: tuple[np.ndarray, ...], windows: np.ndarray) -> None:
+        images = self.images
+        kernels_for(self.pixels).compose(
+            images.pixels, images.offsets, images.sizes, self.pixels, rows, *layout, self.clutter_size, windows
         )

@@ -1,4 +1,4 @@
-"""The single env: the batch of one, told in Gymnasium's words."""
+"""Single env: a world of one row as a Gymnasium environment."""
 
 from __future__ import annotations
 
@@ -10,133 +10,216 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
-from glimpse_gym.actions import make_codec
+from glimpse_gym.actions import Keys, make_codec
 from glimpse_gym.rendering.frames import Recorder
 from glimpse_gym.rng import keys_from_seeds
 from glimpse_gym.validation import check_choice
 from glimpse_gym.world import World
 
 RENDER_MODES = ("rgb_array",)
+OBSERVATIONS = ("dict", "flat")
 _ONE_ROW = np.array([0])
 _ACTIVE = np.array([True])
 
+# Keyword arguments that people try, and what to do instead.
+_HINTS = {
+    "max_episode_steps": "the horizon is part of the task, set num_glimpses instead",
+    "vector_kwargs": "give autoreset_mode= directly",
+    "wrappers": "wrap the env after it is made, or use vectorization_mode='sync'",
+    "autoreset_mode": "with vectorization_mode='sync' or 'async' it goes into vector_kwargs",
+}
 
-def make_world(world_class: type[World], num_rows: int, kwargs: dict[str, Any]) -> World:
-    """A world of B rows, or a TypeError that lists the keyword values it accepts."""
+
+def make_world(env_class: type[Any], num_rows: int, kwargs: dict[str, Any]) -> World:
+    """Make the world of a single or vector env class with ``num_rows`` rows.
+
+    Raises:
+        TypeError: in Python's own words, if a keyword argument is unknown or missing.
+    """
+    world_class: type[World] = env_class.world_class
     parameters = dict(inspect.signature(world_class).parameters)
     del parameters["num_rows"]
-    accepted = ", ".join(sorted({"actions", "grid_size", "render_mode", *parameters}))
-    if unknown := set(kwargs) - set(parameters):
-        raise TypeError(f"unknown keyword values {sorted(unknown)}; accepted: {accepted}")
-    needed = {name for name, parameter in parameters.items() if parameter.default is inspect.Parameter.empty}
-    if missing := needed - set(kwargs):
-        raise TypeError(f"the keyword values {sorted(missing)} must be given; accepted: {accepted}")
+    own = inspect.signature(env_class).parameters.values()
+    accepted = ", ".join(sorted({*parameters, *(each.name for each in own if each.kind is each.KEYWORD_ONLY)}))
+    for name in kwargs:
+        if name not in parameters:
+            hint = f" ({_HINTS[name]})" if name in _HINTS else ""
+            raise TypeError(
+                f"{env_class.__name__}.__init__() got an unexpected keyword argument '{name}'{hint}; "
+                f"accepted: {accepted}"
+            )
+    required = [name for name, parameter in parameters.items() if parameter.default is parameter.empty]
+    if missing := [repr(name) for name in required if name not in kwargs]:
+        raise TypeError(
+            f"{env_class.__name__}.__init__() missing {len(missing)} required keyword-only "
+            f"argument{'s' if len(missing) > 1 else ''}: {' and '.join(missing)}; accepted: {accepted}"
+        )
     return world_class(num_rows, **kwargs)
 
 
-def observation_space(world: World) -> spaces.Dict:
-    """The space of one row's observation."""
-    shape = world.retina.glimpse_shape(world.num_channels)
-    return spaces.Dict(
+def make_metadata(world: World) -> dict[str, Any]:
+    """Make the metadata of an env: how to render it, and the task as agents need to know it."""
+    return {
+        "render_modes": list(RENDER_MODES),
+        "render_fps": 4,
+        "num_glimpses": world.horizon,
+        "num_scales": world.retina.num_scales,
+        "patch_size": world.retina.patch_size,
+        "image_size": world.image_size,
+        "num_images": world.num_images,
+        "choice_names": world.choice_names,
+        "choice_is_final": world.choice_is_final,
+        "image_moves": world.image_moves,
+    }
+
+
+def observation_space(world: World, observations: str) -> spaces.Dict | spaces.Box:
+    """Make the observation space of one row: ``"dict"``, or ``"flat"``, one Box with the same numbers end to end."""
+    check_choice("observations", observations, OBSERVATIONS)
+    space = spaces.Dict(
         {
-            "glimpse": spaces.Box(0.0, 1.0, shape, np.float32),
+            "glimpse": spaces.Box(0.0, 1.0, world.retina.glimpse_shape(world.num_channels), np.float32),
             "location": spaces.Box(-1.0, 1.0, (2,), np.float32),
             "time": spaces.Box(0.0, 1.0, (1,), np.float32),
         }
     )
+    if observations == "dict":
+        return space
+    flat = spaces.flatten_space(space)
+    assert isinstance(flat, spaces.Box)
+    return flat
 
 
-class GlimpseEnv(gym.Env[dict[str, np.ndarray], Any]):
-    """One episode of a world at a time.
+def flatten_observations(batch: dict[str, np.ndarray]) -> np.ndarray:
+    """Put glimpse, location and time end to end: float32 (R, k*C*g*g + 3)."""
+    glimpse = batch["glimpse"]
+    return np.concatenate((glimpse.reshape(len(glimpse), -1), batch["location"], batch["time"]), axis=1)
+
+
+class GlimpseEnv(gym.Env[Any, Any]):
+    """Base class of the single envs. A subclass names its ``world_class`` and documents the task.
+
+    Subclasses also list ``gymnasium.Env`` as a direct base, because some libraries look only at direct bases.
 
     Args:
         actions: ``"hybrid"``, ``"discrete"`` or ``"multidiscrete"``; see :mod:`glimpse_gym.actions`.
-        grid_size: M, the side of the grid of places of the two discrete forms.
+        observations: ``"dict"``, or ``"flat"``: one float32 Box of glimpse, location and time end to end.
+        grid_size: M, the side of the grid of locations in the two discrete forms.
         render_mode: None or ``"rgb_array"``.
-        **kwargs: the keyword values of the world.
+        **kwargs: keyword arguments of the world.
 
     Raises:
-        TypeError: a keyword value that does not exist.
-        ValueError: one that is not accepted.
+        TypeError: if a keyword argument is unknown or missing.
+        ValueError: if a value is not accepted.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": list(RENDER_MODES), "render_fps": 4}  # type: ignore[misc]
     world_class: ClassVar[type[World]]
 
     def __init__(
-        self, *, actions: str = "hybrid", grid_size: int = 5, render_mode: str | None = None, **kwargs: Any
+        self,
+        *,
+        actions: str = "hybrid",
+        observations: str = "dict",
+        grid_size: int = 5,
+        render_mode: str | None = None,
+        **kwargs: Any,
     ) -> None:
         self.render_mode = check_choice("render_mode", render_mode, (None, *RENDER_MODES))
-        self.world = make_world(self.world_class, 1, kwargs)
+        self.world = make_world(type(self), 1, kwargs)
+        self.metadata = make_metadata(self.world)  # type: ignore[misc]
         self.codec = make_codec(actions, self.world, grid_size)
-        self.observation_space = observation_space(self.world)  # type: ignore[assignment]
+        self.observation_space = observation_space(self.world, observations)
         self.action_space = self.codec.space
+        self._flat = observations == "flat"
         self._recorder = Recorder(self.world) if render_mode else None
-        self._begun = False
+        self._was_reset = False
+        self._info: dict[str, Any] = {}  # of the running episode, in which it does not change
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Begin a new episode.
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Start a new episode.
 
         Args:
-            seed: begins the stream of episodes anew; None goes on with it.
-            options: ``{"image_index": i}`` asks for one image, in a world that has images to choose from.
+            seed: restarts the stream of episodes; None continues it.
+            options: ``{"image_index": i}`` selects an image, in worlds that have images to select from.
 
         Raises:
-            ValueError: a seed, an option or an index that does not exist; the present episode goes on.
+            ValueError: if the seed or an option is not accepted; the current episode does not change.
         """
         checked = self.world.check_options({} if options is None else options, 1)
         keys = None if seed is None else keys_from_seeds([seed])
         super().reset(seed=None if seed is None else int(seed))
-        if keys is None and not self._begun:
+        if keys is None and not self._was_reset:
             keys = self.np_random.integers(-(2**63), 2**63 - 1, 1)
         if keys is not None:
             self.world.seed(_ONE_ROW, keys)
-            self._begun = True
+            self._was_reset = True
         self.world.reset(_ONE_ROW, **checked)
         if self._recorder:
-            self._recorder.begin(_ONE_ROW)
-        return self._observe(), _first(self.world.begin_info(_ONE_ROW))
+            self._recorder.record_reset(_ONE_ROW)
+        self._info = self._first_info()
+        return self._observe(), self._info.copy()
 
-    def step(self, action: Any) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Take one step.
 
         Raises:
             ResetNeeded: before the first reset, and after the end of an episode.
-            ValueError: an action that does not belong to the space; the episode is left as it was.
+            ValueError: if the action does not belong to the space; the episode does not change.
         """
         if not self.world.running[0]:
-            raise ResetNeeded("there is no episode to step, or it has ended: call reset() first")
+            raise ResetNeeded("no episode is running, or it has ended: call reset() first")
         outcome = self.world.step(self.codec.decode(action, ()), _ACTIVE)
         reward, terminated = float(outcome.reward[0]), bool(outcome.terminated[0])
         if self._recorder:
-            self._recorder.follow(outcome.reward, _ACTIVE)
-        info = _first(self.world.end_info(_ONE_ROW)) if terminated else {}
+            self._recorder.record_step(outcome)
+        info = self._first_info() if terminated else self._info.copy()
         return self._observe(), reward, terminated, False, info
 
     def render(self) -> np.ndarray | None:
-        """A picture of the episode, uint8 (height, width, 3), or None where no ``render_mode`` was given."""
+        """Draw the episode, uint8 (height, width, 3); None if no ``render_mode`` was given."""
         if self._recorder is None:
             gym.logger.warn("render() draws nothing without a mode: make the env with render_mode='rgb_array'")
             return None
-        return self._recorder.draw(0)
+        return self._recorder.render(0)
+
+    def action_masks(self) -> np.ndarray:
+        """Mask of the actions that make sense now, bool (n,), as sb3-contrib's MaskablePPO reads it.
+
+        All are True, except for actions that only look when no glimpse is left. For ``MultiDiscrete`` spaces n counts
+        the actions of all dimensions.
+
+        Raises:
+            ValueError: if the action form is not discrete.
+        """
+        return self.codec.masks(self.world.before_last_step)[0]
+
+    def get_keys_to_action(self) -> dict[Keys, Any]:
+        """Map keys to actions, for :func:`gymnasium.utils.play.play` (use it with ``wait_on_player=True``).
+
+        Letters a, b, c, ... look at the cells of the grid, row by row. Digits, or arrow keys, make the choices.
+
+        Raises:
+            ValueError: if the action form is not discrete, or there are too few keys.
+        """
+        return self.codec.keys_to_action()
 
     @property
     def image(self) -> np.ndarray:
-        """The whole present image, a copy: uint8 (H, W), or (H, W, C). For drawing and tests; no agent reads it.
+        """Copy of the whole current image, uint8 (H, W) or (H, W, C). For drawing and tests; no agent reads it.
 
         Raises:
             ResetNeeded: before the first reset.
         """
-        if not self._begun:
+        if not self._was_reset:
             raise ResetNeeded("there is no image yet: call reset() first")
         return self.world.image(0)
 
-    def _observe(self) -> dict[str, np.ndarray]:
+    def _observe(self) -> Any:
         batch = self.world.observe()
+        if self._flat:
+            return flatten_observations(batch)[0]
         return {"glimpse": batch["glimpse"][0], "location": batch["location"][0], "time": batch["time"][0]}
 
-
-def _first(info: dict[str, np.ndarray]) -> dict[str, Any]:
-    return {name: value[0].item() for name, value in info.items()}
+    def _first_info(self) -> dict[str, Any]:
+        return {name: values.item() for name, values in self.world.info(_ONE_ROW).items()}

@@ -1,4 +1,4 @@
-"""What this runs on, for what is measured here."""
+"""Description of the machine that measurements were taken on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import platform
 
 
 def machine_name() -> str:
-    """The processor and the operating system, in words."""
+    """Return the names of the processor and the operating system."""
     try:
         with open("/proc/cpuinfo") as file:
             processor = next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))

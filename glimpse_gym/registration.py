@@ -1,4 +1,4 @@
-"""One table of ids, one loop."""
+"""Table of the env ids, and their registration with Gymnasium. A new world is one line of :data:`WORLDS`."""
 
 from __future__ import annotations
 
@@ -7,68 +7,93 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.registration import load_env_creator
 
-_DIGIT = {"images": "mnist", "split": "train"}
-_SMALL = {"patch_size": 12, "num_scales": 3, "num_glimpses": 8, "canvas_size": 60}
-_LARGE = {"patch_size": 12, "num_scales": 4, "num_glimpses": 8, "canvas_size": 100}
+_CLASSIFICATION = "glimpse_gym.envs.classification:Classification"
+_CATCH = "glimpse_gym.envs.catch:Catch"
 
-# name: (class, keyword values)
-_TABLE: dict[str, tuple[str, dict[str, Any]]] = {
-    "MNIST": ("Classification", _DIGIT | {"patch_size": 8, "num_scales": 1, "num_glimpses": 7}),
-    "TranslatedMNIST": ("Classification", _DIGIT | _SMALL),
-    "ClutteredMNIST": ("Classification", _DIGIT | _SMALL | {"num_clutter": 4}),
-    "ClutteredMNIST100": ("Classification", _DIGIT | _LARGE | {"num_clutter": 8}),
-    "Images": ("Classification", {"split": "all", "patch_size": 12, "num_scales": 3, "num_glimpses": 6}),
-    "Catch": ("Catch", {"patch_size": 6, "num_scales": 3, "num_glimpses": 23}),
+_MNIST = {"images": "mnist", "split": "train"}
+_CANVAS_60 = {"patch_size": 12, "num_scales": 3, "num_glimpses": 8, "canvas_size": 60}
+_CANVAS_100 = {"patch_size": 12, "num_scales": 4, "num_glimpses": 8, "canvas_size": 100}
+
+WORLDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "MNIST": (_CLASSIFICATION, _MNIST | {"patch_size": 8, "num_scales": 1, "num_glimpses": 7}),
+    "TranslatedMNIST": (_CLASSIFICATION, _MNIST | _CANVAS_60),
+    "ClutteredMNIST": (_CLASSIFICATION, _MNIST | _CANVAS_60 | {"num_clutter": 4}),
+    "ClutteredMNIST100": (_CLASSIFICATION, _MNIST | _CANVAS_100 | {"num_clutter": 8}),
+    "Images": (_CLASSIFICATION, {"split": "all", "patch_size": 12, "num_scales": 3, "num_glimpses": 6}),
+    "Catch": (_CATCH, {"patch_size": 6, "num_scales": 3, "num_glimpses": 23}),
 }
+"""Registered worlds: name -> (prefix of the env classes, keyword arguments); see :func:`register_world`."""
 
 
 def env_id(name: str, discrete: bool = False) -> str:
-    """The id of a world of the table, or of its twin for algorithms that take one flat action."""
-    return f"glimpse_gym/{name}{'Discrete' if discrete else ''}-v0"
+    """Build the id of a registered world, or of its twin with Discrete actions.
+
+    A name without a namespace gets ours: ``env_id("Catch")`` is ``"glimpse_gym/Catch-v0"``.
+    """
+    namespace = "" if "/" in name else "glimpse_gym/"
+    return f"{namespace}{name}{'Discrete' if discrete else ''}-v0"
 
 
-ENV_IDS: tuple[str, ...] = tuple(env_id(name, discrete) for name in _TABLE for discrete in (False, True))
-"""Every id that ``import glimpse_gym`` registers."""
+def register_world(name: str, prefix: str, kwargs: dict[str, Any]) -> None:
+    """Register a world with Gymnasium: its id, and the id of its twin with Discrete actions.
+
+    Args:
+        name: the name in the id, with or without a namespace: ``"Catch"``, ``"my_lab/Catch"``.
+        prefix: ``"module:Prefix"``. The module holds the env classes ``PrefixEnv`` and ``PrefixVectorEnv``.
+        kwargs: keyword arguments of the env classes, JSON-serializable. ``"split"`` is among them if, and only if, the
+            world draws its images from a data set with splits.
+    """
+    WORLDS[name] = (prefix, kwargs)
+    for discrete in (False, True):
+        gym.register(
+            id=env_id(name, discrete),
+            entry_point=f"{prefix}Env",
+            vector_entry_point=f"{prefix}VectorEnv",
+            order_enforce=False,  # the envs raise ResetNeeded themselves,
+            disable_env_checker=True,  # and the tests run the checker on every id
+            kwargs=kwargs | {"actions": "discrete" if discrete else "hybrid"},
+        )
 
 
 def describe_envs() -> str:
-    """Every id with its spaces. No data is needed: ten blank images of the digits' size stand in for the real ones."""
-    blank: dict[str, Any] = {"images": np.zeros((10, 28, 28), np.uint8), "labels": np.arange(10), "split": "all"}
+    """List the registered ids with their spaces. Needs no data: ten blank 28 x 28 images replace the real ones."""
     lines = []
-    for name, (kind, _) in _TABLE.items():
+    for name, (prefix, kwargs) in WORLDS.items():
+        env_class: Any = load_env_creator(f"{prefix}Env")
+        takes_images = "images" in inspect.signature(env_class.world_class).parameters
         for discrete in (False, True):
-            env = gym.make(env_id(name, discrete), **(blank if kind == "Classification" else {}))
-            lines.append(env_id(name, discrete) + ("  (of the images that are given)" if name == "Images" else ""))
+            env = gym.make(env_id(name, discrete), **(_blank_images() if takes_images else {}))
+            your_images = takes_images and "images" not in kwargs
+            lines.append(env_id(name, discrete) + ("  (K depends on your images)" if your_images else ""))
             lines.append(f"    observation  {env.observation_space}")
             lines.append(f"    action       {env.action_space}")
     return "\n".join(lines)
 
 
-def document_envs() -> str:
-    """The page of docs on every id, out of the docstrings of the env classes."""
-    from glimpse_gym import envs
+def _blank_images() -> dict[str, Any]:
+    return {"images": np.zeros((10, 28, 28), np.uint8), "labels": np.arange(10), "split": "all"}
 
-    parts = ["# Environments", "Made by `glimpse-gym envs --docs` from the docstrings."]
-    for kind in ("Classification", "Catch"):
-        parts.append(f"# {kind}")
-        for name, (its_kind, kwargs) in _TABLE.items():
-            if its_kind == kind:
+
+def document_envs() -> str:
+    """Generate the documentation page of all ids from the docstrings of the env classes."""
+    parts = ["# Environments", "Generated by `glimpse-gym envs --docs` from the docstrings."]
+    for prefix in dict.fromkeys(prefix for prefix, _ in WORLDS.values()):
+        parts.append(f"# {prefix.partition(':')[2]}")
+        for name, (its_prefix, kwargs) in WORLDS.items():
+            if its_prefix == prefix:
                 values = ", ".join(f"{key}={value!r}" for key, value in kwargs.items())
                 parts.append(f"`{env_id(name)}`, `{env_id(name, discrete=True)}`: `{values}`")
-        parts.append(inspect.getdoc(getattr(envs, f"{kind}Env")) or "")
+        parts.append(inspect.getdoc(load_env_creator(f"{prefix}Env")) or "")
     return "\n\n".join(parts)
 
 
+ENV_IDS: tuple[str, ...] = tuple(env_id(name, discrete) for name in WORLDS for discrete in (False, True))
+"""Ids registered by ``import glimpse_gym``."""
+
+
 def register_envs() -> None:
-    """Register every id with Gymnasium."""
-    for name, (kind, kwargs) in _TABLE.items():
-        for discrete in (False, True):
-            gym.register(
-                id=env_id(name, discrete),
-                entry_point=f"glimpse_gym.envs:{kind}Env",
-                vector_entry_point=f"glimpse_gym.envs:{kind}VectorEnv",
-                order_enforce=False,  # the envs enforce it themselves,
-                disable_env_checker=True,  # and the tests check every one of them
-                kwargs=kwargs | {"actions": "discrete" if discrete else "hybrid"},
-            )
+    """Register all worlds of the table with Gymnasium."""
+    for name, (prefix, kwargs) in list(WORLDS.items()):
+        register_world(name, prefix, kwargs)

@@ -1,4 +1,4 @@
-"""The retina: patches of several scales around one location of an image."""
+"""The retina: square patches of several scales around one location of an image."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from glimpse_gym.kernels import kernels_for
 from glimpse_gym.kernels.geometry import first_pixel
 from glimpse_gym.validation import check_integer, check_locations
 
-# A cell of the coarsest scale is then 2048 pixels a side: its sum fits into 32 bits.
+# Cells of the coarsest scale then have 2048 x 2048 pixels, whose sum fits into 32 bits.
 _MAX_SCALES = 12
 
 
 class Retina:
-    """Square patches around one location, each twice as wide as the one before and no finer than the first.
+    """Glimpse sensor: k square patches around a location, each twice as wide as the previous one, at g x g values.
 
-    Patch s (s = 0 ... k-1) is a square of ``w = g * 2**s`` pixels a side whose left column is
-    ``floor(px - w/2 + 1/2)`` and whose top row is ``floor(py - w/2 + 1/2)``, where
-    ``px = (x + 1) * W/2`` and ``py = (y + 1) * H/2``. It is cut into g x g cells; each output is the mean of its
-    cell's pixels, those outside the image counting as 0, divided by 255. After section 3.1 of Mnih et al.,
+    Patch s (s = 0 ... k-1) is a square of side ``w = g * 2**s`` pixels. Its left column is
+    ``floor(px - w/2 + 1/2)`` and its top row is ``floor(py - w/2 + 1/2)``, where
+    ``px = (x + 1) * W/2`` and ``py = (y + 1) * H/2``. It is divided into g x g cells; each output is the mean of the
+    pixels of its cell, where pixels outside the image count as 0, divided by 255. See section 3.1 of Mnih et al.,
     "Recurrent Models of Visual Attention", 2014.
 
     Args:
-        patch_size: g, at least 1.
-        num_scales: k, from 1 to 12.
+        patch_size: g, an integer >= 1.
+        num_scales: k, an integer from 1 to 12.
 
     Raises:
-        ValueError: where one of them is not a whole number in its range.
+        ValueError: if an argument is not an integer in its range.
 
     Example:
         >>> import numpy as np
@@ -46,21 +46,21 @@ class Retina:
         self.patch_size = check_integer("patch_size", patch_size, at_least=1)
         self.num_scales = check_integer("num_scales", num_scales, at_least=1)
         if self.num_scales > _MAX_SCALES:
-            raise ValueError(f"num_scales must be at most {_MAX_SCALES}, got {num_scales}")
+            raise ValueError(f"num_scales must be <= {_MAX_SCALES}, got {num_scales}")
 
     def __repr__(self) -> str:
         return f"Retina(patch_size={self.patch_size}, num_scales={self.num_scales})"
 
-    def side(self, scale: int) -> int:
-        """The side in pixels of the patch of this scale (0 is the finest)."""
+    def patch_side(self, scale: int) -> int:
+        """Return the side in pixels of the patch of one scale (0 is the finest)."""
         return self.patch_size * 2**scale
 
     def glimpse_shape(self, num_channels: int = 1) -> tuple[int, int, int]:
-        """The shape of one glimpse of an image with C channels: ``(k*C, g, g)``."""
+        """Return the shape of one glimpse of an image with C channels: ``(k*C, g, g)``."""
         return (self.num_scales * num_channels, self.patch_size, self.patch_size)
 
-    def corner(self, location: Any, size: tuple[int, int], scale: int) -> tuple[int, int]:
-        """Row and column of the top left pixel of one patch, for drawing; either may be negative.
+    def patch_corner(self, location: Any, size: tuple[int, int], scale: int) -> tuple[int, int]:
+        """Return row and column of the top-left pixel of one patch, for drawing; either may be negative.
 
         Args:
             location: x and y in [-1, 1].
@@ -68,28 +68,28 @@ class Retina:
             scale: s, from 0 to k-1.
         """
         (x, y), (height, width) = location, size
-        side = self.side(scale)
+        side = self.patch_side(scale)
         return int(first_pixel(float(y), height, side)), int(first_pixel(float(x), width, side))
 
     def sense(self, images: np.ndarray, locations: np.ndarray) -> np.ndarray:
-        """What is seen at one location of each image. Costs the same on an image of any size.
+        """Compute the glimpse at one location of each image. The cost does not depend on the size of the images.
 
         Args:
             images: uint8 ``(B, H, W)`` or ``(B, H, W, C)``.
             locations: floating point ``(B, 2)``, x and y, clipped to [-1, 1].
 
         Returns:
-            float32 ``(B, k*C, g, g)`` in [0, 1], finest scale first, the C channels of a scale together.
+            float32 ``(B, k*C, g, g)`` in [0, 1], finest scale first; the C channels of a scale are adjacent.
 
         Raises:
-            TypeError: images that are no NumPy array.
-            ValueError: images or locations of another dtype, shape or size, or a location that is NaN or infinite.
+            TypeError: if ``images`` is not a NumPy array.
+            ValueError: if the dtype or shape of an argument is wrong, or a location is NaN or infinite.
         """
         if not isinstance(images, np.ndarray):
             raise TypeError(f"images must be a NumPy array, got {type(images).__name__}; convert with numpy.asarray")
         if images.dtype != np.uint8 or images.ndim not in (3, 4) or 0 in images.shape[1:]:
             raise ValueError(
-                f"images must be uint8 of shape (B, H, W) or (B, H, W, C) with no zero size, "
+                f"images must be uint8 of shape (B, H, W) or (B, H, W, C) with H, W, C >= 1, "
                 f"got {images.dtype} of shape {images.shape}"
             )
         num_images, height, width = images.shape[:3]
@@ -105,15 +105,15 @@ class Retina:
     def sense_flat(
         self, pixels: np.ndarray, offsets: np.ndarray, sizes: np.ndarray, channels: int, locations: np.ndarray
     ) -> np.ndarray:
-        """As :meth:`sense`, of images of any sizes that lie in one array: none is copied to be looked at.
+        """Compute glimpses as :meth:`sense`, of images of different sizes stored in one flat array, without copies.
 
         The arguments are not checked.
 
         Args:
-            pixels: uint8 (total,). Image b lies row-major, (H, W, C), from ``pixels[offsets[b]]`` on.
-            offsets: int64 (B,).
+            pixels: uint8 (total,). Image b is stored row-major, (H, W, C), starting at ``pixels[offsets[b]]``.
+            offsets: int64 (B,), index of the first pixel of each image.
             sizes: int64 (B, 2), height and width of each image in pixels.
-            channels: C, of all.
+            channels: C, the same for all images.
             locations: float32 (B, 2), in [-1, 1].
 
         Returns:

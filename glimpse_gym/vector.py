@@ -1,4 +1,4 @@
-"""The native vector env: the batch of n, and the one place where autoreset is."""
+"""Native vector env: a world of n rows as a Gymnasium vector environment, and the only place that knows autoreset."""
 
 from __future__ import annotations
 
@@ -10,29 +10,32 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from glimpse_gym.actions import make_codec
-from glimpse_gym.env import RENDER_MODES, GlimpseEnv, make_world, observation_space
+from glimpse_gym.env import RENDER_MODES, flatten_observations, make_metadata, make_world, observation_space
 from glimpse_gym.rendering.frames import Recorder
 from glimpse_gym.rng import keys_from_seeds
 from glimpse_gym.validation import check_choice, check_integer
 from glimpse_gym.world import World
 
 
-class GlimpseVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
-    """n episodes of a world side by side: equal to ``SyncVectorEnv`` of n single envs, bit for bit, and faster.
+class GlimpseVectorEnv(VectorEnv[Any, Any, np.ndarray]):
+    """Base class of the vector envs: n episodes at once, bit-equal to ``SyncVectorEnv`` of n single envs, and faster.
 
-    Sub-env i is seeded with ``seed + i``; no sub-env's episodes depend on its neighbors. Returned arrays are new.
+    Sub-env i is seeded with ``seed + i``; its episodes do not depend on the other sub-envs. Returned arrays are new.
+    Subclasses also list ``gymnasium.vector.VectorEnv`` as a direct base.
 
     Args:
         num_envs: n.
-        autoreset_mode: ``NEXT_STEP``, ``SAME_STEP`` or ``DISABLED`` (with ``options={"reset_mask": ...}``).
+        autoreset_mode: ``NEXT_STEP``, ``SAME_STEP`` or ``DISABLED`` (with ``options={"reset_mask": ...}``). Give it
+            to ``gym.make_vec`` directly, not in ``vector_kwargs``.
         actions: as in the single env.
+        observations: as in the single env.
         grid_size: as in the single env.
         render_mode: as in the single env.
-        **kwargs: the keyword values of the world.
+        **kwargs: keyword arguments of the world.
 
     Raises:
-        TypeError: a keyword value that does not exist.
-        ValueError: one that is not accepted.
+        TypeError: if a keyword argument is unknown or missing.
+        ValueError: if a value is not accepted.
     """
 
     world_class: ClassVar[type[World]]
@@ -43,105 +46,118 @@ class GlimpseVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
         *,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         actions: str = "hybrid",
+        observations: str = "dict",
         grid_size: int = 5,
         render_mode: str | None = None,
         **kwargs: Any,
     ) -> None:
         self.num_envs = check_integer("num_envs", num_envs, at_least=1)
         self.autoreset_mode = AutoresetMode(autoreset_mode)
-        self.metadata = {**GlimpseEnv.metadata, "autoreset_mode": self.autoreset_mode}
         self.render_mode = check_choice("render_mode", render_mode, (None, *RENDER_MODES))
-        self.world = make_world(self.world_class, num_envs, kwargs)
+        self.world = make_world(type(self), num_envs, kwargs)
+        self.metadata = {**make_metadata(self.world), "autoreset_mode": self.autoreset_mode}
         self.codec = make_codec(actions, self.world, grid_size)
-        self.single_observation_space = observation_space(self.world)
+        self.single_observation_space = observation_space(self.world, observations)
         self.single_action_space = self.codec.space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
+        self._flat = observations == "flat"
         self._recorder = Recorder(self.world) if render_mode else None
-        self._begun = False
+        self._was_reset = False
+        self._info: dict[str, np.ndarray] = {}  # of all sub-envs, with masks; it changes only at resets
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Begin new episodes.
+    ) -> tuple[Any, dict[str, Any]]:
+        """Start new episodes.
 
         Args:
-            seed: ``seed + i`` for sub-env i, or a list of one per sub-env; None goes on with the streams.
-            options: ``image_index``, one for all or an array of n, where the world has images to choose from;
-                ``reset_mask``, bool (n,), resets these sub-envs only.
+            seed: ``seed + i`` for sub-env i, or a list with one seed per sub-env; None continues the streams.
+            options: ``image_index``, one index or an array of n, in worlds that have images to select from;
+                ``reset_mask``, bool (n,), resets only these sub-envs.
 
         Raises:
-            ResetNeeded: a first reset that leaves some sub-envs out.
-            TypeError: a mask that is no boolean array.
-            ValueError: a seed, an option, an index or a mask that is not accepted; nothing is changed then.
+            ResetNeeded: if the first reset does not include all sub-envs.
+            TypeError: if the mask is not a bool array.
+            ValueError: if a seed, an option or the mask is not accepted; nothing changes.
         """
         if not (options is None or isinstance(options, dict)):
-            self.world.check_options(options, self.num_envs)  # which says what is accepted
+            self.world.check_options(options, self.num_envs)  # raises the error
         options = dict(options or {})
         rows = self._rows(options.pop("reset_mask", None))
         checked = self.world.check_options(options, self.num_envs)
         checked = {name: values[rows] for name, values in checked.items()}
         self._seed(seed, rows)
+        self._reset_rows(rows, **checked)
+        self._was_reset = True
         infos: dict[str, Any] = {}
-        self._begin(infos, rows, **checked)
-        self._begun = True
-        return self.world.observe(), infos
+        self._write_info(infos, self.world.info(rows), rows)
+        return self._observe(), infos
 
-    def step(self, actions: Any) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Take one step in every sub-env.
 
         Raises:
-            ResetNeeded: before the first reset; where autoreset is disabled, also after the end of an episode.
-            ValueError: actions that do not belong to the space; the episodes are left as they were.
+            ResetNeeded: before the first reset; if autoreset is disabled, also after the end of an episode.
+            ValueError: if the actions do not belong to the space; the episodes do not change.
         """
-        active = self.world.running.copy()
-        if not self._begun or (self.autoreset_mode is AutoresetMode.DISABLED and not active.all()):
-            ended = np.flatnonzero(~active).tolist()
-            raise ResetNeeded(f"no episode is under way in the sub-envs {ended}: call reset() first")
+        active = self.world.running
+        all_active = np.count_nonzero(active) == self.num_envs
+        if not self._was_reset or (self.autoreset_mode is AutoresetMode.DISABLED and not all_active):
+            inactive = np.flatnonzero(~active).tolist()
+            raise ResetNeeded(f"no episode is running in the sub-envs {inactive}: call reset() first")
         outcome = self.world.step(self.codec.decode(actions, (self.num_envs,)), active)
         if self._recorder:
-            self._recorder.follow(outcome.reward, active)
-        ended = np.flatnonzero(outcome.terminated)
-        infos: dict[str, Any] = {}
+            self._recorder.record_step(outcome)
+        ended = outcome.terminated.nonzero()[0]
+        finals: dict[str, Any] = {}
         if self.autoreset_mode is AutoresetMode.SAME_STEP:
             if ended.size:
-                self._add_finals(infos, ended)
-                self._begin(infos, ended)
-        else:
-            self._tell(infos, self.world.end_info(ended), ended)
-            if not active.all():  # NEXT_STEP: the episodes that ended at the step before begin anew
-                self._begin(infos, np.flatnonzero(~active))
+                finals = self._finals(ended)
+                self._reset_rows(ended)
+        elif not all_active:  # NEXT_STEP: reset the sub-envs that ended at the previous step
+            self._reset_rows((~active).nonzero()[0])
+        infos: dict[str, Any] = {name: values.copy() for name, values in self._info.items()} | finals
+        if ended.size and not finals:
+            for name, values in self.world.info(ended).items():
+                infos[name][ended] = values
         truncated = np.zeros(self.num_envs, np.bool_)
-        return self.world.observe(), outcome.reward, outcome.terminated, truncated, infos
+        return self._observe(), outcome.reward, outcome.terminated, truncated, infos
 
     def render(self) -> tuple[np.ndarray, ...] | None:
-        """One picture per sub-env, each uint8 (height, width, 3), or None where no ``render_mode`` was given."""
-        return None if self._recorder is None else tuple(map(self._recorder.draw, range(self.num_envs)))
+        """Draw every sub-env, each uint8 (height, width, 3); None if no ``render_mode`` was given."""
+        return None if self._recorder is None else tuple(map(self._recorder.render, range(self.num_envs)))
+
+    def action_masks(self) -> np.ndarray:
+        """Masks of the actions that make sense now, bool (num_envs, n), as in the single env."""
+        return self.codec.masks(self.world.before_last_step)
 
     @property
     def image(self) -> tuple[np.ndarray, ...]:
-        """The whole present image of each sub-env, as in the single env."""
-        if not self._begun:
+        """Copies of the whole current image of each sub-env, as in the single env."""
+        if not self._was_reset:
             raise ResetNeeded("there are no images yet: call reset() first")
         return tuple(map(self.world.image, range(self.num_envs)))
 
     def _rows(self, mask: Any) -> np.ndarray:
+        """Rows of a ``reset_mask``, int64 (R,)."""
         if mask is None:
             return np.arange(self.num_envs)
         if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
             raise TypeError(f"options['reset_mask'] must be a NumPy array of bool, got {mask!r:.200}")
         if mask.shape != (self.num_envs,) or not mask.any():
             raise ValueError(
-                f"options['reset_mask'] must have shape ({self.num_envs},) and be true somewhere, got {mask!r:.200}"
+                f"options['reset_mask'] must have shape ({self.num_envs},) and at least one True, got {mask!r:.200}"
             )
-        if not (self._begun or mask.all()):
-            raise ResetNeeded("the first reset must be of every sub-env: call it without reset_mask")
+        if not (self._was_reset or mask.all()):
+            raise ResetNeeded("the first reset must include every sub-env: call it without reset_mask")
         return np.flatnonzero(mask)
 
     def _seed(self, seed: int | list[int | None] | None, rows: np.ndarray) -> None:
+        """Restart the random streams of the rows that are given a seed, or, at the first reset, of all."""
         n = self.num_envs
         if seed is None:
-            if self._begun:
+            if self._was_reset:
                 return
             seed = [None] * n
         elif not isinstance(seed, (list, tuple, np.ndarray)):
@@ -152,20 +168,28 @@ class GlimpseVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
             raise ValueError(f"a list of seeds must have one for each of the {n} sub-envs, got {len(seed)}")
         given = np.array([value is not None for value in seed])[rows]
         keys = keys_from_seeds([seed[row] for row in rows[given]])
-        if not self._begun:
+        if not self._was_reset:
             self.world.seed(rows, self.np_random.integers(-(2**63), 2**63 - 1, len(rows)))
         self.world.seed(rows[given], keys)
 
-    def _begin(self, infos: dict[str, Any], rows: np.ndarray, **options: Any) -> None:
+    def _reset_rows(self, rows: np.ndarray, **options: Any) -> None:
         self.world.reset(rows, **options)
         if self._recorder:
-            self._recorder.begin(rows)
-        self._tell(infos, self.world.begin_info(rows), rows)
+            self._recorder.record_reset(rows)
+        info = self.world.info(rows)
+        if not self._info:
+            for name, values in info.items():
+                self._info[name] = np.zeros(self.num_envs, values.dtype)
+                self._info["_" + name] = np.ones(self.num_envs, np.bool_)
+        for name, values in info.items():
+            self._info[name][rows] = values
 
-    def _tell(self, infos: dict[str, Any], info: dict[str, np.ndarray], rows: np.ndarray) -> None:
-        """Add the info of some rows, in the vector env's form: arrays over all, each with a mask of whom it tells."""
-        if not rows.size:
-            return
+    def _observe(self, rows: np.ndarray | None = None) -> Any:
+        batch = self.world.observe(rows)
+        return flatten_observations(batch) if self._flat else batch
+
+    def _write_info(self, infos: dict[str, Any], info: dict[str, np.ndarray], rows: np.ndarray) -> None:
+        """Write the info of some rows in Gymnasium's form: arrays of n, each with a mask of the rows that have it."""
         for name, values in info.items():
             if name not in infos:
                 infos[name] = np.zeros(self.num_envs, values.dtype)
@@ -173,15 +197,14 @@ class GlimpseVectorEnv(VectorEnv[dict[str, np.ndarray], Any, np.ndarray]):
             infos[name][rows] = values
             infos["_" + name][rows] = True
 
-    def _add_finals(self, infos: dict[str, Any], rows: np.ndarray) -> None:
-        """SAME_STEP: what was seen and told at the end, before the same rows begin anew."""
-        batch = self.world.observe(rows)
+    def _finals(self, rows: np.ndarray) -> dict[str, Any]:
+        """SAME_STEP: collect the last observation and info of rows that have ended, before they are reset."""
+        batch = self._observe(rows)
         observations = np.full(self.num_envs, None, dtype=object)
         for i, row in enumerate(rows):
-            observations[row] = {name: values[i] for name, values in batch.items()}
+            observations[row] = batch[i] if self._flat else {name: values[i] for name, values in batch.items()}
         mask = np.zeros(self.num_envs, np.bool_)
         mask[rows] = True
-        infos |= {"final_obs": observations, "_final_obs": mask}
         final_info: dict[str, Any] = {}
-        self._tell(final_info, self.world.end_info(rows), rows)
-        infos |= {"final_info": final_info, "_final_info": mask.copy()}
+        self._write_info(final_info, self.world.info(rows), rows)
+        return {"final_obs": observations, "_final_obs": mask, "final_info": final_info, "_final_info": mask.copy()}

@@ -1,6 +1,7 @@
-"""What every world has. A world is a batch of B episodes, and resetting some of them is its primitive.
+"""Base class of all worlds. A world is a batch of B episodes; resetting some of its rows is the primitive operation.
 
-No world knows Gymnasium, and nothing outside a world knows a rule.
+A world holds the rules of a task and does not depend on Gymnasium. The env classes in :mod:`glimpse_gym.env` and
+:mod:`glimpse_gym.vector` wrap it and do not depend on the rules.
 """
 
 from __future__ import annotations
@@ -16,74 +17,88 @@ from glimpse_gym.retina import Retina
 
 
 class Action(NamedTuple):
-    """What B rows do, in the one form that worlds understand."""
+    """Batched action, the same for all action forms."""
 
     location: np.ndarray
-    """float32 (B, 2), where to look, in [-1, 1]."""
+    """float32 (B, 2) in [-1, 1]: where to look next."""
     choice: np.ndarray
-    """int64 (B,): the label or the move, from 0 to ``num_choices - 1``."""
+    """int64 (B,), from 0 to ``num_choices - 1``: the label or the move."""
     commits: np.ndarray | None
-    """bool (B,): the choice is meant, whatever the time. None: each world takes choices at the time of its own."""
+    """bool (B,): the choice is final at this step. None: the world decides when a choice counts."""
 
 
 class Outcome(NamedTuple):
-    """What came of a step. Rows that rested have neither reward nor end."""
+    """Batched result of a step. In inactive rows the reward is 0 and the others are False."""
 
     reward: np.ndarray
     """float64 (B,)."""
     terminated: np.ndarray
     """bool (B,)."""
+    looked: np.ndarray
+    """bool (B,): the step took a new glimpse."""
 
 
 class World(ABC):
-    """B episodes of one task side by side, each on its own image.
+    """Batch of B episodes of one task, each with an image of its own.
 
     Args:
         num_rows: B.
-        retina: what is seen of an image.
-        num_channels: C, of every image.
-        horizon: T, the steps of the longest episode.
-        num_choices: how many labels or moves there are.
-        num_draws: how many random numbers an episode takes.
+        retina: senses the glimpses.
+        num_channels: C, channels of every image.
+        horizon: T, the largest number of steps in an episode.
+        choice_names: a name for each label or move.
+        num_draws: random numbers used by each episode.
     """
 
     choice_name: ClassVar[str]
-    """What a choice is called in actions."""
-    choice_ends: ClassVar[bool]
-    """Whether a choice ends the episode, so that one flat action is *either* a look *or* a choice."""
+    """Key of the choice in a Dict action, such as ``"label"`` or ``"move"``."""
+    choice_is_final: ClassVar[bool]
+    """Making a choice ends the episode, so that a Discrete action is *either* a glimpse *or* a choice."""
     image_moves: ClassVar[bool]
-    """Whether the image changes within an episode, so that earlier glimpses tell of earlier images."""
+    """The image changes during an episode."""
     reset_options: ClassVar[Collection[str]] = ()
-    """The names that ``reset`` accepts in ``options``."""
+    """Keys accepted in ``options`` of a reset."""
 
     def __init__(
-        self, num_rows: int, retina: Retina, num_channels: int, horizon: int, num_choices: int, num_draws: int
+        self,
+        num_rows: int,
+        retina: Retina,
+        num_channels: int,
+        horizon: int,
+        choice_names: Collection[str],
+        num_draws: int,
     ) -> None:
         self.num_rows = num_rows
         self.retina = retina
         self.num_channels = num_channels
         self.horizon = horizon
-        self.num_choices = num_choices
+        self.choice_names = tuple(choice_names)
+        self.num_choices = len(self.choice_names)
         self.offsets = np.zeros(num_rows, np.int64)
         self.sizes = np.ones((num_rows, 2), np.int64)
         self.locations = np.zeros((num_rows, 2), np.float32)
         self.steps = np.zeros(num_rows, np.int64)
         self.running = np.zeros(num_rows, np.bool_)
+        self.images_are_lazy = False
         self._num_draws = num_draws
+        self._horizon = np.array(horizon)  # NumPy compares with an array much faster than with an int
         self._times = (np.arange(horizon + 1) / horizon).astype(np.float32)[:, None]
         self._keys = np.zeros(num_rows, np.int64)
         self._episodes = np.zeros(num_rows, np.int64)
 
     def seed(self, rows: np.ndarray, keys: np.ndarray) -> None:
-        """Begin the random streams of some rows anew, from int64 keys (R,)."""
+        """Restart the random streams of some rows from int64 keys (R,)."""
         self._keys[rows] = keys
         self._episodes[rows] = 0
 
     def check_options(self, options: dict[str, Any], num_rows: int) -> dict[str, Any]:
-        """The options of a reset, as :meth:`reset` takes them: arrays of ``num_rows``. Nothing is changed yet.
+        """Validate the options of a reset, without changing any state.
+
+        Returns:
+            Keyword arguments for :meth:`reset`: arrays whose first axis has ``num_rows`` entries.
 
         Raises:
-            ValueError: an option that this world does not have, or a value it does not accept.
+            ValueError: if an option is unknown or its value is not accepted.
         """
         accepted = ", ".join(map(repr, self.reset_options)) or "none"
         if not isinstance(options, dict):
@@ -93,28 +108,30 @@ class World(ABC):
         return options
 
     def reset(self, rows: np.ndarray, **options: Any) -> None:
-        """Begin a new episode in some rows, int64 (R,), without touching the others."""
+        """Start a new episode in some rows, int64 (R,). The other rows do not change."""
         episodes = self._episodes[rows]
         draws = kernels_for(rows).uniforms(self._keys[rows], episodes, self._num_draws)
         self._episodes[rows] = episodes + 1
         self.steps[rows] = 0
         self.running[rows] = True
-        self._begin(rows, draws, **options)
+        self._reset_rows(rows, draws, **options)
 
     def step(self, action: Action, active: np.ndarray) -> Outcome:
-        """Take one step in the rows where ``active``, bool (B,), is true; the others rest and get reward 0."""
+        """Take one step in the rows where ``active``, bool (B,), is True. The other rows do not change."""
         self.steps = self.steps + active
-        outcome = self._play(action, active)
-        self.running ^= outcome.terminated
+        outcome = self._step_rows(action, active)
+        self.running = self.running ^ outcome.terminated  # a new array: the old one may be `active`
         return outcome
 
     def observe(self, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
-        """What all rows see, or only some: arrays of their own, a pure function of the present state.
+        """Compute the observations of all rows, or of some rows, int64 (R,), as new arrays.
 
         Returns:
-            ``glimpse`` float32 (R, k*C, g, g) in [0, 1], ``location`` float32 (R, 2) in [-1, 1], where it was
-            taken, and ``time`` float32 (R, 1) in [0, 1], steps taken / T.
+            ``glimpse`` float32 (R, k*C, g, g) in [0, 1]; ``location`` float32 (R, 2) in [-1, 1], where the glimpse
+            was taken; ``time`` float32 (R, 1) in [0, 1], steps taken / T.
         """
+        if self.images_are_lazy:
+            self._compose_visible(np.arange(self.num_rows) if rows is None else rows)
         offsets, sizes, locations, steps = self.offsets, self.sizes, self.locations, self.steps
         if rows is not None:
             offsets, sizes, locations, steps = offsets[rows], sizes[rows], locations[rows], steps[rows]
@@ -125,34 +142,58 @@ class World(ABC):
         }
 
     def image(self, row: int) -> np.ndarray:
-        """The whole present image of one row, a copy: uint8 (H, W), or (H, W, C) where it has colors."""
+        """Copy the current image of one row: uint8 (H, W), or (H, W, C) if it has several channels."""
+        if self.images_are_lazy:
+            self._compose_whole(row)
         (height, width), channels = self.sizes[row], self.num_channels
         start = self.offsets[row]
         pixels = self._pixels[start : start + height * width * channels].copy()
         return pixels.reshape((height, width) if channels == 1 else (height, width, channels))
 
     @property
+    def time_is_up(self) -> np.ndarray:
+        """bool (B,): the current step is step T, or later."""
+        return self.steps >= self._horizon
+
+    @property
+    def before_last_step(self) -> np.ndarray:
+        """bool (B,): the episode is running and its next step is step T."""
+        return self.running & (self.steps == self._horizon - 1)
+
+    @property
+    def image_size(self) -> tuple[float, float]:
+        """Height and width of the images in pixels, averaged over all images if they differ."""
+        height, width = self.sizes.mean(axis=0).tolist()
+        return height, width
+
+    @property
+    def num_images(self) -> int | None:
+        """Number of images that episodes are drawn from; None if the world draws its own."""
+        return None
+
+    @property
     @abstractmethod
     def _pixels(self) -> np.ndarray:
-        """uint8 (total,), in which ``offsets`` and ``sizes`` say where each image lies."""
+        """uint8 (total,): the pixels of all images; ``offsets`` and ``sizes`` locate the image of each row."""
 
     @abstractmethod
-    def _begin(self, rows: np.ndarray, draws: np.ndarray) -> None:
+    def _reset_rows(self, rows: np.ndarray, draws: np.ndarray) -> None:
         """Set up new episodes in these rows from their random numbers, float64 (R, num_draws) in [0, 1)."""
 
     @abstractmethod
-    def _play(self, action: Action, active: np.ndarray) -> Outcome:
-        """The rules of one step; ``steps`` already counts it."""
+    def _step_rows(self, action: Action, active: np.ndarray) -> Outcome:
+        """Apply the rules of one step to the active rows; ``steps`` already counts the step."""
+
+    def _compose_visible(self, rows: np.ndarray) -> None:
+        """Compose what the retina sees of the images of these rows. Called before glimpses if images are lazy."""
+
+    def _compose_whole(self, row: int) -> None:
+        """Compose the whole image of a row. Called before it is copied if images are lazy."""
 
     @abstractmethod
-    def begin_info(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """What is told of rows whose episode has just begun: name -> array (R,)."""
+    def info(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Info of these rows: name -> int64, float64 or bool array (R,), always with the same names.
 
-    @abstractmethod
-    def end_info(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """What is told of rows whose episode has just ended: name -> array (R,)."""
-
-
-def scaled(draws: np.ndarray, sizes: Any) -> np.ndarray:
-    """Whole numbers from 0 to ``sizes - 1``, int64, out of uniform numbers in [0, 1)."""
-    return (draws * sizes).astype(np.int64)
+        ``success``, bool, is one of them. From the reset to the last step but one the values must not change:
+        what only the end may reveal is -1 or False until then.
+        """

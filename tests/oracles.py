@@ -1,4 +1,4 @@
-"""Slow and obvious versions of what the tests check: loops, Python's whole numbers and fractions, nothing shared.
+"""Slow, obviously correct implementations to test against: loops, Python integers and fractions, no shared code.
 
 g is the patch size, k the number of scales, R the last column of Catch's board.
 """
@@ -13,7 +13,7 @@ _WORD = 2**64
 
 
 def sense_one(image: np.ndarray, location: tuple[float, float], g: int, k: int) -> np.ndarray:
-    """One glimpse of one image, uint8 (H, W) or (H, W, C), pixel by pixel: float32 (k*C, g, g)."""
+    """Compute one glimpse of one image, uint8 (H, W) or (H, W, C), pixel by pixel: float32 (k*C, g, g)."""
     pixels = image.tolist()
     height, width = image.shape[:2]
     channels = image.shape[2] if image.ndim == 3 else 1
@@ -38,14 +38,14 @@ def sense_one(image: np.ndarray, location: tuple[float, float], g: int, k: int) 
 
 
 def sense(images: np.ndarray, locations: np.ndarray, g: int, k: int) -> np.ndarray:
-    """One glimpse of each image: float32 (B, k*C, g, g)."""
+    """Compute one glimpse of each image: float32 (B, k*C, g, g)."""
     channels = images.shape[3] if images.ndim == 4 else 1
     glimpses = [sense_one(image, tuple(xy), g, k) for image, xy in zip(images, locations, strict=True)]
     return np.array(glimpses, np.float32).reshape(len(images), k * channels, g, g)
 
 
 def cell_center(cell: int, grid_size: int) -> tuple[np.float32, np.float32]:
-    """The center (x, y) of a cell of an M x M grid over [-1, 1] x [-1, 1], cells counted row by row from the top."""
+    """Return the center (x, y) of a cell of an M x M grid over [-1, 1] x [-1, 1], counted row by row from the top."""
     row, column = divmod(cell, grid_size)
     x = Fraction(2 * column + 1, grid_size) - 1
     y = Fraction(2 * row + 1, grid_size) - 1
@@ -53,21 +53,21 @@ def cell_center(cell: int, grid_size: int) -> tuple[np.float32, np.float32]:
 
 
 def reflected(position: float | Fraction, right: int) -> float | Fraction:
-    """Where a ball is that would be at ``position`` if there were no walls at 0 and at ``right``."""
+    """Reflect the position of a ball at walls at 0 and ``right``."""
     position = position % (2 * right)
     return position if position <= right else 2 * right - position
 
 
 def landing_distribution(start: int, right: int) -> list[Fraction]:
-    """The chance of each column to be where a ball lands that started in ``start``: its speed is uniform.
+    """Return the probability of each column to be the one where a ball from ``start`` lands; its speed is uniform.
 
-    In ``right`` steps it would come anywhere from ``start - right`` to ``start + right``; a column is drawn for
-    the positions from half a column before to half a column after it.
+    Without walls the landing position would be uniform from ``start - right`` to ``start + right``. A ball is drawn in
+    the column nearest to its position.
     """
     chances = []
     for column in range(right + 1):
         low, high = max(Fraction(2 * column - 1, 2), 0), min(Fraction(2 * column + 1, 2), right)
-        # What is reflected into [low, high]: the interval itself, and its mirror images at the two walls.
+        # The positions that are reflected into [low, high]: the interval and its mirror images at both walls.
         length = Fraction(0)
         for a, b in ((low, high), (-high, -low), (2 * right - high, 2 * right - low)):
             length += max(min(b, start + right) - max(a, start - right), 0)
@@ -76,38 +76,38 @@ def landing_distribution(start: int, right: int) -> list[Fraction]:
 
 
 def chance_of_random_catch(right: int) -> Fraction:
-    """How often a player catches who moves at random: dynamic programming over the paddle's places."""
-    places = [Fraction(1, right)] * right  # of the left one of its two columns
+    """Return the probability that random moves catch the ball, by dynamic programming over paddle positions."""
+    paddle = [Fraction(1, right)] * right  # probability of each position, that of the left one of its two columns
     for _ in range(right):
         after = [Fraction(0)] * right
-        for place, chance in enumerate(places):
+        for position, chance in enumerate(paddle):
             for move in (-1, 0, 1):
-                after[min(max(place + move, 0), right - 1)] += chance / 3
-        places = after
+                after[min(max(position + move, 0), right - 1)] += chance / 3
+        paddle = after
     total = Fraction(0)
     for start in range(right + 1):
         landing = landing_distribution(start, right)
-        for place, chance in enumerate(places):
-            total += chance * (landing[place] + landing[place + 1]) / (right + 1)
+        for position, chance in enumerate(paddle):
+            total += chance * (landing[position] + landing[position + 1]) / (right + 1)
     return total
 
 
 def mix(z: int) -> int:
-    """SplitMix64's finalizer, on whole numbers from 0 to 2**64 - 1."""
+    """Apply the finalizer of SplitMix64 to an integer from 0 to 2**64 - 1."""
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % _WORD
     z = (z ^ (z >> 27)) * 0x94D049BB133111EB % _WORD
     return z ^ (z >> 31)
 
 
 def splitmix64(state: int) -> Iterator[int]:
-    """SplitMix64, the generator as published."""
+    """Generate numbers by SplitMix64 as published."""
     while True:
         state = (state + 0x9E3779B97F4A7C15) % _WORD
         yield mix(state)
 
 
 def uniform(seed: int, episode: int, position: int) -> float:
-    """Number ``position`` (from 0) of episode ``episode`` (from 0) of a row with this seed, in [0, 1)."""
+    """Return random number ``position`` (from 0) of episode ``episode`` (from 0) of a row with this seed, in [0, 1)."""
     key = mix(seed % _WORD)
     generator = splitmix64(mix((key + episode * 0x9E3779B97F4A7C15) % _WORD))
     for _ in range(position):
@@ -116,20 +116,20 @@ def uniform(seed: int, episode: int, position: int) -> float:
 
 
 def chi_square(counts: np.ndarray) -> float:
-    """How far counts are from uniform, in standard deviations of the chi-square distribution."""
+    """Return the chi-square statistic of counts against a uniform distribution, standardized."""
     counts = np.asarray(counts, float).reshape(-1)
     expected, degrees = counts.mean(), len(counts) - 1
     return float((((counts - expected) ** 2 / expected).sum() - degrees) / math.sqrt(2 * degrees))
 
 
 def assert_binomial(successes: int, trials: int, chance: float) -> None:
-    """Fail where the count lies more than five standard deviations from what is expected."""
+    """Fail if the count is more than five standard deviations from the expected one."""
     deviation = math.sqrt(trials * chance * (1 - chance))
     assert abs(successes - trials * chance) < 5 * deviation, (successes, trials, chance)
 
 
-def assert_identical(a: object, b: object, where: str = "it") -> None:
-    """Fail unless both are the same to the last bit: keys, types, dtypes, shapes and values, all the way down."""
+def assert_identical(a: object, b: object, where: str = "value") -> None:
+    """Fail unless both are bit-equal: keys, types, dtypes, shapes and values, recursively."""
     assert type(a) is type(b), (where, a, b)
     if isinstance(a, dict):
         assert a.keys() == b.keys(), (where, set(a) ^ set(b))
@@ -144,7 +144,7 @@ def assert_identical(a: object, b: object, where: str = "it") -> None:
         if a.dtype == object:
             assert_identical(a.tolist(), b.tolist(), where)
         elif a.tobytes() != b.tobytes():
-            different = np.argwhere(a != b).tolist() or ["in the sign of zeros, or in NaNs"]
+            different = np.argwhere(a != b).tolist() or ["in the sign of zeros or in NaNs"]
             raise AssertionError(f"{where}: {len(different)} of {a.size} differ, the first: {different[0]}")
     else:
         assert a == b, (where, a, b)

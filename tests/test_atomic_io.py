@@ -1,4 +1,4 @@
-"""Files that are either wholly there or not at all."""
+"""Atomic file writes."""
 
 import os
 import stat
@@ -9,26 +9,26 @@ import pytest
 from glimpse_gym.atomic_io import atomic_write
 
 
-class Stopped(BaseException):
-    """No Exception, as KeyboardInterrupt is none."""
+class Interrupted(BaseException):
+    """Like KeyboardInterrupt, not a subclass of Exception."""
 
 
-def free_descriptor() -> int:
-    """The descriptor that the next file will get: a higher one after something was left open."""
+def next_descriptor() -> int:
+    """The file descriptor that the next open file gets: it is higher while other files are open."""
     descriptor = os.open(os.devnull, os.O_RDONLY)
     os.close(descriptor)
     return descriptor
 
 
-def broken(*arguments):
+def fail(*arguments):
     raise OSError(28, "No space left on device")
 
 
 @pytest.fixture(autouse=True)
-def nothing_left_open():
-    before = free_descriptor()
+def no_open_files_left():
+    before = next_descriptor()
     yield
-    assert free_descriptor() == before
+    assert next_descriptor() == before
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def path(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [Path, str])
-def test_a_new_file(path, kind):
+def test_new_file(path, kind):
     with atomic_write(kind(path)) as temporary:
         temporary.write_bytes(b"new")
         assert not path.exists()
@@ -45,7 +45,7 @@ def test_a_new_file(path, kind):
     assert os.listdir(path.parent) == [path.name]
 
 
-def test_the_old_file_stands_until_the_end(path):
+def test_old_file_is_readable_until_the_end(path):
     path.write_bytes(b"old, and longer")
     with atomic_write(path) as temporary:
         temporary.write_bytes(b"new")
@@ -54,38 +54,38 @@ def test_the_old_file_stands_until_the_end(path):
     assert os.listdir(path.parent) == [path.name]
 
 
-def test_the_temporary_file_lies_beside_it_hidden_and_with_its_ending(path):
+def test_temporary_file_is_hidden_in_same_folder_with_same_suffix(path):
     with atomic_write(path) as temporary:
         assert temporary.parent == path.parent
         assert temporary.suffix == path.suffix
         assert temporary.name.startswith(".")
 
 
-def test_each_writer_has_a_temporary_file_of_its_own(path):
+def test_concurrent_writers_use_different_temporary_files(path):
     with atomic_write(path) as first, atomic_write(path) as second:
         first.write_text("first")
         second.write_text("second")
-    assert path.read_text() == "first"  # it ended last
+    assert path.read_text() == "first"  # it finished last
     assert os.listdir(path.parent) == [path.name]
 
 
 @pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
-def test_permissions_are_those_of_any_new_file(path, mask):
+def test_permissions_follow_umask(path, mask):
     before = os.umask(mask)
     try:
         with atomic_write(path) as temporary:
             temporary.write_text("new")
         other = path.with_name("other")
         other.write_text("new")
-        assert os.umask(mask) == mask  # the mask is left as it was
+        assert os.umask(mask) == mask  # the mask is unchanged
     finally:
         os.umask(before)
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(other.stat().st_mode)
 
 
-@pytest.mark.parametrize("error", [ValueError, OSError, KeyboardInterrupt, Stopped, GeneratorExit])
+@pytest.mark.parametrize("error", [ValueError, OSError, KeyboardInterrupt, Interrupted, GeneratorExit])
 @pytest.mark.parametrize("old", [None, b"old"])
-def test_a_failure_within_leaves_all_as_it_was(path, error, old):
+def test_failure_in_block_changes_nothing(path, error, old):
     if old:
         path.write_bytes(old)
 
@@ -101,33 +101,33 @@ def test_a_failure_within_leaves_all_as_it_was(path, error, old):
 
 
 @pytest.mark.parametrize("function", ["fsync", "replace"])
-def test_a_failure_at_the_end_leaves_all_as_it_was(path, function, monkeypatch):
+def test_failure_of_fsync_or_rename_changes_nothing(path, function, monkeypatch):
     path.write_bytes(b"old")
-    monkeypatch.setattr(os, function, broken)
+    monkeypatch.setattr(os, function, fail)
     with pytest.raises(OSError, match="No space left"), atomic_write(path) as temporary:
         temporary.write_bytes(b"new")
     assert path.read_bytes() == b"old"
     assert os.listdir(path.parent) == [path.name]
 
 
-def test_it_is_on_the_disk_before_it_takes_the_name(path, monkeypatch):
-    done = []
+def test_fsync_before_rename(path, monkeypatch):
+    calls = []
 
-    def noting(function, note):
+    def logging(function, describe):
         def call(*arguments):
-            done.append(note(*arguments))
+            calls.append(describe(*arguments))
             return function(*arguments)
 
         return call
 
-    monkeypatch.setattr(os, "fsync", noting(os.fsync, lambda descriptor: ("fsync", os.fstat(descriptor).st_size)))
-    monkeypatch.setattr(os, "replace", noting(os.replace, lambda source, target: ("replace", target)))
+    monkeypatch.setattr(os, "fsync", logging(os.fsync, lambda descriptor: ("fsync", os.fstat(descriptor).st_size)))
+    monkeypatch.setattr(os, "replace", logging(os.replace, lambda source, target: ("replace", target)))
     with atomic_write(path) as temporary:
         temporary.write_bytes(b"new")
-    assert done == [("fsync", 3), ("replace", path)]
+    assert calls == [("fsync", 3), ("replace", path)]
 
 
-def test_in_the_place_of_a_folder(path):
+def test_path_is_a_folder(path):
     path.mkdir()
     with pytest.raises(OSError, match="directory"), atomic_write(path) as temporary:
         temporary.write_text("new")
@@ -135,7 +135,7 @@ def test_in_the_place_of_a_folder(path):
     assert os.listdir(path.parent) == [path.name]
 
 
-def test_where_the_writer_took_the_temporary_file_away(path):
+def test_temporary_file_removed_by_the_block(path):
     path.write_bytes(b"old")
     with pytest.raises(FileNotFoundError), atomic_write(path) as temporary:
         temporary.unlink()
@@ -143,7 +143,7 @@ def test_where_the_writer_took_the_temporary_file_away(path):
     assert os.listdir(path.parent) == [path.name]
 
 
-def test_where_there_is_no_folder(path):
-    with pytest.raises(FileNotFoundError), atomic_write(path.parent / "nowhere" / path.name):
-        pytest.fail("there is nothing to write to")
+def test_missing_folder(path):
+    with pytest.raises(FileNotFoundError), atomic_write(path.parent / "missing" / path.name):
+        pytest.fail("the block must not run")
     assert os.listdir(path.parent) == []

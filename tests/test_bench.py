@@ -1,4 +1,4 @@
-"""The speed report: that it measures what it says. No test asks how fast anything is."""
+"""Speed benchmark: what it measures and reports. No test depends on how fast anything is."""
 
 import itertools
 import platform
@@ -14,7 +14,7 @@ import glimpse_gym
 from glimpse_gym import bench as bench_module
 from glimpse_gym.bench import bench
 from glimpse_gym.cli import main
-from glimpse_gym.machine import machine_name
+from glimpse_gym.registration import WORLDS
 
 NAMES = ("MNIST", "TranslatedMNIST", "ClutteredMNIST", "ClutteredMNIST100", "Catch")
 ROW = re.compile(r"  (\S+) +([\d,]+) steps/s   ratio (\d+\.\d{3})")
@@ -22,17 +22,17 @@ TRAINING = re.compile(r"training, one thread, (\S+), (\d+) glimpses, batch (\d+)
 
 
 @pytest.fixture(autouse=True, scope="module")
-def little():
-    """One round in place of several, and small updates."""
+def small_workload():
+    """One round instead of several, and small batches."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bench_module, "_ROUNDS", 1)
+        patch.setattr(bench_module, "_NUM_ROUNDS", 1)
         patch.setattr(bench_module, "_BATCH_SIZE", 8)
         yield
 
 
 @pytest.fixture(scope="module")
 def threads():
-    """A number of threads that is not the one that bench sets."""
+    """Set a number of threads that differs from the one that bench sets."""
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield 2
@@ -44,16 +44,16 @@ def report(threads):
     return list(bench(0.01, num_envs=3))
 
 
-def test_the_first_line_names_machine_and_versions(report):
+def test_first_line_names_machine_and_versions(report):
     line = report[0]
-    for said in ("cores", f"Python {platform.python_version()}", f"glimpse_gym {glimpse_gym.__version__}"):
-        assert said in line
+    for text in ("cores", f"Python {platform.python_version()}", f"glimpse_gym {glimpse_gym.__version__}"):
+        assert text in line
     for name, module in (("gymnasium", gym), ("numpy", np), ("torch", torch)):
         assert f"{name} {module.__version__}".partition("+")[0] in line
     assert len(line.splitlines()) == 1
 
 
-def test_a_row_for_each_world_many_at_once_and_one_alone(report):
+def test_one_row_per_world_for_vector_and_single_env(report):
     titles = [line.strip() for line in report if "random actions" in line]
     assert titles == ["3 sub-envs, one thread, random actions", "single env through gym.make, random actions"]
     rows = [match for line in report if (match := ROW.fullmatch(line))]
@@ -65,7 +65,7 @@ def test_a_row_for_each_world_many_at_once_and_one_alone(report):
         assert row[1] != "CartPole-v1" or row[3] == "1.000"
 
 
-def test_training_and_its_neighbors(report):
+def test_training_import_and_memory_rows(report):
     rows = [match for line in report if (match := TRAINING.fullmatch(line))]
     assert [row[1] for row in rows] == ["glimpse_gym/MNIST-v0", "glimpse_gym/ClutteredMNIST-v0"]
     assert [row[2] for row in rows] == ["6", "8"]
@@ -77,38 +77,38 @@ def test_training_and_its_neighbors(report):
     assert 20 < int(memory[1].replace(",", "")) < 100_000
 
 
-def test_torch_has_its_threads_back(report, threads):
+def test_torch_num_threads_is_restored(report, threads):
     assert torch.get_num_threads() == threads
 
 
-def test_ratios_are_medians_of_ratios_not_ratios_of_medians(monkeypatch):
-    # CartPole 10, 20, 30 calls a second; every world 5, 40, 33: ratios 0.5, 2, 1.1.
-    turns = itertools.count()
+def test_reported_ratio_is_the_median_of_ratios(monkeypatch):
+    # CartPole 10, 20, 30 calls per second; every world 5, 40, 33: ratios 0.5, 2, 1.1.
+    calls = itertools.count()
 
-    def rate(call, seconds):
-        turn, place = divmod(next(turns), 6)
+    def fake_rate(function, seconds):
+        round_index, position = divmod(next(calls), 6)
         assert seconds == 0.5
-        return ((5, 40, 33) if place else (10, 20, 30))[turn]
+        return ((5, 40, 33) if position else (10, 20, 30))[round_index]
 
-    monkeypatch.setattr(bench_module, "_ROUNDS", 3)
-    monkeypatch.setattr(bench_module, "_rate", rate)
+    monkeypatch.setattr(bench_module, "_NUM_ROUNDS", 3)
+    monkeypatch.setattr(bench_module, "_calls_per_second", fake_rate)
     lines = list(bench_module._compare(lambda name: lambda: None, 100, 1.5))
-    assert next(turns) == 18
+    assert next(calls) == 18
     found = [ROW.fullmatch(line).groups() for line in lines]
     assert found[0] == ("CartPole-v1", "2,000", "1.000")
     assert {row[1:] for row in found[1:]} == {("3,300", "1.100")}
 
 
-def test_a_rate_counts_calls_by_the_clock(monkeypatch):
+def test_calls_per_second(monkeypatch):
     calls = itertools.count()
     times = itertools.chain([0.0, 0.0], itertools.count(1, 1))
     monkeypatch.setattr(bench_module.time, "perf_counter", lambda: float(next(times)))
-    # Two bunches of calls are begun, at 0 s and at 1 s; at 2 s it is over.
-    rate = bench_module._rate(lambda: next(calls), 2.0)
+    # One batch of calls starts at 0 s and one at 1 s; at 2 s the time is over.
+    rate = bench_module._calls_per_second(lambda: next(calls), 2.0)
     assert rate == next(calls) / 2
 
 
-def test_without_torch_the_envs_are_measured_all_the_same(monkeypatch):
+def test_training_is_skipped_without_torch(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     (line,) = bench_module._bench_training(0.01)
     assert line == "training: not measured, torch is not installed (pip install 'glimpse_gym[agents]')"
@@ -116,29 +116,30 @@ def test_without_torch_the_envs_are_measured_all_the_same(monkeypatch):
 
 @pytest.mark.parametrize(("seconds", "num_envs"), [(0, 1), (-1.0, 1), (float("nan"), 1), (0.1, 0), (0.1, -3)])
 def test_bad_arguments(seconds, num_envs):
-    wrong = "num_envs must be at least 1" if num_envs < 1 else "seconds must be greater than 0"
+    wrong = "num_envs must be an integer >= 1" if num_envs < 1 else "seconds must be greater than 0"
     with pytest.raises(ValueError, match=f"{wrong}, got {num_envs if num_envs < 1 else seconds}"):
         list(bench(seconds, num_envs))
 
 
-def test_on_the_command_line(monkeypatch, capsys):
-    asked = []
+def test_command_line(monkeypatch, capsys):
+    calls = []
 
-    def noting(seconds, num_envs):
-        asked.append((seconds, num_envs))
-        yield "a line"
-        yield "another"
+    def fake_bench(seconds, num_envs):
+        calls.append((seconds, num_envs))
+        yield "first line"
+        yield "second line"
 
-    monkeypatch.setattr(bench_module, "bench", noting)
+    monkeypatch.setattr(bench_module, "bench", fake_bench)
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
     assert main(["bench", "--seconds", "0.5", "--num-envs", "7"]) == 0
     assert main(["bench"]) == 0
-    assert asked == [(0.5, 7), (1.0, 256)]
-    assert capsys.readouterr().out == "a line\nanother\n" * 2
+    assert calls == [(0.5, 7), (1.0, 256)]
+    assert capsys.readouterr().out == "first line\nsecond line\n" * 2
 
 
-def test_the_words_for_a_machine():
-    processor, _, system = machine_name().rpartition(", ")
-    assert processor
-    assert system == platform.system()
-    assert "\n" not in processor
+def test_newly_registered_world_is_benchmarked(monkeypatch):
+    before = bench_module.benchmarked_ids()
+    prefix, kwargs = WORLDS["Catch"]
+    monkeypatch.setitem(WORLDS, "Catch2", (prefix, kwargs))
+    monkeypatch.setitem(WORLDS, "Images2", WORLDS["Images"])  # needs images
+    assert bench_module.benchmarked_ids() == [*before, "glimpse_gym/Catch2-v0"]

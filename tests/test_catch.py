@@ -1,6 +1,6 @@
 """Catch, against boards drawn by hand and closed forms. R is the last column of the board, B the number of games.
 
-On the boards ``.`` is dark, ``o`` the ball, ``_`` the paddle, and ``*`` a pixel of the paddle with the ball on it.
+In the drawings ``.`` is dark, ``o`` the ball, ``_`` the paddle, and ``*`` a pixel of the paddle with the ball on it.
 """
 
 import math
@@ -27,22 +27,26 @@ def make_vec(num_envs, **kwargs):
 
 
 def act(move, x=0.0, y=0.0):
-    return {"location": np.array([x, y], np.float32), "move": move}
+    return {"next_location": np.array([x, y], np.float32), "move": move}
 
 
 def screen(*rows):
     return np.array([[0 if pixel == "." else 255 for pixel in row] for row in rows], np.uint8)
 
 
+def info(caught):
+    return {"caught": caught, "success": caught}
+
+
 def set_up(env, ball, speed, paddle):
-    """A game under way from its first row, with this ball and this paddle (the left one of its two columns)."""
+    """Start a game with this ball and this paddle (the left one of its two columns)."""
     env.reset(seed=0)
     env.world.ball[:], env.world.speed[:], env.world.paddle[:] = ball, speed, paddle
     return env
 
 
 def follow(env, moves):
-    """The screens, one after each move."""
+    """Screens after each move."""
     screens = []
     for move in moves:
         env.step(act(move))
@@ -53,7 +57,7 @@ def follow(env, moves):
 # ---------------------------------------------------------------- boards
 
 
-def test_the_ball_falls_one_row_a_step():
+def test_ball_falls_one_row_per_step():
     screens = follow(set_up(make(num_glimpses=4), ball=3, speed=0.0, paddle=0), [STAY] * 4)
     expected = [
         screen(".....", "...o.", ".....", ".....", "__..."),
@@ -64,8 +68,8 @@ def test_the_ball_falls_one_row_a_step():
     oracles.assert_identical(screens, expected)
 
 
-def test_the_ball_moves_sideways_by_fractions_of_a_column():
-    # Positions 0.5, 1, 1.5, 2: a half is drawn in the column to the right.
+def test_ball_moves_by_fractions_of_a_column():
+    # Positions 0.5, 1, 1.5, 2: halves are rounded to the right.
     screens = follow(set_up(make(num_glimpses=4), ball=0, speed=0.5, paddle=3), [STAY] * 4)
     expected = [
         screen(".....", ".o...", ".....", ".....", "...__"),
@@ -76,8 +80,8 @@ def test_the_ball_moves_sideways_by_fractions_of_a_column():
     oracles.assert_identical(screens, expected)
 
 
-def test_the_ball_is_reflected_at_the_right_wall():
-    # Positions 3.75, 3.5, 2.75, 2: at 4.5 it is half a column beyond the wall, and so half a column before it.
+def test_ball_is_reflected_at_the_right_wall():
+    # Positions 3.75, 3.5, 2.75, 2: 4.5 is half a column beyond the wall and is reflected to 3.5.
     screens = follow(set_up(make(num_glimpses=4), ball=3, speed=0.75, paddle=0), [STAY] * 4)
     expected = [
         screen(".....", "....o", ".....", ".....", "__..."),
@@ -88,7 +92,7 @@ def test_the_ball_is_reflected_at_the_right_wall():
     oracles.assert_identical(screens, expected)
 
 
-def test_the_ball_is_reflected_at_the_left_wall():
+def test_ball_is_reflected_at_the_left_wall():
     # Positions 0.25, 0.5, 1.25, 2.
     screens = follow(set_up(make(num_glimpses=4), ball=1, speed=-0.75, paddle=3), [STAY] * 4)
     expected = [
@@ -100,7 +104,7 @@ def test_the_ball_is_reflected_at_the_left_wall():
     oracles.assert_identical(screens, expected)
 
 
-def test_at_full_speed_the_wall_itself_is_reached():
+def test_ball_at_full_speed_reaches_the_wall():
     screens = follow(set_up(make(num_glimpses=4), ball=3, speed=1.0, paddle=0), [STAY] * 4)
     expected = [
         screen(".....", "....o", ".....", ".....", "__..."),
@@ -119,7 +123,7 @@ def test_at_full_speed_the_wall_itself_is_reached():
     oracles.assert_identical(screens, expected)
 
 
-def test_the_paddle_moves_one_column_a_step():
+def test_paddle_moves_one_column_per_step():
     screens = follow(set_up(make(num_glimpses=4), ball=0, speed=0.0, paddle=1), [RIGHT, STAY, LEFT, RIGHT])
     expected = [
         screen(".....", "o....", ".....", ".....", "..__."),
@@ -130,7 +134,7 @@ def test_the_paddle_moves_one_column_a_step():
     oracles.assert_identical(screens, expected)
 
 
-def test_the_walls_block_the_paddle():
+def test_walls_block_the_paddle():
     screens = follow(set_up(make(num_glimpses=4), ball=2, speed=0.0, paddle=1), [LEFT, LEFT, LEFT, RIGHT])
     expected = [
         screen(".....", "..o..", ".....", ".....", "__..."),
@@ -150,20 +154,19 @@ def test_the_walls_block_the_paddle():
     oracles.assert_identical(screens, expected)
 
 
-# Where the paddle stands when the ball lands in column 2.
+# Position of the paddle when the ball lands in column 2.
 @pytest.mark.parametrize(
     ("bottom", "paddle", "caught"),
     [("__o..", 0, False), (".__..", 1, True), ("..*_.", 2, True), ("..o__", 3, False)],
 )
-def test_the_paddle_catches_with_either_pixel_and_misses_on_either_side(bottom, paddle, caught):
+def test_paddle_catches_with_both_pixels(bottom, paddle, caught):
     if caught:
         bottom = bottom.replace(".__", "._*")
     env = set_up(make(num_glimpses=4), ball=2, speed=0.0, paddle=paddle)
     for _ in range(3):
-        assert env.step(act(STAY))[1:] == (0.0, False, False, {})
-    observation, reward, terminated, truncated, info = env.step(act(STAY))
-    assert (reward, terminated, truncated, info) == (float(caught), True, False, {"caught": caught})
-    assert (type(reward), type(terminated), type(info["caught"])) == (float, bool, bool)
+        oracles.assert_identical(env.step(act(STAY))[1:], (0.0, False, False, info(False)))
+    observation, *others = env.step(act(STAY))
+    oracles.assert_identical(others, [float(caught), True, False, info(caught)])
     oracles.assert_identical(env.image, screen(".....", ".....", ".....", ".....", bottom))
     assert observation["time"] == 1.0
 
@@ -171,7 +174,7 @@ def test_the_paddle_catches_with_either_pixel_and_misses_on_either_side(bottom, 
 @pytest.mark.parametrize(
     ("paddle", "move", "caught"), [(3, LEFT, True), (2, RIGHT, False), (0, RIGHT, True), (1, LEFT, False)]
 )
-def test_the_last_move_of_the_paddle_counts(paddle, move, caught):
+def test_last_move_of_the_paddle_counts(paddle, move, caught):
     env = set_up(make(num_glimpses=4), ball=2, speed=0.0, paddle=paddle)
     for _ in range(3):
         env.step(act(STAY))
@@ -180,7 +183,7 @@ def test_the_last_move_of_the_paddle_counts(paddle, move, caught):
 
 @pytest.mark.parametrize("start", [0, 1, 11, 22, 23])
 @pytest.mark.parametrize("speed", [-1.0, -0.8125, -0.5, -0.03125, 0.0, 0.25, 0.96875, 1.0])
-def test_the_whole_path_is_the_closed_form(start, speed):
+def test_ball_path_matches_the_closed_form(start, speed):
     env = set_up(make(), ball=start, speed=speed, paddle=0)
     for step in range(1, 24):
         env.step(act(STAY))
@@ -196,14 +199,17 @@ def test_the_whole_path_is_the_closed_form(start, speed):
 
 def test_starting_states():
     env = make_vec(6000)
-    observation, info = env.reset(seed=0)
-    assert info == {}
+    observation, infos = env.reset(seed=0)
+    nothing, mask = np.zeros(6000, bool), np.ones(6000, bool)
+    oracles.assert_identical(
+        infos, {"caught": nothing, "_caught": mask, "success": nothing.copy(), "_success": mask.copy()}
+    )
     assert (observation["location"] == 0).all()
     assert (observation["time"] == 0).all()
     screens = np.stack(env.unwrapped.image)
     assert screens.shape == (6000, 24, 24)
     assert set(np.unique(screens)) == {0, 255}
-    # One ball in the first row, two neighboring pixels of the paddle in the last, nothing between.
+    # One ball in the first row, two adjacent pixels of the paddle in the last row, nothing between.
     assert not screens[:, 1:23].any()
     assert (screens[:, 0].sum(axis=1, dtype=int) == 255).all()
     assert (screens[:, 23].sum(axis=1, dtype=int) == 2 * 255).all()
@@ -219,21 +225,22 @@ def test_starting_states():
     speed = env.unwrapped.world.speed
     assert (abs(speed) <= 1).all()
     assert abs(oracles.chi_square(np.bincount(((speed + 1) * 10).astype(int), minlength=20))) < 5
-    # None of the three tells of another.
+    # The three are independent.
     for a, b in ((ball, paddle), (ball, speed), (paddle, speed)):
         assert abs(np.corrcoef(a, b)[0, 1]) < 5 / math.sqrt(6000)
 
 
-def test_balls_land_as_the_closed_form_says():
+def test_landing_columns_match_the_closed_form():
     env = make_vec(3000, num_glimpses=5, autoreset_mode="Disabled")
     env.reset(seed=1)
     start = np.stack(env.unwrapped.image)[:, 0].argmax(axis=1)
     env.unwrapped.world.paddle[:] = 0
-    stay = {"location": np.zeros((3000, 2), np.float32), "move": np.ones(3000, int)}
+    stay = {"next_location": np.zeros((3000, 2), np.float32), "move": np.ones(3000, int)}
     for _ in range(5):
         _, reward, terminated, _, infos = env.step(stay)
     assert terminated.all()
     oracles.assert_identical(infos["caught"], reward == 1.0)
+    oracles.assert_identical(infos["success"], reward == 1.0)
     landed = env.unwrapped.world.column
     for column in range(6):
         chance = sum(oracles.landing_distribution(s, 5)[column] for s in range(6)) / 6
@@ -248,7 +255,7 @@ def test_balls_land_as_the_closed_form_says():
 # ---------------------------------------------------------------- observations and actions
 
 
-def test_an_episode():
+def test_episode_with_hybrid_actions():
     env = make()
     assert env.observation_space == spaces.Dict(
         {
@@ -258,12 +265,11 @@ def test_an_episode():
         }
     )
     assert env.action_space == spaces.Dict(
-        {"location": spaces.Box(-1, 1, (2,), np.float32), "move": spaces.Discrete(3)}
+        {"next_location": spaces.Box(-1, 1, (2,), np.float32), "move": spaces.Discrete(3)}
     )
     rng = np.random.default_rng(0)
     for seed in range(3):
-        observation, info = env.reset(seed=seed)
-        assert info == {}
+        observation, told = env.reset(seed=seed)
         location = np.zeros(2, np.float32)
         for step in range(24):
             assert observation in env.observation_space
@@ -274,18 +280,18 @@ def test_an_episode():
             if step == 23:
                 break
             target = rng.uniform(-1.3, 1.3, 2).astype(np.float32)
-            observation, reward, terminated, truncated, info = env.step(
-                {"location": target, "move": int(rng.integers(3))}
-            )
+            action = {"next_location": target, "move": int(rng.integers(3))}
+            oracles.assert_identical(told, info(False))
+            observation, reward, terminated, truncated, told = env.step(action)
             location = target.clip(-1, 1)
             assert terminated == (step == 22)
             assert not truncated
-            assert terminated or (reward, info) == (0.0, {})
-        assert info == {"caught": reward == 1.0}
+            assert terminated or reward == 0.0
+        assert told == info(reward == 1.0)
 
 
 @pytest.mark.parametrize("num_glimpses", [1, 2, 7, 23, 40])
-def test_num_glimpses_gives_another_board(num_glimpses):
+def test_num_glimpses_sets_the_board_size(num_glimpses):
     env = make(num_glimpses=num_glimpses)
     env.reset(seed=0)
     assert env.image.shape == (num_glimpses + 1, num_glimpses + 1)
@@ -295,7 +301,7 @@ def test_num_glimpses_gives_another_board(num_glimpses):
 
 
 @pytest.mark.parametrize("actions", ["hybrid", "discrete", "multidiscrete"])
-def test_the_whole_screen_as_a_control(actions):
+def test_observe_screen(actions):
     env = make(observe="screen", actions=actions)
     assert env.observation_space["glimpse"] == spaces.Box(0, 1, (1, 24, 24), np.float32)
     env.action_space.seed(0)
@@ -311,7 +317,7 @@ def test_the_whole_screen_as_a_control(actions):
     oracles.assert_identical(observation["glimpse"], (small.image / 255).astype(np.float32)[None])
 
 
-def test_the_screen_and_the_glimpse_show_the_same_game():
+def test_observe_screen_plays_the_same_game():
     env, control = make(), make(observe="screen")
     env.action_space.seed(0)
     env.reset(seed=0), control.reset(seed=0)
@@ -322,7 +328,7 @@ def test_the_screen_and_the_glimpse_show_the_same_game():
 
 
 @pytest.mark.parametrize("grid_size", [1, 3, 5])
-def test_flat_and_factored_actions_are_a_move_and_a_cell(grid_size):
+def test_discrete_and_multidiscrete_actions_are_a_move_and_a_cell(grid_size):
     cells = grid_size**2
     every = 3 * cells
     hybrid = make_vec(every)
@@ -336,26 +342,26 @@ def test_flat_and_factored_actions_are_a_move_and_a_cell(grid_size):
     oracles.assert_identical(discrete.reset(seed=3), expected)
     oracles.assert_identical(multi.reset(seed=3), expected)
     for _ in range(23):
-        expected = hybrid.step({"location": locations, "move": move})
+        expected = hybrid.step({"next_location": locations, "move": move})
         oracles.assert_identical(expected[0]["location"], locations)
         oracles.assert_identical(discrete.step(np.arange(every)), expected)
         oracles.assert_identical(multi.step(np.stack([move, cell], axis=1)), expected)
 
 
-def test_five_by_five_places_unless_told_otherwise():
+def test_default_grid_is_5_by_5():
     assert make(actions="discrete").action_space == spaces.Discrete(75)
     assert make(actions="multidiscrete").action_space == spaces.MultiDiscrete([3, 25])
 
 
-# ---------------------------------------------------------------- players
+# ---------------------------------------------------------------- policies
 
 
 def play(env, moves, num_games, seed):
-    """The rewards of many games, ``moves`` telling the moves of all rows at a step."""
+    """Rewards of many games; ``moves(world)`` returns the moves of all rows."""
     observation, _ = env.reset(seed=seed)
     rewards = []
     while len(rewards) < num_games:
-        action = {"location": observation["location"], "move": moves(env.unwrapped.world)}
+        action = {"next_location": observation["location"], "move": moves(env.unwrapped.world)}
         observation, reward, terminated, _, _ = env.step(action)
         rewards += reward[terminated].tolist()
     assert len(rewards) == num_games
@@ -363,7 +369,7 @@ def play(env, moves, num_games, seed):
 
 
 @pytest.mark.parametrize("num_glimpses", [1, 2, 9, 23])
-def test_a_player_who_knows_where_the_ball_lands_always_catches(num_glimpses):
+def test_policy_that_knows_the_landing_column_scores_1(num_glimpses):
     def towards_landing(world):
         left = num_glimpses - world.steps
         landing = np.array(
@@ -376,8 +382,8 @@ def test_a_player_who_knows_where_the_ball_lands_always_catches(num_glimpses):
     assert play(env, towards_landing, 3000, seed=2).mean() == 1.0
 
 
-def test_a_player_who_sees_the_screen_can_follow_the_ball():
-    # Told nothing but the screen: it stays under the ball, and misses where the last step is a fast one.
+def test_policy_that_sees_the_screen_can_follow_the_ball():
+    # It stays under the ball, and misses if the ball's last step is fast.
     env = make_vec(500, observe="screen", autoreset_mode="SameStep")
     observation, _ = env.reset(seed=3)
     caught = []
@@ -387,25 +393,25 @@ def test_a_player_who_sees_the_screen_can_follow_the_ball():
         bottom = screens[:, 23]
         paddle = bottom.argmax(axis=1)
         move = np.sign(np.minimum(ball, 22) - paddle) + 1
-        observation, reward, terminated, _, _ = env.step({"location": observation["location"], "move": move})
+        observation, reward, terminated, _, _ = env.step({"next_location": observation["location"], "move": move})
         caught += reward[terminated].tolist()
     assert len(caught) == 1000
     assert np.mean(caught) > 0.6
 
 
 @pytest.mark.parametrize(("num_glimpses", "num_games"), [(1, 3000), (2, 3000), (4, 5000), (23, 8000)])
-def test_a_player_who_moves_at_random_catches_as_often_as_dynamic_programming_says(num_glimpses, num_games):
+def test_random_moves_catch_as_often_as_dynamic_programming_says(num_glimpses, num_games):
     rng = np.random.default_rng(5)
     env = make_vec(1000, num_glimpses=num_glimpses, autoreset_mode="SameStep")
     rewards = play(env, lambda world: rng.integers(3, size=1000), num_games, seed=4)
     chance = float(oracles.chance_of_random_catch(num_glimpses))
-    if chance == 1.0:  # a board of 2 x 2: the paddle is as wide as the board
+    if chance == 1.0:  # 2 x 2 board: the paddle is as wide as the board
         assert rewards.mean() == 1.0
     else:
         oracles.assert_binomial(int(rewards.sum()), num_games, chance)
 
 
-def test_the_closed_form_of_chance():
+def test_closed_form_of_the_random_catch_rate():
     # About 8.5% on the board of the paper.
     assert oracles.chance_of_random_catch(23) == Fraction(45, 529)
     assert oracles.chance_of_random_catch(1) == 1
@@ -413,15 +419,18 @@ def test_the_closed_form_of_chance():
         assert oracles.landing_distribution(start, 5) == [Fraction(n, 10) for n in (1, 2, 2, 2, 2, 1)]
 
 
-# ---------------------------------------------------------------- what is not accepted
+# ---------------------------------------------------------------- bad input
 
 GOOD = act(RIGHT, 0.5, -0.5)
 BAD_ACTIONS = [
     *(("hybrid", bad) for bad in (None, 1, {}, {"move": 1}, GOOD | {"label": 1})),
-    ("hybrid", {"location": GOOD["location"], "label": 1}),
+    ("hybrid", {"next_location": GOOD["next_location"], "label": 1}),
     *(("hybrid", GOOD | {"move": bad}) for bad in (-1, 3, 1.0, True, None, "1", [1], math.nan)),
     *(("hybrid", act(1, x, y)) for x, y in ((math.nan, 0), (0, math.inf), (-math.inf, 0))),
-    *(("hybrid", GOOD | {"location": bad}) for bad in (np.zeros(3), np.zeros((1, 2)), np.zeros(2, int), None, "x")),
+    *(
+        ("hybrid", GOOD | {"next_location": bad})
+        for bad in (np.zeros(3), np.zeros((1, 2)), np.zeros(2, int), None, "x")
+    ),
     *(("discrete", bad) for bad in (-1, 75, 1.0, None, True, [1], GOOD, math.nan)),
     *(("multidiscrete", bad) for bad in ([3, 0], [0, 25], [-1, 0], [0, -1], [0.0, 1.0], [1], 1, None, GOOD)),
 ]
@@ -429,7 +438,7 @@ GOOD_ACTION = {"hybrid": GOOD, "discrete": 52, "multidiscrete": [2, 3]}
 
 
 @pytest.mark.parametrize(("actions", "bad"), BAD_ACTIONS, ids=repr)
-def test_a_bad_action_leaves_the_game_as_it_was(actions, bad):
+def test_bad_action_changes_nothing(actions, bad):
     env, twin = make(actions=actions, num_glimpses=4), make(actions=actions, num_glimpses=4)
     good = GOOD_ACTION[actions]
     oracles.assert_identical(env.reset(seed=6), twin.reset(seed=6))
@@ -446,7 +455,7 @@ def test_a_bad_action_leaves_the_game_as_it_was(actions, bad):
 @pytest.mark.parametrize(
     "bad", [{"seed": -1}, {"seed": 0.5}, {"options": {"image_index": 0}}, {"options": {"x": 1}}], ids=repr
 )
-def test_a_bad_reset_leaves_the_game_as_it_was(bad):
+def test_bad_reset_changes_nothing(bad):
     env, twin = make(num_glimpses=3), make(num_glimpses=3)
     for each in (env, twin):
         each.reset(seed=7)
@@ -458,7 +467,7 @@ def test_a_bad_reset_leaves_the_game_as_it_was(bad):
     oracles.assert_identical(env.reset(), twin.reset())
 
 
-def test_no_step_before_the_first_reset_nor_after_the_end():
+def test_step_needs_a_reset_first_and_after_the_end():
     env = make(num_glimpses=2)
     with pytest.raises(ResetNeeded):
         env.step(GOOD)
@@ -486,6 +495,6 @@ def test_no_step_before_the_first_reset_nor_after_the_end():
     ids=repr,
 )
 @pytest.mark.parametrize("kind", [CatchEnv, CatchVectorEnv])
-def test_wrong_values_at_construction_are_named(kind, name, value):
+def test_bad_keyword_arguments_are_named(kind, name, value):
     with pytest.raises((ValueError, TypeError), match=name):
         kind(**{name: value})

@@ -1,4 +1,4 @@
-"""Images turned, resized and shifted before they are placed. H x W images, C channels, B episodes."""
+"""Random rotation, zoom and shift of images on canvases. H x W images, C channels, B episodes."""
 
 import copy
 import math
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import oracles
+from glimpse_gym import clutter
 from glimpse_gym.envs import ClassificationEnv, ClassificationVectorEnv
 
 RANGES = {"rotation": (-70, 110), "zoom": (0.6, 1.7), "shift": (-2.5, 3.0)}
@@ -32,32 +33,32 @@ def make_vec(num_envs, images, **kwargs):
     return gym.make_vec("glimpse_gym/Images-v0", num_envs=num_envs, **arguments(images, **kwargs)).unwrapped
 
 
-def shown(image, **kwargs):
-    """What becomes of one image, uint8 (H, W) or (H, W, C)."""
+def transform(image, **kwargs):
+    """Transform one image, uint8 (H, W) or (H, W, C), by an env."""
     env = make(image[None], **kwargs)
     env.reset(seed=0)
     return env.image
 
 
-def many(number, image, **kwargs):
-    """What becomes of one image in many episodes, float64 (B, H, W)."""
-    env = make_vec(number, image[None], **kwargs)
+def transform_many(num_episodes, image, **kwargs):
+    """Transform one image in many episodes, float64 (B, H, W)."""
+    env = make_vec(num_episodes, image[None], **kwargs)
     env.reset(seed=0)
     return np.stack(env.image).astype(float)
 
 
-# ------------------------------------------------------------------------------------------ slow and obvious
+# ----------------------------------------------------------------------------------------------- slow oracles
 
 
-def warped(image, rotation, zoom, right, down):
-    """Each pixel is what lay where it came from: the weights of all pixels of the image, tents one pixel wide."""
+def warp_oracle(image, rotation, zoom, right, down):
+    """Compute each pixel as a bilinearly weighted sum over all pixels of the image."""
     height, width = image.shape[:2]
     flat = image.reshape(height, width, -1).tolist()
     result = np.zeros((height, width, len(flat[0][0])), np.uint8)
     angle = math.radians(rotation)
     for i in range(height):
         for j in range(width):
-            # From the center; y points down, so that a turn against the clock takes x to -y.
+            # Relative to the center; y points down, so that a counterclockwise rotation maps x to -y.
             x, y = j - (width - 1) / 2 - right, i - (height - 1) / 2 - down
             x, y = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
             x, y = x / zoom + (width - 1) / 2, y / zoom + (height - 1) / 2
@@ -65,47 +66,47 @@ def warped(image, rotation, zoom, right, down):
                 total = 0.0
                 for row in range(height):
                     for column in range(width):
-                        share = max(0.0, 1 - abs(y - row)) * max(0.0, 1 - abs(x - column))
-                        total += share * flat[row][column][c]
+                        weight = max(0.0, 1 - abs(y - row)) * max(0.0, 1 - abs(x - column))
+                        total += weight * flat[row][column][c]
                 result[i, j, c] = math.floor(total + 0.5)
     return result.reshape(image.shape)
 
 
-def composed(images, size, seed, episode=0, num_clutter=0, clutter_size=0, warp=None):
-    """The canvas of an episode, number for number: image, first location, place, clutter, and the warp's last."""
+def compose_oracle(images, size, seed, episode=0, num_clutter=0, clutter_size=0, warp=None):
+    """Compose the canvas of an episode from its random numbers: image, first location, corner, clutter, warp."""
     position = iter(range(1000))
 
     def uniform():
         return oracles.uniform(seed, episode, next(position))
 
-    def whole(number):
+    def integer_below(number):
         return int(uniform() * number)
 
     def between(low, high):
         return low + (high - low) * uniform()
 
-    index = whole(len(images))
+    index = integer_below(len(images))
     image = images[index]
-    next(position), next(position)  # the first location
-    place = [whole(room - side + 1) for room, side in zip(size, image.shape[:2], strict=True)]
+    next(position), next(position)  # skip the first location
+    corner = [integer_below(extent - side + 1) for extent, side in zip(size, image.shape[:2], strict=True)]
     pieces = []
     for _ in range(num_clutter):
         others = [i for i in range(len(images)) if i != index]
-        source = images[others[whole(len(others))]]
-        top, left = (whole(side - clutter_size + 1) for side in source.shape[:2])
+        source = images[others[integer_below(len(others))]]
+        top, left = (integer_below(side - clutter_size + 1) for side in source.shape[:2])
         piece = source[top : top + clutter_size, left : left + clutter_size]
-        pieces.append((piece, [whole(room - clutter_size + 1) for room in size]))
+        pieces.append((piece, [integer_below(extent - clutter_size + 1) for extent in size]))
     if warp:
         rotation, zoom = between(*warp["rotation"]), between(*warp["zoom"])
-        image = warped(image, rotation, zoom, between(*warp["shift"]), between(*warp["shift"]))
+        image = warp_oracle(image, rotation, zoom, between(*warp["shift"]), between(*warp["shift"]))
     canvas = np.zeros((*size, *image.shape[2:]), int)
-    for part, (top, left) in [(image, place), *pieces]:
+    for part, (top, left) in [(image, corner), *pieces]:
         height, width = part.shape[:2]
         canvas[top : top + height, left : left + width] += part
     return index, canvas.clip(max=255).astype(np.uint8)
 
 
-# -------------------------------------------------------------------------------------------- by the oracle
+# -------------------------------------------------------------------------------------- compared with oracles
 
 
 @pytest.mark.parametrize(("height", "width"), [(7, 7), (6, 9), (8, 5), (1, 4), (1, 1)])
@@ -113,16 +114,16 @@ def composed(images, size, seed, episode=0, num_clutter=0, clutter_size=0, warp=
     ("rotation", "zoom", "shift"),
     [(30, 1, 0), (-123.4, 1, 0), (0, 1.3, 0), (0, 0.7, 0), (0, 1, 1.5), (0, 1, -0.25), (200, 0.8, 1.1), (45, 3, -2)],
 )
-def test_any_warp_equals_the_oracle(height, width, rotation, zoom, shift):
+def test_warp_equals_oracle(height, width, rotation, zoom, shift):
     image = random_images(1, height, width)[0]
-    seen = shown(image, rotation=rotation, zoom=zoom, shift=shift)
-    oracles.assert_identical(seen, warped(image, rotation, zoom, shift, shift))
+    transformed = transform(image, rotation=rotation, zoom=zoom, shift=shift)
+    oracles.assert_identical(transformed, warp_oracle(image, rotation, zoom, shift, shift))
 
 
 @pytest.mark.parametrize("channels", [None, 1, 3])
 @pytest.mark.parametrize("num_clutter", [0, 3])
-@pytest.mark.parametrize("warp", [None, RANGES], ids=["as it is", "warped"])
-def test_every_number_of_an_episode_has_its_place(channels, num_clutter, warp):
+@pytest.mark.parametrize("warp", [None, RANGES], ids=["no warp", "warp"])
+def test_canvas_equals_oracle(channels, num_clutter, warp):
     images = random_images(4, 6, 7, channels)
     kwargs = {"canvas_size": (10, 12), "num_clutter": num_clutter, "clutter_size": 3} | (warp or {})
     env = make_vec(6, images, **kwargs)
@@ -130,168 +131,168 @@ def test_every_number_of_an_episode_has_its_place(channels, num_clutter, warp):
         _, info = env.reset(seed=40 if episode == 0 else None)
         for row in range(6):
             flat = images if channels != 1 else images[..., 0]
-            index, canvas = composed(flat, (10, 12), 40 + row, episode, num_clutter, 3, warp)
+            index, canvas = compose_oracle(flat, (10, 12), 40 + row, episode, num_clutter, 3, warp)
             assert info["image_index"][row] == index
             oracles.assert_identical(env.image[row], canvas)
 
 
-def test_images_of_several_sizes_are_warped_each_in_its_own_frame():
+def test_warp_of_images_of_different_sizes_equals_oracle():
     images = [random_images(1, *size)[0] for size in ((5, 8), (9, 4), (3, 3))]
     env = make_vec(12, images, canvas_size=11, **RANGES)
     _, info = env.reset(seed=7)
     for row in range(12):
-        index, canvas = composed(images, (11, 11), 7 + row, warp=RANGES)
+        index, canvas = compose_oracle(images, (11, 11), 7 + row, warp=RANGES)
         assert info["image_index"][row] == index
         oracles.assert_identical(env.image[row], canvas)
     assert set(info["image_index"]) == {0, 1, 2}
 
 
-# ---------------------------------------------------------------------------------------------- drawn by hand
+# --------------------------------------------------------------------------------------- hand-computed images
 
 
-def test_twice_as_large():
+def test_zoom_2():
     image = np.zeros((9, 9), np.uint8)
     image[3:6, 3:6] = 200
     edge, inside = [0, 50, 100, 100, 100, 100, 100, 50, 0], [0, 100, 200, 200, 200, 200, 200, 100, 0]
     expected = [[0] * 9, edge, *[inside] * 5, edge, [0] * 9]
-    oracles.assert_identical(shown(image, zoom=2), np.array(expected, np.uint8))
+    oracles.assert_identical(transform(image, zoom=2), np.array(expected, np.uint8))
 
 
-def test_half_as_large():
-    seen = shown(np.full((8, 8), 77, np.uint8), zoom=0.5)
+def test_zoom_half():
+    transformed = transform(np.full((8, 8), 77, np.uint8), zoom=0.5)
     expected = np.zeros((8, 8), np.uint8)
     expected[2:6, 2:6] = 77
-    oracles.assert_identical(seen, expected)
+    oracles.assert_identical(transformed, expected)
 
 
-def test_what_is_the_same_everywhere_stays_so_when_it_is_enlarged():
+def test_zoom_keeps_a_constant_image():
     image = np.full((7, 10), 131, np.uint8)
-    oracles.assert_identical(shown(image, zoom=2.7), image)
+    oracles.assert_identical(transform(image, zoom=2.7), image)
 
 
 @pytest.mark.parametrize("shift", [-9, -8, -3, -1, 1, 2, 5, 8, 100])
-def test_shifts_by_whole_pixels_leave_zeros_behind(shift):
+def test_integer_shift_fills_with_zeros(shift):
     image = random_images(1, 8, 9)[0] | 1
     expected = np.zeros_like(image)
     for i in range(8):
         for j in range(9):
             if 0 <= i - shift < 8 and 0 <= j - shift < 9:
                 expected[i, j] = image[i - shift, j - shift]
-    oracles.assert_identical(shown(image, shift=shift), expected)
+    oracles.assert_identical(transform(image, shift=shift), expected)
 
 
-def test_shifts_go_right_and_down():
+def test_shift_goes_right_and_down():
     image = np.zeros((5, 6), np.uint8)
     image[1, 2] = 200
     expected = np.zeros((5, 6), np.uint8)
     expected[2, 3] = 200
-    oracles.assert_identical(shown(image, shift=1), expected)
+    oracles.assert_identical(transform(image, shift=1), expected)
     expected[:] = 0
     expected[1:3, 2:4] = 50  # half a pixel each way
-    oracles.assert_identical(shown(image, shift=0.5), expected)
+    oracles.assert_identical(transform(image, shift=0.5), expected)
 
 
-def test_halves_are_rounded_up():
+def test_interpolated_halves_are_rounded_up():
     image = np.array([[1, 2, 4, 255]], np.uint8).repeat(5, axis=0)
-    # In the second column the mean of 1 and 2, then of 2 and 4, and of 4 and 255; the first row is half outside.
-    seen = shown(image, shift=0.5)
-    assert seen[1:].tolist() == [[1, 2, 3, 130]] * 4
-    assert seen[0].tolist() == [0, 1, 2, 65]  # of 0.25, 0.75, 1.5 and 64.75
+    # Columns are means of 1 and 2, of 2 and 4, and of 4 and 255; the first row is half outside.
+    transformed = transform(image, shift=0.5)
+    assert transformed[1:].tolist() == [[1, 2, 3, 130]] * 4
+    assert transformed[0].tolist() == [0, 1, 2, 65]  # of 0.25, 0.75, 1.5 and 64.75
 
 
 @pytest.mark.parametrize("side", [4, 7])
 @pytest.mark.parametrize("channels", [None, 3])
-def test_quarter_turns(side, channels):
+def test_rotation_by_multiples_of_90_degrees(side, channels):
     image = random_images(1, side, side, channels)[0]
-    for quarters in (-3, -1, 1, 2, 3, 4):
-        seen = shown(image, rotation=90 * quarters)
-        oracles.assert_identical(seen, np.rot90(image, k=-quarters))
+    for quarter_turns in (-3, -1, 1, 2, 3, 4):
+        transformed = transform(image, rotation=90 * quarter_turns)
+        oracles.assert_identical(transformed, np.rot90(image, k=-quarter_turns))
 
 
-def test_turns_go_with_the_clock():
+def test_rotation_is_clockwise():
     image = np.zeros((5, 5), np.uint8)
     image[0, 2] = 255  # at the top
     expected = np.zeros((5, 5), np.uint8)
     expected[2, 4] = 255  # to the right
-    oracles.assert_identical(shown(image, rotation=90), expected)
+    oracles.assert_identical(transform(image, rotation=90), expected)
 
 
-def test_what_leaves_the_images_frame_is_not_on_the_canvas_either():
+def test_pixels_shifted_out_of_the_frame_are_not_on_the_canvas():
     image = np.full((1, 4, 4), 90, np.uint8)
     env = make(image, canvas_size=12, shift=3)
     for _ in range(20):
         env.reset(seed=None)
         rows, columns = np.nonzero(env.image)
-        assert len(rows) == 1  # its lower right pixel alone
+        assert len(rows) == 1  # only the lower-right pixel of the frame
         assert min(rows[0], columns[0]) >= 3
 
 
-def test_colors_stay_apart():
+def test_channels_are_independent():
     image = np.zeros((6, 6, 3), np.uint8)
     image[..., 0], image[..., 2] = random_images(2, 6, 6)
-    seen = shown(image, rotation=20, zoom=1.2, shift=0.3)
+    transformed = transform(image, rotation=20, zoom=1.2, shift=0.3)
     for c in range(3):
-        oracles.assert_identical(seen[..., c], warped(image[..., c], 20, 1.2, 0.3, 0.3))
-    assert seen[..., 0].any()
-    assert not seen[..., 1].any()
+        oracles.assert_identical(transformed[..., c], warp_oracle(image[..., c], 20, 1.2, 0.3, 0.3))
+    assert transformed[..., 0].any()
+    assert not transformed[..., 1].any()
 
 
-# ------------------------------------------------------------------------------------------- what is drawn
+# ------------------------------------------------------------------------------------- random distributions
 
 
-def uniform_between(values, low, high, slack):
-    """Fail unless values fill a range evenly, but for what rounding to whole gray values takes and gives."""
-    assert low - slack <= values.min() <= low + 0.01 * (high - low) + slack
-    assert high - 0.01 * (high - low) - slack <= values.max() <= high + slack
+def assert_uniform(values, low, high, tolerance):
+    """Fail unless values are uniform in a range, up to rounding errors. Returns the quarter that each lies in."""
+    assert low - tolerance <= values.min() <= low + 0.01 * (high - low) + tolerance
+    assert high - 0.01 * (high - low) - tolerance <= values.max() <= high + tolerance
     counts, _ = np.histogram(values.clip(low, high), bins=10, range=(low, high))
     assert abs(oracles.chi_square(counts)) < 5
     return np.digitize(values, np.linspace(low, high, 5)[1:-1])
 
 
-def centroids(seen):
-    """x and y of the center of what is lit, from the image's center."""
-    height, width = seen.shape[1:]
-    sums = seen.sum(axis=(1, 2))
-    y = (seen.sum(axis=2) * (np.arange(height) - (height - 1) / 2)).sum(axis=1) / sums
-    x = (seen.sum(axis=1) * (np.arange(width) - (width - 1) / 2)).sum(axis=1) / sums
+def centroids(transformed):
+    """x and y of the centers of brightness, relative to the center of the image."""
+    height, width = transformed.shape[1:]
+    sums = transformed.sum(axis=(1, 2))
+    y = (transformed.sum(axis=2) * (np.arange(height) - (height - 1) / 2)).sum(axis=1) / sums
+    x = (transformed.sum(axis=1) * (np.arange(width) - (width - 1) / 2)).sum(axis=1) / sums
     return x, y
 
 
-def test_shifts_are_uniform_and_drawn_apart():
+def test_shifts_are_uniform_and_independent():
     image = np.zeros((15, 15), np.uint8)
     image[7, 7] = 255
-    right, down = centroids(many(4000, image, shift=(-5, 2.5)))
-    pairs = uniform_between(right, -5, 2.5, 0.01), uniform_between(down, -5, 2.5, 0.01)
+    right, down = centroids(transform_many(4000, image, shift=(-5, 2.5)))
+    pairs = assert_uniform(right, -5, 2.5, 0.01), assert_uniform(down, -5, 2.5, 0.01)
     assert abs(oracles.chi_square(np.bincount(4 * pairs[0] + pairs[1], minlength=16))) < 5
 
 
-def test_turns_are_uniform():
+def test_rotations_are_uniform():
     image = np.zeros((25, 25), np.uint8)
     image[2:5, 11:14] = 255  # at the top
-    x, y = centroids(many(4000, image, rotation=(-30, 90)))
-    uniform_between(np.degrees(np.arctan2(x, -y)), -30, 90, 1.0)
+    x, y = centroids(transform_many(4000, image, rotation=(-30, 90)))
+    assert_uniform(np.degrees(np.arctan2(x, -y)), -30, 90, 1.0)
 
 
-def test_factors_are_uniform_too():
-    # Enlarged, a slope rises by less from pixel to pixel; what rounding does to it differs from row to row.
-    slope = (4 * np.arange(51) + 2 * np.arange(25)[:, None]).astype(np.uint8)
-    seen, offsets = many(4000, slope, zoom=(0.5, 2.0))[:, 7:18, 13:38], np.arange(-12, 13)
-    rise = (seen * offsets).sum(axis=(1, 2)) / (11 * (offsets**2).sum())
-    uniform_between(4 / rise, 0.5, 2.0, 0.01)
+def test_zooms_are_uniform():
+    # Zooming divides the gradient of a ramp; rows differ in offset, so that rounding errors average out.
+    ramp = (4 * np.arange(51) + 2 * np.arange(25)[:, None]).astype(np.uint8)
+    transformed, offsets = transform_many(4000, ramp, zoom=(0.5, 2.0))[:, 7:18, 13:38], np.arange(-12, 13)
+    gradient = (transformed * offsets).sum(axis=(1, 2)) / (11 * (offsets**2).sum())
+    assert_uniform(4 / gradient, 0.5, 2.0, 0.01)
 
 
-def test_each_episode_is_warped_anew_and_a_number_is_the_same_in_all():
+def test_range_varies_between_episodes_and_number_does_not():
     image = random_images(1, 9, 9)[0]
-    drawn, fixed = make(image[None], rotation=(0, 90)), make(image[None], rotation=33)
-    for env, distinct in ((drawn, 8), (fixed, 1)):
-        seen = []
+    random, fixed = make(image[None], rotation=(0, 90)), make(image[None], rotation=33)
+    for env, distinct in ((random, 8), (fixed, 1)):
+        transformed = []
         for episode in range(8):
             env.reset(seed=3 if episode == 0 else None)
-            seen.append(env.image.tobytes())
-        assert len(set(seen)) == distinct
+            transformed.append(env.image.tobytes())
+        assert len(set(transformed)) == distinct
 
 
-def test_an_image_stays_as_it_is_within_an_episode_and_is_what_the_retina_sees():
+def test_image_is_constant_within_an_episode_and_matches_glimpses():
     images = random_images(3, 9, 8)
     env = make(images, num_glimpses=3, **RANGES)
     observation, _ = env.reset(seed=0)
@@ -299,19 +300,19 @@ def test_an_image_stays_as_it_is_within_an_episode_and_is_what_the_retina_sees()
     for x in (0.3, -0.7):
         glimpse = oracles.sense_one(before, tuple(observation["location"]), 3, 2)
         oracles.assert_identical(observation["glimpse"], glimpse)
-        observation, *_ = env.step({"location": np.array([x, 0.1], np.float32), "label": 0})
+        observation, *_ = env.step({"next_location": np.array([x, 0.1], np.float32), "label": 0})
         oracles.assert_identical(env.image, before)
 
 
 @pytest.mark.parametrize("ranges", [{"rotation": (20, 20)}, {"zoom": [1.5, 1.5]}, {"shift": (0.5, 0.5)}])
-def test_a_range_of_one_number_is_that_number(ranges):
+def test_range_of_equal_numbers_equals_that_number(ranges):
     image = random_images(1, 8, 8)[0]
     numbers = {name: float(low) for name, (low, _) in ranges.items()}
-    oracles.assert_identical(shown(image, **ranges), shown(image, **numbers))
-    assert (shown(image, **ranges) != image).any()
+    oracles.assert_identical(transform(image, **ranges), transform(image, **numbers))
+    assert (transform(image, **ranges) != image).any()
 
 
-def test_the_images_themselves_are_left_alone():
+def test_source_images_are_not_modified():
     images = random_images(3, 8, 8)
     before = images.copy()
     env = make_vec(5, images, **RANGES)
@@ -319,20 +320,20 @@ def test_the_images_themselves_are_left_alone():
     oracles.assert_identical(images, before)
 
 
-# ------------------------------------------------------------------------------- episodes are those they were
+# ------------------------------------------------------------------- episodes with and without transformations
 
 
 @pytest.mark.parametrize("num_clutter", [0, 4])
-def test_image_place_and_clutter_are_the_same_with_a_warp_and_without(num_clutter):
+def test_warp_does_not_change_image_corner_and_clutter(num_clutter):
     images = random_images(5, 8, 8)
     kwargs = {"canvas_size": 20, "num_clutter": num_clutter, "clutter_size": 4}
-    plain, turned = make_vec(40, images, **kwargs), make_vec(40, images, **kwargs, rotation=360)  # once around
+    plain, turned = make_vec(40, images, **kwargs), make_vec(40, images, **kwargs, rotation=360)  # a full turn
     for seed in (11, None, None):
         oracles.assert_identical(turned.reset(seed=seed), plain.reset(seed=seed))
         oracles.assert_identical(turned.image, plain.image)
 
 
-def test_image_and_first_glimpse_are_the_same_where_images_are_looked_at_as_they_lie():
+def test_warp_does_not_change_image_and_first_location_of_plain_images():
     images = random_images(5, 8, 8)
     plain, turned = make_vec(40, images), make_vec(40, images, rotation=360)
     for seed in (11, None, None):
@@ -345,7 +346,7 @@ def test_image_and_first_glimpse_are_the_same_where_images_are_looked_at_as_they
     assert (observation["glimpse"] != expected["glimpse"]).any()
 
 
-def test_values_that_change_nothing_cost_nothing():
+def test_identity_warp_needs_no_canvas():
     images = random_images(3, 8, 8)
     env = make(images, rotation=(0, 0), zoom=1, shift=(0, 0.0))
     assert env.world.canvases is None
@@ -354,7 +355,7 @@ def test_values_that_change_nothing_cost_nothing():
 
 @pytest.mark.parametrize("kwargs", [{}, {"canvas_size": (14, 12), "num_clutter": 2, "clutter_size": 4}])
 @pytest.mark.parametrize("channels", [None, 3])
-def test_one_alone_equals_one_among_many(kwargs, channels):
+def test_single_env_equals_row_of_vector_env(kwargs, channels):
     images = random_images(4, 9, 7, channels)
     vector = make_vec(4, images, **kwargs, **RANGES)
     singles = [make(images, **kwargs, **RANGES) for _ in range(4)]
@@ -367,7 +368,7 @@ def test_one_alone_equals_one_among_many(kwargs, channels):
             oracles.assert_identical(vector.image[row], single.image)
 
 
-def test_sub_envs_that_rest_keep_their_canvases():
+def test_partial_reset_keeps_other_canvases():
     env = make_vec(4, random_images(4, 8, 8), **RANGES, autoreset_mode="Disabled")
     env.reset(seed=0)
     before = env.image
@@ -377,7 +378,7 @@ def test_sub_envs_that_rest_keep_their_canvases():
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
-def test_a_copy_goes_on_alike(duplicate):
+def test_copied_env_continues_identically(duplicate):
     env = make(random_images(4, 8, 8), **RANGES)
     env.reset(seed=0)
     other = duplicate(env)
@@ -394,37 +395,79 @@ NUMBERS = [math.nan, math.inf, "12", True, None, (1, 2, 3), (1,), (), (1, math.n
 @pytest.mark.parametrize("make_env", [ClassificationEnv, ClassificationVectorEnv])
 @pytest.mark.parametrize("name", ["rotation", "zoom", "shift"])
 @pytest.mark.parametrize("value", [*NUMBERS, {"low": 1}, np.array([1.0, 2.0]), 1 + 0j], ids=repr)
-def test_what_is_no_number_and_no_range_is_refused_by_its_name(make_env, name, value):
+def test_invalid_range_error(make_env, name, value):
     with pytest.raises(ValueError, match=rf"^{name} must be a "):
         make_env(**arguments(random_images(3, 8, 8), **{name: value}))
 
 
 @pytest.mark.parametrize("make_env", [ClassificationEnv, ClassificationVectorEnv])
 @pytest.mark.parametrize("value", [0, 0.0, -1, (0, 2), (-1, 1), [-2, -1]])
-def test_a_factor_is_greater_than_zero(make_env, value):
+def test_zoom_must_be_positive(make_env, value):
     with pytest.raises(ValueError, match=r"^zoom must be greater than 0, got ") as caught:
         make_env(**arguments(random_images(3, 8, 8), zoom=value))
     assert repr(value) in str(caught.value)
 
 
 @pytest.mark.parametrize("value", [3, np.float32(3), np.int64(3), (1, 3), [1, np.float64(3.5)]])
-def test_numbers_of_any_kind_and_lists_are_accepted(value):
+def test_number_types_and_lists_are_accepted(value):
     image = random_images(1, 8, 8)[0]
     for name in RANGES:
-        assert (shown(image, **{name: value}) != image).any()
+        assert (transform(image, **{name: value}) != image).any()
 
 
 @pytest.mark.parametrize("make_env", [ClassificationEnv, ClassificationVectorEnv])
 @pytest.mark.parametrize("name", ["rotation", "zoom", "shift"])
-def test_images_of_several_sizes_need_a_canvas_to_be_warped_on(make_env, name):
+def test_warping_images_of_different_sizes_needs_a_canvas(make_env, name):
     images = [random_images(1, *size)[0] for size in ((5, 8), (9, 4))]
-    with pytest.raises(ValueError, match="images of several sizes need a canvas: give canvas_size"):
+    with pytest.raises(ValueError, match="warping images of different sizes needs a canvas: pass canvas_size"):
         make_env(**arguments(images, **{name: (2, 3)}))
     make_env(**arguments(images, **{name: (2, 3)}, canvas_size=9)).reset(seed=0)
     make_env(**arguments(images)).reset(seed=0)
 
 
-def test_bad_values_are_found_before_the_first_episode_and_before_the_others():
-    # Where two are wrong, it is the warp that is told of: nothing was made until then.
+def test_warp_arguments_are_checked_first():
+    # With several invalid arguments the error names the warp's, before any canvas is made.
     with pytest.raises(ValueError, match=r"^shift must be"):
         make(random_images(3, 8, 8), shift="far", num_glimpses=0, patch_size=-1, num_clutter=-1, glimpse_cost="no")
+
+
+# ---------------------------------------------------------------------------------------------------- tiles
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"rotation": (-30, 30), "zoom": (0.8, 1.2)},
+        {"canvas_size": (150, 130), "num_clutter": 4, "clutter_size": 40},
+        {"canvas_size": 140, "rotation": 20, "num_clutter": 2, "clutter_size": 8},
+    ],
+)
+def test_tiled_canvases_equal_canvases_composed_at_once(monkeypatch, kwargs):
+    images = np.random.default_rng(0).integers(0, 256, (6, 90, 120), dtype=np.uint8)
+
+    def play(tile):
+        monkeypatch.setattr(clutter, "_TILE", tile)
+        monkeypatch.setattr(clutter, "_MAX_UNTILED", tile)
+        envs = gym.make_vec(
+            "glimpse_gym/Images-v0", num_envs=3, images=images, labels=np.arange(6) % 2, split="all", **kwargs
+        )
+        assert envs.unwrapped.world.canvases.is_tiled is (tile == 32)
+        glimpses = [envs.reset(seed=1)[0]["glimpse"]]
+        locations = np.random.default_rng(3)
+        for _ in range(20):
+            next_location = locations.uniform(-1, 1, (3, 2)).astype(np.float32)
+            glimpses.append(envs.step({"next_location": next_location, "label": np.zeros(3, int)})[0]["glimpse"])
+        return np.stack(glimpses), np.stack(envs.unwrapped.image)
+
+    for tiled, at_once in zip(play(32), play(10_000), strict=True):
+        assert np.array_equal(tiled, at_once)
+
+
+def test_large_canvas_composes_only_visible_tiles():
+    images = np.full((2, 2000, 2000), 200, np.uint8)
+    env = gym.make("glimpse_gym/Images-v0", images=images, labels=np.arange(2), split="all", rotation=10, patch_size=8)
+    env.reset(seed=0)
+    composed = env.unwrapped.world.canvases._composed
+    assert 1 <= composed.sum() <= 4 < composed.size
+    assert env.unwrapped.image.shape == (2000, 2000)
+    assert composed.all()

@@ -1,28 +1,29 @@
-"""The one evaluation, with agents whose errors are known beforehand."""
+"""Evaluation, with agents whose errors are known."""
 
-import gymnasium as gym
 import numpy as np
 import pytest
 
-from glimpse_gym.agents.evaluation import Conditions, evaluate, play
-from glimpse_gym.agents.scanpaths import table
-
-ENV = "glimpse_gym/Images-v0"
+from glimpse_gym.agents.base import TaskSpec
+from glimpse_gym.agents.configs import ScriptedConfig
+from glimpse_gym.agents.evaluation import NUM_GAMES, EvalConditions, Score, evaluate, play_episodes
+from glimpse_gym.agents.scanpaths import format_scores
+from glimpse_gym.agents.scripted import ScriptedPlayer
+from runs import CATCH, IMAGES, make_envs
 
 
 @pytest.fixture
 def env_kwargs():
-    """Image i is all of brightness i, and its label is i % 3; of 70 images, 7 are for testing."""
+    """Every pixel of image i is i, and its label is i % 3; the test split has 7 of the 70 images."""
     images = np.repeat(np.arange(70, dtype=np.uint8), 64).reshape(70, 8, 8)
     return {"images": images, "labels": np.arange(70) % 3, "patch_size": 1, "num_scales": 1, "num_glimpses": 3}
 
 
 class Reader:
-    """Reads brightness off the glimpse, and says what it is at the second glimpse, and never before."""
+    """Reads the label off the glimpse, and answers correctly from the second glimpse on."""
 
     def __init__(self):
         self.seeds = []
-        self.looks = []
+        self.locations = []
 
     def check_env(self, envs):
         pass
@@ -36,126 +37,168 @@ class Reader:
     def act(self, observation, state, sample=False):
         count = np.where(observation["time"][:, 0] == 0, 0, state) + 1
         brightness = np.rint(observation["glimpse"][:, 0, 0, 0] * 255).astype(np.int64)
-        self.looks.append(observation["location"])
+        self.locations.append(observation["location"])
         label = np.where(count >= 2, brightness % 3, (brightness + 1) % 3)
         location = np.full((len(label), 2), 0.5 if sample else 0.25, np.float32)
-        return {"label": label, "location": location}, count
+        return {"label": label, "next_location": location}, count
 
 
 def test_errors_after_each_glimpse(env_kwargs):
-    score = evaluate(Reader(), ENV, env_kwargs, Conditions("test"))
+    score = evaluate(Reader(), IMAGES, env_kwargs, EvalConditions("test"))
     assert score.num_episodes == 7
     assert score.errors == [1.0, 0.0, 0.0]
     assert score.standard_errors == [0.0, 0.0, 0.0]
 
 
-def test_standard_error_is_the_binomial_one(env_kwargs):
+def test_standard_error_is_binomial(env_kwargs):
     class Fixed(Reader):
         def act(self, observation, state, sample=False):
             action, state = super().act(observation, state, sample)
             return action | {"label": np.zeros_like(action["label"])}, state
 
-    score = evaluate(Fixed(), ENV, env_kwargs, Conditions("train"))
+    score = evaluate(Fixed(), IMAGES, env_kwargs, EvalConditions("train"))
     right = sum(i % 3 == 0 for i in range(70) if i % 10 < 8) / 56
     assert score.errors == pytest.approx([1 - right] * 3)
     assert score.standard_errors == pytest.approx([np.sqrt(right * (1 - right) / 56)] * 3)
 
 
-def play_and_watch(env_kwargs, see, num_envs=7, seed=0):
-    """The batches of the test split, and what there was to see in the world in each episode."""
-    batches, worlds, seen = [], [], []
-    conditions = Conditions("test", seed=seed)
-    for batch in play(Reader(), ENV, env_kwargs, conditions, num_envs=num_envs, watch=worlds.append):
+def play_and_record(env_kwargs, record, num_envs=7, seed=0):
+    """Batches of the test split, and what ``record`` finds in the world in each episode."""
+    batches, envs_of_steps, recorded = [], [], []
+    conditions = EvalConditions("test", seed=seed)
+
+    def on_step(envs, observation):  # before every step
+        assert observation["time"].shape == (num_envs, 1)
+        envs_of_steps.append(envs)
+
+    for batch in play_episodes(Reader(), IMAGES, env_kwargs, conditions, num_envs=num_envs, on_step=on_step):
         batches.append(batch)
-        seen += [see(worlds[-1], row) for row in range(batch.wrong.shape[1])]
-    assert len(worlds) == 3 * len(batches)  # before every step
-    return batches, np.stack(seen)
+        world = envs_of_steps[-1].unwrapped.world
+        recorded += [record(world, row) for row in range(batch.incorrect.shape[1])]
+    assert len(envs_of_steps) == 3 * len(batches)
+    return batches, np.stack(recorded)
 
 
 @pytest.mark.parametrize("num_envs", [1, 3, 7, 20])
-def test_every_image_once_in_file_order_whatever_the_batch(env_kwargs, num_envs):
-    batches, indices = play_and_watch(env_kwargs, lambda world, row: world.image_index[row], num_envs)
+def test_every_image_is_played_once_in_file_order_for_any_number_of_envs(env_kwargs, num_envs):
+    batches, indices = play_and_record(env_kwargs, lambda world, row: world.image_index[row], num_envs)
     assert indices.tolist() == list(range(7))
     assert {batch.total for batch in batches} == {7}
-    whole = next(play(Reader(), ENV, env_kwargs, Conditions("test"), num_envs=7))
-    for name in ("wrong", "locations", "choices"):
+    whole = next(play_episodes(Reader(), IMAGES, env_kwargs, EvalConditions("test"), num_envs=7))
+    for name in ("incorrect", "locations", "choices"):
         joined = np.concatenate([getattr(batch, name) for batch in batches], axis=1)
         np.testing.assert_array_equal(joined, getattr(whole, name))
     for name, values in whole.infos.items():
         np.testing.assert_array_equal(np.concatenate([batch.infos[name] for batch in batches]), values)
-    assert whole.infos.keys() == {"label", "prediction", "correct"}
+    assert whole.infos.keys() == {"image_index", "label", "prediction", "correct", "success"}
 
 
-def test_the_same_seed_gives_the_same_canvases_and_another_does_not(env_kwargs):
+def test_same_seed_gives_the_same_canvases_and_another_seed_does_not(env_kwargs):
     kwargs = env_kwargs | {"canvas_size": 20, "num_clutter": 2, "clutter_size": 4}
 
     def canvases(seed, num_envs=7):
-        return play_and_watch(kwargs, lambda world, row: world.image(row).copy(), num_envs, seed)[1]
+        return play_and_record(kwargs, lambda world, row: world.image(row).copy(), num_envs, seed)[1]
 
     np.testing.assert_array_equal(canvases(0), canvases(0, num_envs=2))
     assert (canvases(0) != canvases(1)).any(axis=(1, 2)).all()
 
 
-def looks_under(env_kwargs, **conditions):
+def locations_under(env_kwargs, **conditions):
+    """Locations of all glimpses, (T, 56, 2), and the agent."""
     agent = Reader()
-    evaluate(agent, ENV, env_kwargs, Conditions("train", **conditions))
-    return np.stack(agent.looks).reshape(-1, 3, 500, 2)[0, :, :56], agent
+    evaluate(agent, IMAGES, env_kwargs, EvalConditions("train", **conditions))
+    return np.stack(agent.locations).reshape(-1, 3, 500, 2)[0, :, :56], agent
 
 
-def test_who_chooses_the_locations(env_kwargs):
-    learned, agent = looks_under(env_kwargs, seed=5)
+def test_locations_learned_random_and_center(env_kwargs):
+    learned, agent = locations_under(env_kwargs, seed=5)
     assert agent.seeds == [5]
     assert (learned[1:] == 0.25).all()
     assert len(np.unique(learned[0])) > 50
-    sampled, _ = looks_under(env_kwargs, sample=True)
+    sampled, _ = locations_under(env_kwargs, sample=True)
     assert (sampled[1:] == 0.5).all()
-    center, _ = looks_under(env_kwargs, locations="center")
+    center, _ = locations_under(env_kwargs, locations="center")
     assert (center == 0).all()
-    random, _ = looks_under(env_kwargs, locations="random")
+    random, _ = locations_under(env_kwargs, locations="random")
     assert len(np.unique(random)) == random.size
     assert abs(random.mean()) < 0.15
     assert random.min() < -0.9
     assert random.max() > 0.9
 
 
-def test_only_so_many_images(env_kwargs):
-    assert evaluate(Reader(), ENV, env_kwargs, Conditions("train"), num_episodes=5).num_episodes == 5
-    assert evaluate(Reader(), ENV, env_kwargs, Conditions("train"), num_episodes=500).num_episodes == 56
+def test_num_episodes_limits_the_number_of_images(env_kwargs):
+    assert evaluate(Reader(), IMAGES, env_kwargs, EvalConditions("train"), num_episodes=5).num_episodes == 5
+    assert evaluate(Reader(), IMAGES, env_kwargs, EvalConditions("train"), num_episodes=500).num_episodes == 56
     with pytest.raises(ValueError, match="num_episodes must be at least 1, got 0"):
-        evaluate(Reader(), ENV, env_kwargs, Conditions("train"), num_episodes=0)
+        evaluate(Reader(), IMAGES, env_kwargs, EvalConditions("train"), num_episodes=0)
 
 
-def test_conditions_that_do_not_exist(env_kwargs):
+def test_unknown_conditions_and_envs_are_refused(env_kwargs):
     with pytest.raises(ValueError, match="locations must be one of 'learned', 'random', 'center'"):
-        Conditions(locations="everywhere")
+        EvalConditions(locations="everywhere")
     with pytest.raises(ValueError, match="split must be one of"):
-        evaluate(Reader(), ENV, env_kwargs, Conditions("exam"))
+        evaluate(Reader(), IMAGES, env_kwargs, EvalConditions("exam"))
     for seed in (-1, 2**30):
         with pytest.raises(ValueError, match=rf"seed must be from 0 to 2\*\*30 - 1, got {seed}"):
-            Conditions(seed=seed)
-    with pytest.raises(ValueError, match="CartPole-v1 is none of this package's envs"):
-        evaluate(Reader(), "CartPole-v1", {}, Conditions("test"))
+            EvalConditions(seed=seed)
+    with pytest.raises(ValueError, match="CartPole-v1 is not a glimpse_gym env"):
+        evaluate(Reader(), "CartPole-v1", {}, EvalConditions("test"))
 
 
-def test_the_table_says_it_in_per_cent(env_kwargs):
-    scores = [evaluate(Reader(), ENV, env_kwargs, Conditions("test", sample=sample)) for sample in (False, True)]
-    header, mean, sampled = table(scores).splitlines()
+def test_format_scores_is_a_table_in_per_cent(env_kwargs):
+    scores = [evaluate(Reader(), IMAGES, env_kwargs, EvalConditions("test", sample=sample)) for sample in (False, True)]
+    header, mean, sampled = format_scores(scores).splitlines()
     assert header.split() == ["split,", "locations", "1", "2", "3", "±", "s.e."]
     assert mean.split() == ["test,", "learned,", "mean", "100.00", "0.00", "0.00", "±", "0.00"]
     assert sampled.startswith("test, learned, sampled ")
 
 
-def test_an_evaluation_leaves_the_global_random_streams_alone(env_kwargs):
-    before = np.random.get_state()[1].tolist()  # noqa: NPY002 (it is the old global stream that is meant)
-    evaluate(Reader(), ENV, env_kwargs, Conditions("test", "random"))
+def test_global_random_streams_are_left_alone(env_kwargs):
+    before = np.random.get_state()[1].tolist()  # noqa: NPY002 (the legacy global stream)
+    evaluate(Reader(), IMAGES, env_kwargs, EvalConditions("test", "random"))
     assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
 
 
-def test_the_page_of_docs_is_up_to_date():
-    from pathlib import Path
+# ------------------------------------------------------------------------------------------- without images
 
-    from glimpse_gym.registration import document_envs
 
-    page = Path(__file__).parent.parent / "docs" / "envs.md"
-    assert page.read_text().rstrip() == document_envs().rstrip(), "run: glimpse-gym envs --docs > docs/envs.md"
-    assert all(id in page.read_text() for id in gym.registry if id.startswith("glimpse_gym/"))
+def make_random_player():
+    return ScriptedPlayer(TaskSpec.from_env(make_envs(CATCH, 1)), ScriptedConfig("random"))
+
+
+def test_catch_has_one_error_the_fraction_of_balls_missed():
+    kwargs = {"num_glimpses": 5}
+    score = evaluate(make_random_player(), CATCH, kwargs, EvalConditions("test"), num_episodes=700)
+    (batch, last) = play_episodes(make_random_player(), CATCH, kwargs, EvalConditions("test"), num_episodes=700)
+    assert batch.incorrect.shape == (1, 500)
+    assert batch.locations.shape == (5, 500, 2)
+    assert batch.choices.shape == (5, 500)
+    assert last.infos.keys() == {"caught", "success"}
+    caught = np.concatenate([batch.infos["caught"], last.infos["caught"]])
+    assert len(caught) == score.num_episodes == batch.total == 700
+    assert score.errors == [pytest.approx(1 - caught.mean())]
+
+
+def test_splits_of_catch_are_disjoint_ranges_of_seeds(monkeypatch):
+    from glimpse_gym.vector import GlimpseVectorEnv
+
+    seeds, reset = {}, GlimpseVectorEnv.reset
+
+    def record(envs, *, seed=None, options=None):
+        seeds[key] = seed
+        return reset(envs, seed=seed, options=options)
+
+    monkeypatch.setattr(GlimpseVectorEnv, "reset", record)
+    for key in (("train", 0), ("validation", 0), ("validation", 2**30 - 1), ("test", 0), ("test", 2**30 - 1)):
+        split, seed = key
+        evaluate(make_random_player(), CATCH, {}, EvalConditions(split, seed=seed), num_episodes=5)
+    # Training episodes have seeds below 2**63.
+    assert seeds[("train", 0)][0] == 0
+    assert 2**63 <= seeds[("validation", 0)][0] < seeds[("validation", 2**30 - 1)][-1] + NUM_GAMES
+    assert seeds[("validation", 2**30 - 1)][-1] + NUM_GAMES < seeds[("test", 0)][0]
+    assert seeds[("test", 2**30 - 1)][-1] + NUM_GAMES < 2**64
+
+
+def test_score_names_its_conditions(env_kwargs):
+    score = evaluate(Reader(), IMAGES, env_kwargs, EvalConditions("validation", "random", True, 7), num_episodes=2)
+    assert score == Score("validation", "random", True, 7, 2, score.errors, score.standard_errors)

@@ -1,4 +1,4 @@
-"""What is installed, what is published, and what the files of the repository may say."""
+"""Packaging: the sdist, the wheel, setup.cfg, constraints.txt, and rules for all files of the repository."""
 
 import ast
 import configparser
@@ -18,11 +18,13 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 import glimpse_gym
+from glimpse_gym.extras import EXTRAS
 
 ROOT = Path(__file__).parents[1]
-# Each folder of code, and what it is imported as.
+# Folders of code, and the packages they are imported as.
 CODE = {"glimpse_gym": "glimpse_gym", "envs": "glimpse_gym.envs", "agents": "glimpse_gym.agents"}
-MADE = ("build", "dist", "__pycache__")  # what commands leave behind
+VISIBLE = (".ci", ".github", ".gitignore", ".pre-commit-config.yaml")
+GENERATED = ("build", "dist", "__pycache__")
 
 
 def config() -> configparser.ConfigParser:
@@ -32,16 +34,18 @@ def config() -> configparser.ConfigParser:
 
 
 def entries(section: str, option: str) -> list[str]:
-    """The lines of an option that is a list, without comments."""
+    """Lines of an option that is a list, without comments."""
     lines = (line.strip() for line in config().get(section, option, raw=True).splitlines())
     return [line for line in lines if line and not line.startswith("#")]
 
 
 def is_ours(path: Path) -> bool:
-    """Whether it is a part of the repository: not made by a command, not hidden (but for what CI runs)."""
+    """Whether a file belongs to the repository: not generated, not hidden (except the files below)."""
     parts = path.relative_to(ROOT).parts
-    hidden = [part for part in parts if part.startswith(".") and part not in (".ci", ".github", ".gitignore")]
-    return not hidden and parts[0] != "runs" and not any(part in MADE or part.endswith(".egg-info") for part in parts)
+    hidden = [part for part in parts if part.startswith(".") and part not in VISIBLE]
+    return (
+        not hidden and parts[0] != "runs" and not any(part in GENERATED or part.endswith(".egg-info") for part in parts)
+    )
 
 
 def our_files(*patterns: str) -> list[Path]:
@@ -50,9 +54,9 @@ def our_files(*patterns: str) -> list[Path]:
 
 
 def installed_files() -> dict[str, Path]:
-    """Every file in the folders of code, recipes and agents among them, by where it belongs in what is installed.
+    """Every file in the folders of code, data files included, by its path when installed.
 
-    Such as envs/catch.py, which is glimpse_gym/envs/catch.py there.
+    For example, envs/catch.py is installed as glimpse_gym/envs/catch.py.
     """
     files = {}
     for folder, package in CODE.items():
@@ -62,7 +66,7 @@ def installed_files() -> dict[str, Path]:
 
 
 def imports_of(path: Path) -> list[str]:
-    """The full names of all modules that a file imports, wherever in it."""
+    """Full names of all modules that a file imports, at any level."""
     names = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -72,12 +76,12 @@ def imports_of(path: Path) -> list[str]:
     return names
 
 
-# ---------------------------------------------------------------- what is built
+# ---------------------------------------------------------------- sdist and wheel
 
 
 @pytest.fixture(scope="session")
 def dist(tmp_path_factory):
-    """A folder with the sdist, made from a copy of the tree, and the wheel, made from the sdist."""
+    """Folder with the sdist, built from a copy of the tree, and the wheel, built from the sdist."""
     tree, folder = tmp_path_factory.mktemp("tree") / "copy", tmp_path_factory.mktemp("dist")
     tree.mkdir()
     for path in ROOT.iterdir():
@@ -110,19 +114,22 @@ def test_the_only_top_level_name_is_glimpse_gym(wheel):
     assert len(tops) == 2
 
 
-def test_no_file_is_missing_and_none_is_added(wheel):
+def test_the_wheel_holds_every_file_and_no_other(wheel):
     expected = installed_files().keys()
-    assert len([name for name in expected if name.endswith(".py")]) > 25
-    assert {"glimpse_gym/py.typed", "glimpse_gym/agents/recipes/ram-mnist.json"} <= expected
+    assert len([name for name in expected if name.endswith(".py")]) > 60
+    assert {
+        *("glimpse_gym/py.typed", "glimpse_gym/agents/experiments/recipes.toml"),
+        *("glimpse_gym/agents/pretrained/ram-mnist/agent.json", "glimpse_gym/cli/train.py"),
+    } <= expected
     assert {name for name in wheel.namelist() if ".dist-info/" not in name} == expected
 
 
-def test_every_file_is_what_the_repository_holds(wheel):
+def test_the_wheel_holds_the_files_unchanged(wheel):
     for name, path in installed_files().items():
         assert wheel.read(name) == path.read_bytes(), name
 
 
-def test_the_command(wheel):
+def test_the_entry_point(wheel):
     (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/entry_points.txt"))
     parser = configparser.ConfigParser()
     parser.read_string(wheel.read(name).decode())
@@ -131,7 +138,7 @@ def test_the_command(wheel):
     }
 
 
-def test_the_licence(wheel, metadata):
+def test_the_license(wheel, metadata):
     assert (metadata["License-Expression"] or metadata["License"]) == "MIT"  # the former where setup.cfg can say it
     assert metadata.get_all("License-File") == ["LICENSE"]
     (name,) = (name for name in wheel.namelist() if name.endswith("/LICENSE"))
@@ -148,8 +155,8 @@ def test_the_metadata(metadata):
     )
     accepted = SpecifierSet(metadata["Requires-Python"])
     classified = [line.split(" :: ")[-1] for line in metadata.get_all("Classifier") if "Python :: 3." in line]
-    assert "3.9" not in accepted
-    assert "3.10" in classified
+    assert "3.10" not in accepted
+    assert "3.11" in classified
     assert all(version in accepted for version in classified)
 
 
@@ -160,26 +167,29 @@ def test_each_extra_holds_what_it_says(metadata):
         return {r.name for r in requirements if (r.marker.evaluate({"extra": extra}) if r.marker else True)}
 
     assert "torch" not in names("")
-    assert {"gymnasium", "numpy"} <= names("")
+    assert {"gymnasium", "numpy", "pooch", "tyro"} <= names("")
     assert {"torch", "safetensors", "tensorboard"} <= names("agents")
     assert names("agents") | {"stable-baselines3"} <= names("sb3")
-    assert names("sb3") | {"pytest", "build", "ruff", "mypy"} <= names("test")
+    assert names("sb3") | {"pytest", "build", "ruff", "mypy", "import-linter"} <= names("test")
 
 
-def test_the_sdist_holds_all_that_the_tests_need(dist):
+def test_the_sdist_holds_everything_that_the_tests_need(dist):
     (path,) = dist.glob("*.tar.gz")
     with tarfile.open(path) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     wanted = [ROOT / name for name in ("conftest.py", "constraints.txt", "Makefile", "LICENSE", "README.md")]
-    wanted += [ROOT / "setup.cfg", ROOT / "pyproject.toml", ROOT / "CHANGELOG.md", *our_files("tests/*.py")]
+    wanted += [
+        ROOT / name for name in ("setup.cfg", "pyproject.toml", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md")
+    ]
+    wanted += [path for path in (ROOT / "tests").iterdir() if path.is_file()]
     wanted += installed_files().values()
     assert {path.relative_to(ROOT).as_posix() for path in wanted} <= names
 
 
-def test_the_wheel_installed_elsewhere_works(dist, tmp_path):
+def test_the_installed_wheel_works_outside_the_repository(dist, tmp_path):
     (wheel,) = dist.glob("*.whl")
-    target, elsewhere = tmp_path / "site", tmp_path / "elsewhere"
-    elsewhere.mkdir()
+    target, outside = tmp_path / "site", tmp_path / "outside"
+    outside.mkdir()
     options = ["--no-deps", "--no-index", "--disable-pip-version-check", "--quiet", "--target", str(target)]
     result = subprocess.run(
         [sys.executable, "-m", "pip", "install", *options, str(wheel)], capture_output=True, text=True
@@ -196,9 +206,7 @@ for module in (glimpse_gym, glimpse_gym.agents, glimpse_gym.cli, glimpse_gym.env
 """
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment |= {"PYTHONPATH": str(target), "PYTHONWARNINGS": "error::ImportWarning"}
-    result = subprocess.run(
-        [sys.executable, "-c", code], cwd=elsewhere, env=environment, capture_output=True, text=True
-    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=outside, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     places = result.stdout.split()
     assert len(places) == 5
@@ -206,10 +214,10 @@ for module in (glimpse_gym, glimpse_gym.agents, glimpse_gym.cli, glimpse_gym.env
         assert Path(place).is_relative_to(target)
 
 
-# ---------------------------------------------------------------- what setup.cfg says
+# ---------------------------------------------------------------- setup.cfg and constraints.txt
 
 
-def test_every_package_stands_in_both_lists():
+def test_every_package_is_in_both_lists():
     expected = {}
     for folder, package in CODE.items():
         for parent in {path.parent for path in our_files(f"{folder}/**/*.py")}:
@@ -221,25 +229,25 @@ def test_every_package_stands_in_both_lists():
     assert mapped == expected
 
 
-def test_what_is_imported_is_required():
+def test_every_import_is_a_requirement():
     declared = {"core": entries("options", "install_requires")}
     for extra in ("agents", "sb3", "test"):
         declared[extra] = [line for line in entries("options.extras_require", extra) if not line.startswith("%")]
     names = {extra: {Requirement(line).name for line in lines} for extra, lines in declared.items()}
     core, agents = names["core"], names["core"] | names["agents"]
     allowed = {"glimpse_gym": agents, "envs": core, "agents": agents | names["sb3"]}
-    allowed["tests"] = agents | names["sb3"] | names["test"] | {"packaging"}  # build and pytest bring the last one
+    allowed["tests"] = agents | names["sb3"] | names["test"] | {"packaging"}  # a requirement of build and pytest
     distributions = importlib.metadata.packages_distributions()
     for folder, permitted in allowed.items():
         for path in our_files(f"{folder}/**/*.py"):
             for module in {name.partition(".")[0] for name in imports_of(path)} - set(sys.stdlib_module_names):
-                if module in ("glimpse_gym", "oracles", "runs"):
+                if module == "glimpse_gym" or (ROOT / "tests" / f"{module}.py").exists():
                     continue
                 providers = {normal(name) for name in distributions.get(module, [module])}
                 assert providers & {normal(name) for name in permitted}, f"{path} imports {module}"
 
 
-def test_what_is_required_has_its_pin():
+def test_every_requirement_is_pinned():
     pins = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
     pinned = {normal(Requirement(line).name): Requirement(line).specifier for line in pins}
     assert len(pinned) == len(pins), "some package is pinned twice"
@@ -252,19 +260,31 @@ def test_what_is_required_has_its_pin():
         assert pin.version in requirement.specifier, f"{requirement} does not accept {pin}"
 
 
+def test_pins_have_no_markers():
+    assert ";" not in (ROOT / "constraints.txt").read_text()
+
+
+def test_extras_match_setup_cfg():
+    """The modules that `require_extra` checks are those of the requirements."""
+    for extra, modules in EXTRAS.items():
+        lines = [line for line in entries("options.extras_require", extra) if not line.startswith("%")]
+        assert sorted(modules) == sorted(Requirement(line).name for line in lines)
+
+
 def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def test_the_version_is_that_of_the_changelog():
+def test_the_version_is_in_the_changelog_and_the_citation():
     versions = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
-    assert glimpse_gym.__version__ in versions
+    assert versions[0] == glimpse_gym.__version__
+    assert f"\nversion: {glimpse_gym.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 
 
-# ---------------------------------------------------------------- what the files say
+# ---------------------------------------------------------------- all files
 
 
-def test_nothing_imports_the_folders_by_their_own_names():
+def test_nothing_imports_envs_or_agents_as_top_level_packages():
     files = our_files("*.py")
     assert len(files) > 35
     for path in files:
@@ -283,22 +303,23 @@ TEXTS = (
     "*.txt",
     "*.in",
     "*.ini",
+    "*.cff",
     "*.yml",
     "*.yaml",
     "Makefile",
     ".gitignore",
     "run",
 )
-# A path that only some machine has. In an address a letter or a digit stands before the slash.
+# Absolute path of some machine. In a URL the character before the slash is a letter or a digit.
 MACHINE_PATH = re.compile(r"(^|[^A-Za-z0-9_.~}])/(work|root|home|tmp|opt|mnt|srv|Users)/", re.MULTILINE)
 HOST = re.compile(r"\b(py[p]i|python[h]osted|npm[j]s|yarn[p]kg|ana[c]onda)\.(org|com)\b|--(extra-)?[i]ndex-url", re.I)
 
 
 @pytest.mark.parametrize("pattern", [MACHINE_PATH, HOST], ids=["path", "host"])
-def test_no_text_tells_of_one_machine(pattern):
+def test_no_file_names_a_machine_or_a_package_registry(pattern):
     texts = our_files(*TEXTS)
     assert ROOT / "Makefile" in texts
-    assert ROOT / ".ci" / "run" in texts or not (ROOT / ".ci").exists()  # which an sdist does not hold
+    assert ROOT / ".ci" / "run" in texts or not (ROOT / ".ci").exists()  # absent from an sdist
     for path in texts:
         found = pattern.search(path.read_text(encoding="utf-8"))
         assert not found, f"{path} says {found[0]!r}"
@@ -312,5 +333,5 @@ def test_the_pattern_finds_paths(text):
 
 
 @pytest.mark.parametrize("text", ["https://a.org/home/x", "a/data/b", "package/data/x", "~/work/", ".venv/bin"])
-def test_the_pattern_leaves_others_alone(text):
+def test_the_pattern_does_not_find_relative_paths(text):
     assert not MACHINE_PATH.search(text)

@@ -1,4 +1,4 @@
-"""Random numbers by counting, against SplitMix64 written with Python's whole numbers."""
+"""Counter-based random numbers against SplitMix64 written with Python integers."""
 
 import itertools
 
@@ -7,7 +7,7 @@ import pytest
 
 import oracles
 from glimpse_gym.kernels.numpy_kernels import uniforms
-from glimpse_gym.rng import keys_from_seeds
+from glimpse_gym.rng import integers_below, keys_from_seeds
 
 SEEDS = [0, 1, 2, 12345, 2**31, 2**63 - 1, 2**63, 2**64 - 1, 2**64 + 3, 10**30]
 
@@ -26,7 +26,7 @@ def test_known_answers():
         oracles.assert_identical(numbers, np.array(expected))
 
 
-def test_kinds_and_shapes():
+def test_dtypes_and_shapes():
     keys = keys_from_seeds([3, 4, 5])
     assert (keys.dtype, keys.shape) == (np.int64, (3,))
     numbers = uniforms(keys, np.zeros(3, np.int64), 11)
@@ -36,7 +36,7 @@ def test_kinds_and_shapes():
     assert uniforms(keys, np.zeros(3, np.int64), 0).shape == (3, 0)
 
 
-def test_keys_of_any_sign_are_hashed_as_words_of_64_bits():
+def test_negative_keys_are_hashed_as_64_bit_words():
     keys = np.array([-(2**63), -1, 0, 1, 2**63 - 1], np.int64)
     numbers = uniforms(keys, np.zeros(5, np.int64), 3)
     for key, row in zip(keys.tolist(), numbers.tolist(), strict=True):
@@ -44,7 +44,7 @@ def test_keys_of_any_sign_are_hashed_as_words_of_64_bits():
         assert row == [(next(generator) >> 11) / 2**53 for _ in range(3)]
 
 
-def test_what_a_row_gets_depends_on_nothing_around_it():
+def test_rows_are_independent_of_each_other():
     rng = np.random.default_rng(0)
     keys, episodes = keys_from_seeds(list(range(50))), rng.integers(0, 9, 50)
     together = uniforms(keys, episodes, 8)
@@ -52,11 +52,11 @@ def test_what_a_row_gets_depends_on_nothing_around_it():
     oracles.assert_identical(uniforms(keys[order], episodes[order], 8), together[order])
     for row in range(50):
         oracles.assert_identical(uniforms(keys[row : row + 1], episodes[row : row + 1], 8), together[[row]])
-    # Asking for fewer numbers gives the first of them.
+    # Fewer numbers are the first of more numbers.
     oracles.assert_identical(uniforms(keys, episodes, 3), together[:, :3].copy())
 
 
-def test_inputs_stay_as_they_are():
+def test_inputs_are_not_modified():
     keys, episodes = keys_from_seeds([1, 2]), np.array([3, 4])
     copies = keys.copy(), episodes.copy()
     uniforms(keys, episodes, 5)
@@ -69,7 +69,7 @@ def numbers_of(rows=200, episodes=100, count=10):
     return uniforms(keys, np.tile(np.arange(episodes), rows), count).reshape(rows, episodes, count)
 
 
-def test_uniform_from_zero_to_below_one():
+def test_numbers_are_uniform_in_0_to_1():
     numbers = numbers_of()
     assert numbers.min() >= 0.0
     assert numbers.max() < 1.0
@@ -77,7 +77,7 @@ def test_uniform_from_zero_to_below_one():
     assert numbers.max() > 1 - 1e-4
     counts = np.bincount((numbers.reshape(-1) * 100).astype(int), minlength=100)
     assert abs(oracles.chi_square(counts)) < 5
-    # And so it is at every position.
+    # The same holds at every position.
     for position in range(numbers.shape[2]):
         counts = np.bincount((numbers[:, :, position].reshape(-1) * 50).astype(int), minlength=50)
         assert abs(oracles.chi_square(counts)) < 5
@@ -89,20 +89,20 @@ def test_uniform_from_zero_to_below_one():
 def test_neighbors_are_not_correlated(axis, lag):
     numbers = np.moveaxis(numbers_of(), axis, 0)
     first, second = numbers[:-lag].reshape(-1), numbers[lag:].reshape(-1)
-    # Of n independent pairs the correlation is normal with deviation 1 / sqrt(n).
+    # The correlation of n independent pairs is normal with standard deviation 1 / sqrt(n).
     assert abs(np.corrcoef(first, second)[0, 1]) < 5 / np.sqrt(first.size)
-    # Nor does the pair fall into some cells of a grid more often than into others.
+    # The pairs fall into all cells of a grid equally often.
     cells = (first * 16).astype(int) * 16 + (second * 16).astype(int)
     assert abs(oracles.chi_square(np.bincount(cells, minlength=256))) < 5
 
 
-def test_seed_and_episode_do_not_stand_for_each_other():
-    # What seed s + 1 sees in episode e is not what seed s sees in a later one.
+def test_seeds_and_episodes_are_not_interchangeable():
+    # An episode of seed s + 1 is not a later episode of seed s.
     numbers = numbers_of(rows=30, episodes=30, count=3)
     assert len(np.unique(numbers[:, :, 0])) == 900
 
 
-def test_equal_seeds_give_equal_keys_and_others_do_not():
+def test_equal_seeds_give_equal_keys_and_different_seeds_different_keys():
     keys = keys_from_seeds([*range(1000), 5])
     assert keys[5] == keys[1000]
     assert len(set(keys.tolist())) == 1000
@@ -110,6 +110,12 @@ def test_equal_seeds_give_equal_keys_and_others_do_not():
 
 
 @pytest.mark.parametrize("bad", [-1, 1.0, 0.5, "1", None, True, [1], np.float64(2)])
-def test_what_is_no_seed_is_an_error_that_names_it(bad):
-    with pytest.raises(ValueError, match="a seed must be a whole number of at least 0, got"):
+def test_bad_seeds_are_named(bad):
+    with pytest.raises(ValueError, match="a seed must be an integer >= 0, got"):
         keys_from_seeds([3, bad])
+
+
+def test_integers_below():
+    draws = np.array([[0.0, 0.4999], [0.5, 1 - 2**-53]])
+    oracles.assert_identical(integers_below(draws, 4), np.array([[0, 1], [2, 3]]))
+    oracles.assert_identical(integers_below(draws, np.array([1, 10])), np.array([[0, 4], [0, 9]]))

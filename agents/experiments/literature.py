@@ -1,17 +1,17 @@
-"""What others reported on the same tasks: test errors in per cent, and where they stand."""
+"""Published test errors on the same tasks, in per cent, with their sources."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 
-class Published(NamedTuple):
-    """An error that somebody reported."""
+class PublishedError(NamedTuple):
+    """A published error."""
 
     num_glimpses: int
     error: float
     """Per cent."""
-    where: str
+    source: str
 
 
 PAPER: dict[str, dict[int, float]] = {
@@ -20,9 +20,9 @@ PAPER: dict[str, dict[int, float]] = {
     "cluttered60": {4: 4.96, 6: 4.08, 8: 4.04},
     "cluttered100": {4: 9.41, 6: 8.31, 8: 8.11},
 }
-"""RAM by glimpses, as printed in the proceedings of NIPS 2014 (the preprint's tables 1 to 3 are higher)."""
+"""RAM by task and number of glimpses, NIPS 2014 proceedings, tables 1 to 3 (the preprint's errors are higher)."""
 
-PAPER_CONTROLS: dict[str, float] = {
+PAPER_BASELINES: dict[str, float] = {
     "fc256-mnist": 1.69,
     "conv-mnist": 1.21,
     "fc64-translated60": 6.42,
@@ -35,16 +35,16 @@ PAPER_CONTROLS: dict[str, float] = {
     "conv-cluttered100": 14.35,
     "random-cluttered100": 28.4,
 }
-"""The paper's other models, by the recipe that is the like of each."""
+"""The paper's baselines and controls, by our recipe of the same model."""
 
-PAPER_CATCH = Published(23, 15.0, "about, after 20M frames, read off its figure 3")
-"""The share of balls that the paper's best agent misses."""
+PAPER_CATCH = PublishedError(23, 15.0, "approximate, read off figure 3, after 20M frames")
+"""Balls missed by the paper's best agent."""
 
-PUBLIC: dict[str, Published] = {
-    "mnist": Published(6, 0.67, "github.com/dHonerkamp/Recurrent-Attention-Model"),
-    "translated60": Published(8, 0.94, "github.com/slundqui/tfRAM"),
-    "cluttered60": Published(8, 2.63, "github.com/slundqui/tfRAM"),
-    "cluttered100": Published(8, 5.90, "github.com/slundqui/tfRAM"),
-    "catch": Published(23, 11.0, "about, after some 360M frames"),
+PUBLIC: dict[str, PublishedError] = {
+    "mnist": PublishedError(6, 0.67, "github.com/dHonerkamp/Recurrent-Attention-Model"),
+    "translated60": PublishedError(8, 0.94, "github.com/slundqui/tfRAM"),
+    "cluttered60": PublishedError(8, 2.63, "github.com/slundqui/tfRAM"),
+    "cluttered100": PublishedError(8, 5.90, "github.com/slundqui/tfRAM"),
+    "catch": PublishedError(23, 11.0, "approximate, after some 360M frames"),
 }
-"""The lowest error of a plain RAM, without averaging over runs, that we found reported."""
+"""The lowest published error that we found of a single plain RAM, by task."""

@@ -1,4 +1,4 @@
-"""Results: what a recipe came to, in a file that says all that is needed to have it again."""
+"""Results of recipes: train, measure, and keep all that is needed to repeat it in one JSON file per run."""
 
 from __future__ import annotations
 
@@ -8,61 +8,71 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gymnasium.vector import VectorEnv
 
-from glimpse_gym.agents.base import Task
-from glimpse_gym.agents.checkpoint import Card, add_scores, package_versions
-from glimpse_gym.agents.evaluation import Agent, Conditions, Score, evaluate, make_envs, play
-from glimpse_gym.agents.experiments.recipes import Recipe
-from glimpse_gym.agents.ram import RAM
-from glimpse_gym.agents.registry import AnyAgent, make_agent
+from glimpse_gym.agents.base import Agent, Policy, TaskSpec
+from glimpse_gym.agents.checkpoint import CheckpointMetadata, add_scores, package_versions
+from glimpse_gym.agents.configs import RAMConfig
+from glimpse_gym.agents.evaluation import EvalConditions, Score, evaluate, play_episodes
+from glimpse_gym.agents.experiments.recipes import Recipe, run_settings
+from glimpse_gym.agents.registry import make_policy
 from glimpse_gym.agents.scanpaths import evaluate_all
+from glimpse_gym.agents.task_envs import has_splits, make_envs
+from glimpse_gym.agents.trainer import Trainer
 from glimpse_gym.atomic_io import atomic_write
-from glimpse_gym.envs.catch import CatchWorld
 from glimpse_gym.machine import machine_name
 from glimpse_gym.validation import check_types
-from glimpse_gym.world import World
 
-_FORMAT = "glimpse_gym result, format 1"
+_FORMAT, _OLD_FORMAT = "glimpse_gym result, format 2", "glimpse_gym result, format 1"
 TEST_DRAWS = range(5)
 """Seeds of the test set's canvases and first glimpses; a reported error is the mean over them."""
 
 
 class ResultError(RuntimeError):
-    """A result file that is damaged, or of another version."""
+    """A result file that is missing, damaged, or of another format."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What one run of a recipe came to."""
+    """Scores and settings of one run of a recipe."""
 
     recipe: str
     task: str
     model: str
+    """Label in the tables."""
     seed: int
     scores: list[dict[str, Any]]
-    """As :class:`glimpse_gym.agents.evaluation.Score` has them."""
+    """Entries have the fields of :class:`glimpse_gym.agents.evaluation.Score`."""
     env_id: str
     env_kwargs: dict[str, Any]
     values_per_glimpse: int
+    """Size of one observation's glimpse."""
     num_parameters: int
-    config: dict[str, Any]
+    policy_config: dict[str, Any]
     training: dict[str, Any]
+    """Configuration of the algorithm, with "algorithm" and "augmentation"; empty if nothing was trained."""
     history: list[dict[str, float]]
-    """Of the validation split: episodes and seconds, and the error."""
-    episodes: int
-    frames: int
-    """Glimpses that were looked at in training."""
-    seconds: float
-    """Of training, evaluations of the validation split among it."""
+    """Evaluations during training: episodes and seconds so far, validation_error, training_error."""
+    num_episodes: int
+    """Training episodes."""
+    num_frames: int
+    """Glimpses taken in training."""
+    training_seconds: float
+    """Duration of the training, with the evaluations during it."""
     generalization: list[dict[str, Any]]
-    """Scores in other envs than the agent was trained in, each with the keyword values that differ."""
-    gaze: list[float] | None
-    """Of Catch: the mean distance of the gaze from the ball at each step, in pixels."""
+    """Test scores in changed envs, each a dict with the changed "env_kwargs" and the "score"."""
+    gaze_distances: list[float] | None
+    """Catch only: mean distance between gaze and ball at each step, in pixels."""
     machine: str
     versions: dict[str, str]
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All settings of the training run, as :func:`glimpse_gym.agents.experiments.recipes.run_settings`."""
+        return run_settings(self.env_id, self.env_kwargs, self.policy_config, self.training)
+
     def errors(self, locations: str = "learned", sample: bool = False, split: str = "test") -> np.ndarray | None:
-        """Errors after each glimpse, the mean over the draws that were made, float64 (T,), or None."""
+        """Mean errors over the draws of the split, after each glimpse: float64 (T,), or None if not measured."""
         found = [
             score["errors"]
             for score in self.scores
@@ -72,101 +82,121 @@ class Result:
 
 
 def reproduce(recipe: Recipe, seed: int, runs: Path, results: Path, progress: bool = True) -> Result | None:
-    """Train by a recipe, or go on with it, then measure on the test split and write the result.
+    """Train a recipe's agent, or resume its training, evaluate it, and write the result file.
 
     Args:
-        recipe: what to do.
-        seed: of the run.
-        runs: the folder of run folders.
-        results: the folder of result files.
-        progress: show bars.
+        recipe: what to run.
+        seed: seed of the run.
+        runs: parent of the run folders.
+        results: folder of the result files.
+        progress: show progress bars.
 
     Returns:
-        The result, or None where the training was asked to stop.
+        The result, or None if training was interrupted.
 
     Raises:
-        CheckpointError: the run's folder holds another run, or a damaged one.
+        CheckpointError: the run's folder holds a different run, or a damaged one.
     """
     if recipe.training is None:
-        envs = make_envs(recipe.env_id, recipe.env_kwargs, "test", 1)
-        agent: AnyAgent = make_agent(Task.of(envs), recipe.config)
-        result = _measure(
-            recipe, seed, agent, Card(recipe.env_id, recipe.env_kwargs, recipe.config, agent.task), progress
-        )
+        task_spec = TaskSpec.from_env(make_envs(recipe.env_id, recipe.env_kwargs, "test", 1))
+        policy = make_policy(task_spec, recipe.policy_config)
+        metadata = CheckpointMetadata(recipe.env_id, recipe.env_kwargs, recipe.policy_config, task_spec)
+        result = _measure(recipe, seed, policy, metadata, progress)
     else:
         folder = runs / f"{recipe.name}-seed{seed}"
-        run = recipe.run(folder, seed)
-        if not run.train(progress):
+        trainer = _make_trainer(recipe, seed, folder)
+        if not trainer.train(progress):
             return None
-        result = _measure(recipe, seed, run.agent, run.card, progress)
-        add_scores(folder, run.card, result.scores)
-        history = [
-            {name: record[name] for name in ("episodes", "seconds", "validation_error", "training_error")}
-            for record in run.history
-        ]
-        episodes = run.learner.episodes_seen
-        frames = episodes * run.learner.horizon
-        result = replace(result, history=history, episodes=episodes, frames=frames, seconds=run.seconds)
+        result = _measure(recipe, seed, trainer.policy, trainer.metadata, progress)
+        add_scores(folder, trainer.metadata, result.scores)
+        kept = ("episodes", "seconds", "validation_error", "training_error")
+        num_episodes = trainer.learner.num_episodes_done
+        result = replace(
+            result,
+            history=[{name: record[name] for name in kept} for record in trainer.history],
+            num_episodes=num_episodes,
+            num_frames=num_episodes * trainer.learner.horizon,
+            training_seconds=trainer.seconds,
+        )
     save_result(results, result)
     return result
 
 
-def _measure(recipe: Recipe, seed: int, agent: AnyAgent, card: Card, progress: bool) -> Result:
-    """The result, but for what it took to get there."""
+def _make_trainer(recipe: Recipe, seed: int, folder: Path) -> Trainer:
+    """The run of a recipe in a folder: new, or to be resumed."""
+    assert recipe.training is not None
+    return Trainer(
+        folder,
+        recipe.env_id,
+        recipe.env_kwargs,
+        replace(recipe.training, seed=seed),
+        recipe.policy_config,
+        resume=True,
+        augmentation=recipe.augmentation,
+        command=f"glimpse-gym reproduce {recipe.name} --seed {seed}",
+    )
 
-    def measure(conditions: Conditions, **changes: Any) -> Score:
-        return evaluate(agent, card.env_id, card.env_kwargs | changes, conditions, progress=progress)
 
-    scores = evaluate_all(agent, card, "validation", seed=0, num_episodes=10_000, progress=progress)
-    if recipe.final:
-        scores += evaluate_all(agent, card, "test", seed=0, progress=progress)
-        if card.task.choice_name == "label":  # of games there are enough
-            scores += [measure(Conditions("test", seed=draw)) for draw in TEST_DRAWS[1:]]
+def _measure(recipe: Recipe, seed: int, policy: Policy, metadata: CheckpointMetadata, progress: bool) -> Result:
+    """The result without the fields that describe the course of the training."""
+
+    def measure(conditions: EvalConditions, **changes: Any) -> Score:
+        return evaluate(policy, metadata.env_id, metadata.env_kwargs | changes, conditions, progress=progress)
+
+    scores = evaluate_all(policy, metadata, "validation", seed=0, num_episodes=10_000, progress=progress)
+    if recipe.test:
+        scores += evaluate_all(policy, metadata, "test", seed=0, progress=progress)
+        if has_splits(metadata.env_id):  # a test split is small; without splits there are enough episodes already
+            scores += [measure(EvalConditions("test", seed=draw)) for draw in TEST_DRAWS[1:]]
+    tracks_ball = recipe.task == "catch" and isinstance(metadata.policy_config, RAMConfig)
     return Result(
         recipe=recipe.name,
         task=recipe.task,
         model=recipe.model,
         seed=seed,
         scores=[score._asdict() for score in scores],
-        env_id=card.env_id,
-        env_kwargs=card.env_kwargs,
-        values_per_glimpse=int(np.prod(card.task.glimpse_shape)),
-        num_parameters=sum(weight.numel() for weight in agent.parameters()),
-        config=asdict(card.config),
-        training=card.training,
+        env_id=metadata.env_id,
+        env_kwargs=metadata.env_kwargs,
+        values_per_glimpse=int(np.prod(metadata.task_spec.glimpse_shape)),
+        num_parameters=sum(weight.numel() for weight in policy.parameters()),
+        policy_config=asdict(metadata.policy_config),
+        training=metadata.training,
         history=[],
-        episodes=0,
-        frames=0,
-        seconds=0.0,
+        num_episodes=0,
+        num_frames=0,
+        training_seconds=0.0,
         generalization=[
-            {"env_kwargs": changes, "score": measure(Conditions("test"), **changes)._asdict()}
-            for changes in recipe.elsewhere
+            {"env_kwargs": changes, "score": measure(EvalConditions("test"), **changes)._asdict()}
+            for changes in recipe.generalization_envs
         ],
-        gaze=_gaze_distances(agent, card) if isinstance(agent, RAM) and card.task.choice_name == "move" else None,
+        gaze_distances=gaze_distances(policy, metadata.env_id, metadata.env_kwargs) if tracks_ball else None,
         machine=machine_name(),
         versions=package_versions(),
     )
 
 
-def _gaze_distances(agent: Agent, card: Card, num_games: int = 10_000) -> list[float]:
-    """How far from the ball the gaze is at each step, in pixels, the mean over games."""
-    distances: list[list[float]] = []
+def gaze_distances(agent: Agent, env_id: str, env_kwargs: dict[str, Any], num_games: int = 10_000) -> list[float]:
+    """Mean distance from gaze to ball at each step of Catch, in pixels, in the first games of the test split."""
+    batches: list[list[float]] = []
 
-    def watch(world: World) -> None:
-        assert isinstance(world, CatchWorld)
-        ball = np.stack([world.column, world.steps], axis=1) + 0.5
-        gaze = (world.locations.astype(np.float64) + 1) * world.side / 2
-        if not world.steps.any():
-            distances.append([])
-        distances[-1].append(float(np.linalg.norm(gaze - ball, axis=1).mean()))
+    def measure(envs: VectorEnv[Any, Any, Any], observation: dict[str, np.ndarray]) -> None:
+        if not observation["time"].any():
+            batches.append([])
+        step = len(batches[-1])
+        screens = np.stack(envs.unwrapped.image)  # type: ignore[attr-defined]  # uint8 (B, side, side)
+        # The ball is in row ``step``, and before the end of the game it is alone there.
+        column = screens[:, step].argmax(axis=1)
+        ball = np.stack([column, np.full_like(column, step)], axis=1) + 0.5
+        gaze = (observation["location"].astype(np.float64) + 1) * screens.shape[-1] / 2
+        batches[-1].append(float(np.linalg.norm(gaze - ball, axis=1).mean()))
 
-    for _ in play(agent, card.env_id, card.env_kwargs, Conditions("test"), num_episodes=num_games, watch=watch):
+    for _ in play_episodes(agent, env_id, env_kwargs, EvalConditions("test"), num_episodes=num_games, on_step=measure):
         pass
-    return np.mean(distances, axis=0).tolist()
+    return [float(distance) for distance in np.mean(batches, axis=0)]
 
 
 def save_result(folder: Path, result: Result) -> Path:
-    """Write a result's file, whole or not at all."""
+    """Write a result's file atomically."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{result.recipe}-seed{result.seed}.json"
     with atomic_write(path) as temporary:
@@ -175,14 +205,14 @@ def save_result(folder: Path, result: Result) -> Path:
 
 
 def load_results(folder: Path) -> list[Result]:
-    """All results of a folder, by name.
+    """All results of a folder, sorted by file name.
 
     Raises:
-        ResultError: there are none, or a file is damaged or of another version.
+        ResultError: the folder holds no results, or a file is damaged or of another format.
     """
     paths = sorted(folder.glob("[!.]*.json"))
     if not paths:
-        raise ResultError(f"{folder} holds no results: 'glimpse-gym reproduce' makes them")
+        raise ResultError(f"{folder} holds no results: make them with 'glimpse-gym reproduce'")
     return [_load(path) for path in paths]
 
 
@@ -191,19 +221,20 @@ def _load(path: Path) -> Result:
         entries = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ResultError(f"{path} cannot be read ({error}): it is damaged; make it again") from error
-    if not isinstance(entries, dict) or entries.pop("format", None) != _FORMAT:
+    form = entries.pop("format", None) if isinstance(entries, dict) else None
+    if form == _OLD_FORMAT:
+        raise ResultError(f"{path} has {_OLD_FORMAT!r}: read it with glimpse_gym 0.2.0, or make it again")
+    if form != _FORMAT:
         raise ResultError(f"{path} is no result that this version reads: its format must be {_FORMAT!r}")
     names = {f.name for f in fields(Result)}
     if entries.keys() != names:
-        raise ResultError(f"{path} is damaged: it lacks or has too much of {sorted(entries.keys() ^ names)}")
-    result = Result(**entries)
+        raise ResultError(f"{path} is damaged: missing or unknown entries {sorted(entries.keys() ^ names)}")
     try:
-        check_types(
-            entries, seed=int, scores=list, history=list, episodes=int, frames=int, seconds=float, versions=dict
-        )
-        scores = [Score(**score) for score in result.scores]
+        check_types(entries, seed=int, env_kwargs=dict, policy_config=dict, training=dict, scores=list, history=list)
+        check_types(entries, num_episodes=int, num_frames=int, training_seconds=float, versions=dict)
+        scores = [Score(**score) for score in entries["scores"]]
     except TypeError as error:
         raise ResultError(f"{path} is damaged: {error}") from error
     if not scores:
         raise ResultError(f"{path} is damaged: it holds no score")
-    return result
+    return Result(**entries)

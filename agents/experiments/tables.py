@@ -1,4 +1,4 @@
-"""Results as tables, in Markdown. Errors are in per cent."""
+"""Tables of results, in Markdown. Errors are in per cent."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from glimpse_gym.agents.experiments.literature import PAPER, PAPER_CATCH, PAPER_CONTROLS, PUBLIC
+from glimpse_gym.agents.experiments.literature import PAPER, PAPER_BASELINES, PAPER_CATCH, PUBLIC
+from glimpse_gym.agents.experiments.recipes import describe_ablation, is_single_factor, matches_recipe, recipe_names
 from glimpse_gym.agents.experiments.results import Result
 
 TASK_NAMES = {
@@ -16,124 +17,142 @@ TASK_NAMES = {
     "cluttered100": "Cluttered, 100 × 100",
     "catch": "Catch, 24 × 24",
 }
+LOCATION_NAMES = {"learned": "learned locations", "random": "random locations", "center": "fixed at center"}
+MULTIPLE_CHANGES = "†"
+"""Marks an ablation that changes several settings."""
+OLDER_RECIPE = "‡"
+"""Marks a run whose settings are not those of the present recipe."""
 _NONE = "–"
 
 
 def headline_table(results: Sequence[Result]) -> str:
-    """A line for each row of the paper: its number, the best public one, and ours, bold where it is below the first."""
+    """The paper's rows, with its error, the best public one, and ours, in bold where it is below the paper's.
+
+    The row of n glimpses shows the agent trained for n glimpses (recipe ``ram<n>-TASK``), if there is one, else the
+    error after n glimpses of the agent for all of them (recipe ``ram-TASK``).
+    """
     rows = []
-    for task, by_glimpses in PAPER.items():
-        best, faithful = of_recipe(results, f"ram-{task}"), of_recipe(results, f"paper-{task}")
-        for num_glimpses, error in by_glimpses.items():
-            public = PUBLIC[task]
-            ours = of_recipe(results, f"ram{num_glimpses}-{task}") or best  # one made for so few, or that for all
+    for task, paper_errors in PAPER.items():
+        best, faithful, public = of_recipe(results, f"ram-{task}"), of_recipe(results, f"paper-{task}"), PUBLIC[task]
+        for num_glimpses, error in paper_errors.items():
+            ours = of_recipe(results, f"ram{num_glimpses}-{task}") or best
             rows.append(
                 [
                     TASK_NAMES[task],
                     str(num_glimpses),
                     f"{error:.2f}",
                     f"{public.error:.2f}" if public.num_glimpses == num_glimpses else _NONE,
-                    _error_of(faithful, num_glimpses) if num_glimpses == max(by_glimpses) else _NONE,
-                    _error_against(error, ours, num_glimpses),
-                    _cost_of(ours),
+                    _format_error(faithful, num_glimpses) if num_glimpses == max(paper_errors) else _NONE,
+                    _format_against(error, ours, num_glimpses),
+                    _format_cost(ours),
                 ]
             )
     catch = of_recipe(results, "ram-catch")
-    missed = _error_against(PAPER_CATCH.error, catch, 1)
+    missed = _format_against(PAPER_CATCH.error, catch, 1)
     published = [f"{PAPER_CATCH.error:.0f}", f"{PUBLIC['catch'].error:.0f}"]
-    rows.append(["Catch, balls missed", str(PAPER_CATCH.num_glimpses), *published, _NONE, missed, _cost_of(catch)])
+    rows.append(["Catch, balls missed", str(PAPER_CATCH.num_glimpses), *published, _NONE, missed, _format_cost(catch)])
     header = ["task", "glimpses", "paper", "best public", "RAM as in the paper", "ours", "seeds, cost of each"]
-    return table(header, rows)
+    return markdown_table(header, rows)
 
 
-def control_table(results: Sequence[Result]) -> str:
-    """What was trained beside RAM, against the paper's likes, and RAM with its choice of places taken away."""
+def baseline_table(results: Sequence[Result]) -> str:
+    """Baselines and controls against the paper's, and the same RAM at learned, random, center and sampled locations."""
     rows = []
     for task in TASK_NAMES:
-        there = {result.recipe for result in results if result.task == task and not is_ablation(result)}
-        for recipe in sorted(name for name in there if not name.startswith(("ram", "paper-"))):
+        recipes = {result.recipe for result in results if result.task == task and not is_ablation(result)}
+        for recipe in sorted(name for name in recipes if not name.startswith(("ram", "paper-"))):
             found = of_recipe(results, recipe)
-            paper = f"{PAPER_CONTROLS[recipe]:.2f}" if recipe in PAPER_CONTROLS else _NONE
-            rows.append([TASK_NAMES[task], found[0].model, paper, _error_of(found), _cost_of(found)])
+            paper = f"{PAPER_BASELINES[recipe]:.2f}" if recipe in PAPER_BASELINES else _NONE
+            rows.append([TASK_NAMES[task], found[0].model, paper, _format_error(found), _format_cost(found)])
         if best := of_recipe(results, f"ram-{task}"):
-            for locations, text in (("learned", "own places"), ("random", "random places"), ("center", "the center")):
-                errors = _error_of(best, locations=locations)
-                rows.append([TASK_NAMES[task], f"{best[0].model}; tested at {text}", _NONE, errors, _cost_of(best)])
-            sampled = _error_of(best, sample=True)
-            rows.append([TASK_NAMES[task], f"{best[0].model}; tested with samples", _NONE, sampled, _cost_of(best)])
-    return table(["task", "model", "paper", "ours", "seeds, cost of each"], rows)
+            model, cost = best[0].model, _format_cost(best)
+            for locations, text in LOCATION_NAMES.items():
+                error = _format_error(best, locations=locations)
+                rows.append([TASK_NAMES[task], f"{model}; {text}", _NONE, error, cost])
+            sampled = _format_error(best, sample=True)
+            rows.append([TASK_NAMES[task], f"{model}; sampled locations", _NONE, sampled, cost])
+    return markdown_table(["task", "model", "paper", "ours", "seeds, cost of each"], rows)
 
 
 def ablation_table(results: Sequence[Result]) -> str:
-    """What each part is worth, on the validation split, the best first."""
-    names = {result.recipe for result in results if is_ablation(result)}
+    """Errors of ablations on the validation split, lowest first, each row named by all that it changes."""
+    ablations = [of_recipe(results, name) for name in {result.recipe for result in results if is_ablation(result)}]
+    ablations.sort(key=lambda found: (error_curves(found, split="validation")[:, -1].mean(), found[0].recipe))
     rows = [
         [
-            found[0].model,
-            *(_error_of(found, locations=locations, split="validation") for locations in ("learned", "random")),
-            f"{found[0].episodes:,}",
-            f"{np.mean([r.seconds for r in found]) / 60:.1f} min",
+            _ablation_label(found[0]),
+            *(_format_error(found, locations=locations, split="validation") for locations in ("learned", "random")),
+            f"{found[0].num_episodes:,}",
+            f"{np.mean([result.training_seconds for result in found]) / 60:.1f} min",
         ]
-        for found in sorted(
-            (of_recipe(results, name) for name in names),
-            key=lambda found: error_curves(found, split="validation")[:, -1].mean(),
-        )
+        for found in ablations
     ]
-    return table(["", "learned places", "random places", "episodes", "training"], rows)
+    names = [LOCATION_NAMES["learned"], LOCATION_NAMES["random"]]
+    return markdown_table(["change from the default agent", *names, "episodes", "training"], rows)
 
 
-def seed_table(results: Sequence[Result]) -> str:
-    """A line for each run."""
+def run_table(results: Sequence[Result]) -> str:
+    """All runs, one row each."""
     rows = []
     for r in sorted(results, key=lambda r: (r.task, r.recipe, r.seed)):
-        own = [s for s in r.scores if s["locations"] == "learned" and not s["sample"]]
-        score = next((s for s in own if s["split"] == "test"), own[0])
+        mean_scores = [s for s in r.scores if s["locations"] == "learned" and not s["sample"]]
+        score = next((s for s in mean_scores if s["split"] == "test"), mean_scores[0])
         error, standard_error = 100 * score["errors"][-1], 100 * score["standard_errors"][-1]
+        mark = "" if matches_recipe(r.recipe, r.settings) else f" {OLDER_RECIPE}"
         rows.append(
             [
-                f"`glimpse-gym reproduce {r.recipe} --seed {r.seed}`",
+                f"`glimpse-gym reproduce {r.recipe} --seed {r.seed}`{mark}",
                 f"{score['split']} {error:.2f} ± {standard_error:.2f}",
                 f"{r.num_parameters:,}",
-                f"{r.frames / 1e6:.1f}M",
-                f"{r.seconds / 60:.1f} min",
+                f"{r.num_frames / 1e6:.1f}M",
+                f"{r.training_seconds / 60:.1f} min",
                 f"{r.machine}, torch {r.versions['torch']}, glimpse_gym {r.versions['glimpse_gym']}",
             ]
         )
-    return table(["command", "error, first draw ± s.e.", "weights", "glimpses seen", "training", "on"], rows)
+    header = ["command", "error, first draw ± s.e.", "parameters", "training glimpses", "training", "machine, versions"]
+    return markdown_table(header, rows)
 
 
 def is_ablation(result: Result) -> bool:
-    """Whether it tells what a part is worth, and nothing else."""
+    """True for results on the validation split that compare variants of the default agent."""
     return result.recipe.startswith("ablation-")
 
 
 def of_recipe(results: Iterable[Result], recipe: str) -> list[Result]:
-    """The results of one recipe, a seed each."""
+    """Results of one recipe, one per seed."""
     return [result for result in results if result.recipe == recipe]
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def error_curves(
     found: Sequence[Result], locations: str = "learned", sample: bool = False, split: str = "test"
 ) -> np.ndarray:
-    """Errors in per cent after each glimpse, a row for each seed, float64 (S, T); of S = 0, float64 (0, 0)."""
+    """Errors in per cent after each glimpse, one row per seed: float64 (S, T), or (0, 0) if nothing was measured."""
     curves = [curve for r in found if (curve := r.errors(locations, sample, split)) is not None]
     return 100 * np.array(curves) if curves else np.zeros((0, 0))
 
 
-def _error_of(
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _ablation_label(result: Result) -> str:
+    """All changes from the default agent, marked if they are several: the row then tells of no single one of them."""
+    if result.recipe not in recipe_names():
+        return result.model
+    mark = "" if is_single_factor(result.recipe, result.settings) else f" {MULTIPLE_CHANGES}"
+    return describe_ablation(result.recipe, result.settings) + mark
+
+
+def _format_error(
     found: Sequence[Result],
     num_glimpses: int | None = None,
     locations: str = "learned",
     sample: bool = False,
     split: str = "test",
 ) -> str:
-    """The mean over seeds, and, of several, how far they spread (the standard deviation)."""
+    """Mean error over seeds, with the standard deviation between seeds if there are several."""
     curves = error_curves(found, locations, sample, split)
     if not curves.size:
         return _NONE
@@ -142,13 +161,14 @@ def _error_of(
     return f"{np.mean(errors):.2f}{spread}"
 
 
-def _error_against(published: float, found: Sequence[Result], num_glimpses: int) -> str:
-    error = _error_of(found, num_glimpses)
+def _format_against(published: float, found: Sequence[Result], num_glimpses: int) -> str:
+    """The error, in bold if it is below the published one."""
+    error = _format_error(found, num_glimpses)
     return f"**{error}**" if found and error_curves(found)[:, num_glimpses - 1].mean() < published else error
 
 
-def _cost_of(found: Sequence[Result]) -> str:
-    if not found or not found[0].episodes:  # of which there are none for a player that does not learn
+def _format_cost(found: Sequence[Result]) -> str:
+    if not found or not found[0].num_episodes:  # scripted players are not trained
         return _NONE
-    episodes, minutes = found[0].episodes / 1e6, np.mean([result.seconds for result in found]) / 60
+    episodes, minutes = found[0].num_episodes / 1e6, np.mean([result.training_seconds for result in found]) / 60
     return f"{len(found)}, {episodes:.1f}M episodes, {minutes:.0f} min"

@@ -1,5 +1,7 @@
-"""Images and their labels: named data sets, arrays, and files, all opened as one :class:`ImageSet`."""
+"""Images and their labels: named data sets, arrays and files, all opened as an :class:`ImageSet`."""
 
-from glimpse_gym.images.sources import ImageSet, open_images
+from glimpse_gym.images.data_files import DataError
+from glimpse_gym.images.image_set import ImageSet
+from glimpse_gym.images.sources import open_images
 
-__all__ = ["ImageSet", "open_images"]
+__all__ = ["DataError", "ImageSet", "open_images"]

@@ -1,8 +1,8 @@
-"""What is written once per kind of array.
+"""Array kernels: the functions that have one implementation per array library.
 
-``sense`` is what a retina sees, ``compose`` places a digit in clutter, ``uniforms`` draws an episode's random numbers.
-:mod:`glimpse_gym.kernels.numpy_kernels` serves NumPy arrays. A module for another kind of array offers the same three functions
-with the same arguments, and must return the same bits.
+``sense`` computes glimpses, ``compose`` places images and clutter on canvases, and ``uniforms`` generates the random
+numbers of episodes. :mod:`glimpse_gym.kernels.numpy_kernels` implements them for NumPy arrays. The module for another
+array library provides the same three functions with the same arguments, and must return the same bits.
 """
 
 from __future__ import annotations
@@ -16,14 +16,18 @@ import numpy as np
 
 @cache
 def _numpy_kernels() -> ModuleType:
-    """Imported at the first glimpse: loading the compiler takes as long as all the rest."""
+    """Import the NumPy kernels on first use: importing Numba takes as long as everything else together."""
     from glimpse_gym.kernels import numpy_kernels
 
     return numpy_kernels
 
 
 def kernels_for(array: Any) -> ModuleType:
-    """The module that serves this kind of array."""
+    """Return the kernel module for the type of ``array``.
+
+    Raises:
+        TypeError: if there are no kernels for this type.
+    """
     if isinstance(array, np.ndarray):
         return _numpy_kernels()
-    raise TypeError(f"there are kernels for NumPy arrays only, got {type(array).__name__}")
+    raise TypeError(f"kernels exist for NumPy arrays only, got {type(array).__name__}")

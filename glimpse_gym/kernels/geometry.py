@@ -1,4 +1,4 @@
-"""From locations to pixels: the only place where a coordinate in [-1, 1] becomes a row or a column."""
+"""Conversion of locations to pixels: the only place where a coordinate in [-1, 1] becomes a row or column."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import Any
 
 
 def first_pixel(coordinate: Any, extent: Any, side: Any) -> Any:
-    """The first row or column of a patch, as a float.
+    """Return the first row or column of a patch, as a float.
 
-    ``floor(p - side/2 + 1/2)``, where ``p = (coordinate + 1) * extent/2`` is the location in pixels.
-    Written with operations that Python's floats, NumPy, torch and Numba share, so that every backend rounds
-    alike; hand it float64. May be negative: a patch may hang over the border.
+    This is ``floor(p - side/2 + 1/2)``, where ``p = (coordinate + 1) * extent/2`` is the location in pixels.
+    It uses only operations that Python floats, NumPy, torch and Numba share, so that every backend rounds
+    in the same way; pass float64. The result may be negative, because a patch may extend beyond the image.
 
     Args:
-        coordinate: x or y of a location, in [-1, 1], -1 the image's left or upper edge.
-        extent: the image's width or height in pixels.
-        side: the patch's side in pixels.
+        coordinate: x or y of a location, in [-1, 1]; -1 is the left or top edge of the image.
+        extent: width or height of the image in pixels.
+        side: side of the patch in pixels.
     """
     return ((coordinate + 1) * extent / 2 - side / 2 + 0.5) // 1

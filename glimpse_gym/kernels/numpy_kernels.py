@@ -1,7 +1,7 @@
-"""``sense``, ``compose`` and ``uniforms`` for NumPy arrays, compiled by Numba for one thread.
+"""``sense``, ``compose`` and ``uniforms`` for NumPy arrays, compiled by Numba, single-threaded.
 
-The compiled code is kept on disk and made anew when *this* file changes. Whoever changes ``first_pixel`` or ``mix``,
-which are compiled from here, must touch this file too (the tests compile everything afresh).
+Numba caches the compiled code on disk and recompiles it when *this* file changes. After a change of ``first_pixel`` or
+``mix``, which are defined in other files but compiled here, change this file too (tests use an empty cache).
 
 B episodes, k scales, patches of g x g cells, images of H x W pixels with C channels, n pieces of clutter.
 """
@@ -19,12 +19,12 @@ from glimpse_gym.kernels.splitmix import GOLDEN, mix
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile at the first call and keep the result on disk, where there is a folder that can be written."""
-    # NumPy's error model has no check for a zero divisor, which would keep loops from being vectorized.
+    """Compile a function at its first call, with an on-disk cache if there is a writable folder."""
+    # NumPy's error model omits checks for division by zero, which would prevent loops from being vectorized.
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     try:
         return numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # Numba found no folder for its cache: compile anew in every process
+    except RuntimeError:  # Numba found no writable cache folder: compile in every process
         return numba.njit(**options)(function)
 
 
@@ -42,11 +42,11 @@ def sense(
     patch_size: int,
     num_scales: int,
 ) -> np.ndarray:
-    """What a retina sees at one location of each of B images.
+    """Compute the glimpse at one location of each of B images.
 
     Args:
-        pixels: uint8 (total,). Image b lies row-major, (H, W, C), from ``pixels[offsets[b]]`` on.
-        offsets: int64 (B,).
+        pixels: uint8 (total,). Image b is stored row-major, (H, W, C), starting at ``pixels[offsets[b]]``.
+        offsets: int64 (B,), index of the first pixel of each image.
         sizes: int64 (B, 2), height and width of each image.
         channels: C.
         locations: float32 (B, 2), x and y in [-1, 1].
@@ -57,7 +57,7 @@ def sense(
         float32 (B, k*C, g, g), a new array.
     """
     glimpses = np.empty((len(locations), num_scales * channels, patch_size, patch_size), np.float32)
-    # The sum of a cell of 16 x 16 pixels is the largest that 16 bits hold, and narrow numbers add faster.
+    # 16 bits hold sums of up to 16 x 16 pixels, and additions of narrower integers are faster.
     sums = np.empty(patch_size * 2 ** (num_scales - 1) * channels, np.uint16 if num_scales <= 5 else np.uint32)
     _sense(pixels, offsets, sizes, channels, locations, sums, glimpses)
     return glimpses
@@ -83,7 +83,7 @@ def _sense(
             left = int(_first_pixel(np.float64(locations[b, 0]), width, side))
             top = int(_first_pixel(np.float64(locations[b, 1]), height, side))
             patch = glimpses[b, s * channels : (s + 1) * channels]
-            if channels == 1:  # a constant here makes loops that the compiler can vectorize
+            if channels == 1:  # a constant lets the compiler vectorize the loops
                 _pool(pixels, offsets[b], height, width, 1, left, top, cell, sums, patch)
             else:
                 _pool(pixels, offsets[b], height, width, channels, left, top, cell, sums, patch)
@@ -102,25 +102,25 @@ def _pool(
     sums: np.ndarray,
     patch: np.ndarray,
 ) -> None:
-    """Cut one patch into cells of ``cell`` x ``cell`` pixels and write their means into ``patch``, (C, g, g)."""
+    """Average one patch over cells of ``cell`` x ``cell`` pixels and write the means to ``patch``, (C, g, g)."""
     patch_size = patch.shape[1]
     side = patch_size * cell
-    # Only the part of the patch that lies on the image is read; what lies outside counts as 0.
+    # Read only the part of the patch inside the image; pixels outside count as 0.
     x_start, x_stop = max(left, 0), min(left + side, width)
     count = (x_stop - x_start) * channels
     if count <= 0:
         patch[:] = 0.0
         return
-    lead = (x_start - left) * channels
+    padding = (x_start - left) * channels
     stride = width * channels
     divisor = np.float32(255 * cell * cell)
-    inside = sums[lead : lead + count]
+    inside = sums[padding : padding + count]
     for i in range(patch_size):
         y, y_stop = max(top + i * cell, 0), min(top + (i + 1) * cell, height)
         if y >= y_stop:
             patch[:, i, :] = 0.0
             continue
-        # Down the columns first, four rows at a time: loops over neighboring bytes.
+        # First sum over the rows of the cell, four at a time: the inner loops run over adjacent bytes.
         for p in range(side * channels):
             sums[p] = 0
         start = offset + y * stride + x_start * channels
@@ -139,11 +139,11 @@ def _pool(
                 inside[p] += row_0[p]
             y += 1
             start += stride
-        # Then along the row: neighbors in pairs, until one number is left of each cell and channel.
+        # Then add adjacent columns in pairs until one sum per cell and channel remains.
         num_sums = side
         while num_sums > patch_size:
             num_sums //= 2
-            if channels == 1:  # as below, in a form that the compiler vectorizes
+            if channels == 1:  # the same as below, in a form that the compiler vectorizes
                 for j in range(num_sums):
                     sums[j] = sums[2 * j] + sums[2 * j + 1]
             else:
@@ -156,27 +156,39 @@ def _pool(
 
 
 @_compiled
-def _warp(pixels: np.ndarray, offset: int, warp: np.ndarray, frame: np.ndarray) -> None:
-    """Look an image up, pixel by pixel, and write what is found into ``frame``, (H, W, C), of the image's size."""
+def _warp(
+    pixels: np.ndarray,
+    offset: int,
+    matrix: np.ndarray,
+    frame: np.ndarray,
+    first_row: int,
+    last_row: int,
+    first_column: int,
+    last_column: int,
+) -> None:
+    """Warp an image with bilinear interpolation into ``frame``, (H, W, C), which has the size of the image.
+
+    Only the rows and columns from the first up to, but not including, the last are written.
+    """
     height, width, channels = frame.shape
-    middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
-    for i in range(height):
-        for j in range(width):
-            x = warp[0, 0] * (j - middle_x) + warp[0, 1] * (i - middle_y) + warp[0, 2] + middle_x
-            y = warp[1, 0] * (j - middle_x) + warp[1, 1] * (i - middle_y) + warp[1, 2] + middle_y
+    center_x, center_y = (width - 1) / 2, (height - 1) / 2
+    for i in range(first_row, last_row):
+        for j in range(first_column, last_column):
+            x = matrix[0, 0] * (j - center_x) + matrix[0, 1] * (i - center_y) + matrix[0, 2] + center_x
+            y = matrix[1, 0] * (j - center_x) + matrix[1, 1] * (i - center_y) + matrix[1, 2] + center_y
             left, top = int(np.floor(x)), int(np.floor(y))
             if left < -1 or left >= width or top < -1 or top >= height:
-                continue  # the canvas is blank already
-            right_share, bottom_share = x - left, y - top
+                continue  # the canvas is already zero
+            right_weight, bottom_weight = x - left, y - top
             for c in range(channels):
                 total = 0.0
                 for dy in range(2):
                     for dx in range(2):
                         if 0 <= top + dy < height and 0 <= left + dx < width:
-                            share_y = bottom_share if dy else 1 - bottom_share
-                            share_x = right_share if dx else 1 - right_share
+                            weight_y = bottom_weight if dy else 1 - bottom_weight
+                            weight_x = right_weight if dx else 1 - right_weight
                             total += (
-                                share_y * share_x * pixels[offset + ((top + dy) * width + left + dx) * channels + c]
+                                weight_y * weight_x * pixels[offset + ((top + dy) * width + left + dx) * channels + c]
                             )
                 frame[i, j, c] = int(total + 0.5)
 
@@ -188,52 +200,65 @@ def compose(
     sizes: np.ndarray,
     canvases: np.ndarray,
     rows: np.ndarray,
-    images: np.ndarray,
+    image_index: np.ndarray,
     corners: np.ndarray,
     warps: np.ndarray,
-    clutter_images: np.ndarray,
-    clutter_cuts: np.ndarray,
+    clutter_index: np.ndarray,
+    clutter_sources: np.ndarray,
     clutter_corners: np.ndarray,
     clutter_size: int,
+    windows: np.ndarray,
 ) -> None:
-    """Clear canvases, place an image on each, and add pieces of other images, clipping at 255.
+    """Compose a window of some canvases: clear it, place an image, and add pieces of other images, clipping at 255.
 
     Args:
-        pixels: uint8 (total,), the images end to end, as in :func:`sense`.
-        offsets: int64 (N,), of every image of the set.
-        sizes: int64 (N, 2), height and width of every image of the set.
-        canvases: uint8 (B, canvas height, canvas width, C), written.
-        rows: int64 (R,), which of the B canvases to make.
-        images: int64 (R,), which image goes on each.
-        corners: int64 (R, 2), row and column of the image's top left pixel.
-        warps: float64 (R, 2, 3), from a pixel's (x, y, 1), counted from the image's center, to where it is looked up,
-            bilinearly, 0 outside the image; or (0, 2, 3), and every image is placed as it is.
-        clutter_images: int64 (R, n), which image each piece is cut out of.
-        clutter_cuts: int64 (R, n, 2), row and column in that image of the piece's top left pixel.
-        clutter_corners: int64 (R, n, 2), row and column on the canvas of the piece's top left pixel.
-        clutter_size: the side of a piece in pixels.
+        pixels: uint8 (total,), all images of the set, stored as in :func:`sense`.
+        offsets: int64 (N,), index of the first pixel of each image of the set.
+        sizes: int64 (N, 2), height and width of each image of the set.
+        canvases: uint8 (B, canvas height, canvas width, C), modified in place.
+        rows: int64 (R,), which of the B canvases to compose.
+        image_index: int64 (R,), the image to place on each canvas.
+        corners: int64 (R, 2), row and column of the image's top-left pixel on the canvas.
+        warps: float64 (R, 2, 3), affine maps from a pixel's (x, y, 1), relative to the image center, to the point where
+            the source image is sampled (bilinearly, 0 outside); or (0, 2, 3) to place the images unchanged.
+        clutter_index: int64 (R, n), the image that each piece is cut from.
+        clutter_sources: int64 (R, n, 2), row and column of each piece's top-left pixel in that image.
+        clutter_corners: int64 (R, n, 2), row and column of each piece's top-left pixel on the canvas.
+        clutter_size: side of a piece in pixels.
+        windows: int64 (R, 4), first row, first column, last row and last column (exclusive) of each window.
     """
     channels = canvases.shape[3]
     for r in range(rows.size):
         canvas = canvases[rows[r]]
-        canvas[:] = 0
-        i = images[r]
+        top, left, bottom, right = windows[r]
+        canvas[top:bottom, left:right] = 0
+        i = image_index[r]
         height, width = sizes[i]
+        y_start, y_stop = max(top - corners[r, 0], 0), min(bottom - corners[r, 0], height)
+        x_start, x_stop = max(left - corners[r, 1], 0), min(right - corners[r, 1], width)
         if len(warps):
             frame = canvas[corners[r, 0] : corners[r, 0] + height, corners[r, 1] : corners[r, 1] + width]
-            _warp(pixels, offsets[i], warps[r], frame)
+            _warp(pixels, offsets[i], warps[r], frame, y_start, y_stop, x_start, x_stop)
         else:
-            for y in range(height):
+            for y in range(y_start, y_stop):
                 start = offsets[i] + y * width * channels
-                for x in range(width):
+                for x in range(x_start, x_stop):
                     for c in range(channels):
                         canvas[corners[r, 0] + y, corners[r, 1] + x, c] = pixels[start + x * channels + c]
-        for n in range(clutter_images.shape[1]):
-            i = clutter_images[r, n]
+        for n in range(clutter_index.shape[1]):
+            i = clutter_index[r, n]
             width = sizes[i, 1]
-            for y in range(clutter_size):
-                start = offsets[i] + ((clutter_cuts[r, n, 0] + y) * width + clutter_cuts[r, n, 1]) * channels
-                for x in range(clutter_size):
+            y_start, y_stop = (
+                max(top - clutter_corners[r, n, 0], 0),
+                min(bottom - clutter_corners[r, n, 0], clutter_size),
+            )
+            x_start, x_stop = (
+                max(left - clutter_corners[r, n, 1], 0),
+                min(right - clutter_corners[r, n, 1], clutter_size),
+            )
+            for y in range(y_start, y_stop):
+                start = offsets[i] + ((clutter_sources[r, n, 0] + y) * width + clutter_sources[r, n, 1]) * channels
+                for x in range(x_start, x_stop):
                     for c in range(channels):
                         total = np.int64(canvas[clutter_corners[r, n, 0] + y, clutter_corners[r, n, 1] + x, c])
                         total += pixels[start + x * channels + c]
@@ -242,12 +267,15 @@ def compose(
 
 @_compiled
 def uniforms(keys: np.ndarray, episodes: np.ndarray, count: int) -> np.ndarray:
-    """The random numbers of an episode, float64 (R, count), uniform in [0, 1); see :mod:`glimpse_gym.rng`.
+    """Generate the random numbers of one episode per row; see :mod:`glimpse_gym.rng`.
 
     Args:
-        keys: int64 (R,), one for each row.
-        episodes: int64 (R,), how many episodes the row has had under its key.
-        count: how many numbers each row gets.
+        keys: int64 (R,), one per row.
+        episodes: int64 (R,), number of earlier episodes of the row under its key.
+        count: how many numbers to generate per row.
+
+    Returns:
+        float64 (R, count), uniform in [0, 1).
     """
     numbers = np.empty((keys.size, count))
     for r in range(keys.size):

@@ -1,1 +1,1 @@
-"""Pictures of episodes, drawn on arrays: drawing primitives, a scene, live frames, and figures of many episodes."""
+"""Pictures of episodes as arrays: drawing primitives, a scene, frames of ``render()``, and figures of many episodes."""

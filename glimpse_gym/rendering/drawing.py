@@ -1,6 +1,6 @@
-"""Drawing without a window: lines, boxes, text and colors on arrays, uint8 (height, width, 3).
+"""Drawing primitives: lines, rectangles, text and colors on canvases, uint8 arrays (height, width, 3).
 
-Pillow, imported where it is needed, draws the letters.
+Pillow rasterizes text; it is imported only when text is drawn.
 """
 
 from __future__ import annotations
@@ -12,24 +12,27 @@ from typing import Any
 import numpy as np
 
 Color = tuple[int, ...]
+"""Red, green and blue from 0 to 255."""
 Point = tuple[float, float]
+"""y and x in pixels."""
 
-PAGE, STAGE, EDGE, FOG = (15, 17, 23), (23, 26, 35), (62, 68, 86), (34, 39, 54)
-TEXT, MUTED, GOOD, BAD = (232, 235, 242), (134, 142, 162), (74, 211, 130), (255, 104, 104)
-# One per scale, the finest first and the most vivid; they repeat after the last.
-SCALES = ((255, 190, 50), (64, 172, 240), (160, 128, 238), (58, 158, 140), (186, 108, 140), (120, 130, 150))
-EARLY_TO_LATE = np.array([(92, 164, 255), (214, 116, 214), (255, 152, 60)], np.float64)
-PAD = 24  # pixels between all things on a page
+BACKGROUND, SCENE_BACKGROUND, BORDER, UNSEEN = (15, 17, 23), (23, 26, 35), (62, 68, 86), (34, 39, 54)
+TEXT, MUTED_TEXT, SUCCESS, FAILURE = (232, 235, 242), (134, 142, 162), (74, 211, 130), (255, 104, 104)
+# One per scale, the finest first and most vivid; reused from the start if there are more scales.
+SCALE_COLORS = ((255, 190, 50), (64, 172, 240), (160, 128, 238), (58, 158, 140), (186, 108, 140), (120, 130, 150))
+# Gradient stops of a scanpath, from the first to the last fixation.
+TIME_GRADIENT = np.array([(92, 164, 255), (214, 116, 214), (255, 152, 60)], np.float64)
+PADDING = 24  # pixels between the elements of a frame
 
 
 def blend(region: np.ndarray, color: Any, opacity: np.ndarray) -> None:
-    """Lay a color, or an array of them, over a region, in place; ``opacity`` is (height, width) in [0, 1]."""
+    """Blend a color, or an array of colors, into a region in place; ``opacity`` is (height, width) in [0, 1]."""
     opacity = opacity[..., np.newaxis]
     region[...] = np.rint(region + (np.asarray(color, np.float32) - region) * opacity)
 
 
-def stroke(canvas: np.ndarray, start: Point, end: Point, radius: float, color: Any, opacity: float = 1.0) -> None:
-    """A smooth line with round ends between two points (y, x); a dot where they are one."""
+def draw_line(canvas: np.ndarray, start: Point, end: Point, radius: float, color: Any, opacity: float = 1.0) -> None:
+    """Draw an antialiased line with round ends; a dot if both points are equal."""
     points = np.array([start, end])
     top, left = np.maximum(np.floor(points.min(0) - radius - 1), 0).astype(int)
     bottom, right = np.minimum(np.ceil(points.max(0) + radius + 1), canvas.shape[:2]).astype(int)
@@ -38,27 +41,33 @@ def stroke(canvas: np.ndarray, start: Point, end: Point, radius: float, color: A
     y = np.arange(top, bottom, dtype=np.float32)[:, np.newaxis] + np.float32(0.5 - start[0])
     x = np.arange(left, right, dtype=np.float32) + np.float32(0.5 - start[1])
     dy, dx = np.float32(end[0] - start[0]), np.float32(end[1] - start[1])
-    along = ((y * dy + x * dx) / max(dy * dy + dx * dx, np.float32(1e-6))).clip(0, 1)
-    distance = np.hypot(y - along * dy, x - along * dx)
+    # Distance of each pixel to the nearest point of the line.
+    fraction = ((y * dy + x * dx) / max(dy * dy + dx * dx, np.float32(1e-6))).clip(0, 1)
+    distance = np.hypot(y - fraction * dy, x - fraction * dx)
     blend(canvas[top:bottom, left:right], color, (radius + 0.5 - distance).clip(0, 1) * opacity)
 
 
-def outline(canvas: np.ndarray, box: tuple[int, ...], color: Color, width: int) -> None:
-    """Crisp lines around a box (top, left, bottom, right), half of them within, cut off at the canvas."""
+def draw_rectangle(canvas: np.ndarray, box: tuple[int, ...], color: Color, width: int) -> None:
+    """Draw the outline of a box (top, left, bottom, right), centered on its edges and clipped to the canvas."""
     top, left, bottom, right = (max(edge - width // 2, 0) for edge in box)
-    tops, lefts, bottoms, rights = (max(edge - width // 2 + width, 0) for edge in box)
-    canvas[top:tops, left:rights] = canvas[bottom:bottoms, left:rights] = color
-    canvas[top:bottoms, left:lefts] = canvas[top:bottoms, right:rights] = color
+    top_end, left_end, bottom_end, right_end = (max(edge - width // 2 + width, 0) for edge in box)
+    canvas[top:top_end, left:right_end] = canvas[bottom:bottom_end, left:right_end] = color
+    canvas[top:bottom_end, left:left_end] = canvas[top:bottom_end, right:right_end] = color
 
 
 @lru_cache(maxsize=8)
-def _blank_once(height: int, width: int, color: Color) -> np.ndarray:
+def _filled_canvas(height: int, width: int, color: Color) -> np.ndarray:
     return np.full((height, width, 3), color, np.uint8)
 
 
-def blank(height: int, width: int, color: Color = PAGE) -> np.ndarray:
-    """An empty canvas: copying is much faster than filling with a color."""
-    return _blank_once(height, width, color).copy()
+def blank_canvas(height: int, width: int, color: Color = BACKGROUND) -> np.ndarray:
+    """Make a canvas of one color. Copying a cached canvas is much faster than filling a new one."""
+    return _filled_canvas(height, width, color).copy()
+
+
+def even_canvas(height: int, width: int) -> np.ndarray:
+    """Make a blank canvas with height and width rounded up to even numbers, as video codecs require."""
+    return blank_canvas(height + height % 2, width + width % 2)
 
 
 @cache
@@ -69,61 +78,70 @@ def _font(size: int) -> Any:
 
 
 @lru_cache(maxsize=256)
-def _letters(text: str, size: int) -> np.ndarray:
-    """A line of text as ink, float32 (height, width) in [0, 1]; the font has no arrow, so it is drawn."""
+def _text_mask(text: str, size: int) -> np.ndarray:
+    """Rasterize a line of text to opacities, float32 (height, width); arrows are drawn, because the font has none."""
     from PIL import Image, ImageDraw
 
     font, parts = _font(size), text.split("→")
     ascent, descent = font.getmetrics()
     width = sum(font.getlength(part) for part in parts) + size * (len(parts) - 1)
-    paper = Image.new("L", (max(1, math.ceil(width)), ascent + descent))
+    picture = Image.new("L", (max(1, math.ceil(width)), ascent + descent))
     x, arrows = 0.0, []
     for i, part in enumerate(parts):
         if i:
             arrows.append(x)
             x += size
-        ImageDraw.Draw(paper).text((x, 0), part, fill=255, font=font)
+        ImageDraw.Draw(picture).text((x, 0), part, fill=255, font=font)
         x += font.getlength(part)
-    ink = np.array(paper)[..., np.newaxis]
+    mask = np.array(picture)[..., np.newaxis]
     for x in arrows:
-        y, tip, wing = ascent - 0.33 * size, x + 0.9 * size, 0.24 * size
-        for start in ((y, x + 0.1 * size), (y - wing, tip - wing), (y + wing, tip - wing)):
-            stroke(ink, start, (y, tip), 0.035 * size, (255,))
-    return ink[..., 0] / np.float32(255)
+        y, tip, head = ascent - 0.33 * size, x + 0.9 * size, 0.24 * size
+        for start in ((y, x + 0.1 * size), (y - head, tip - head), (y + head, tip - head)):
+            draw_line(mask, start, (y, tip), 0.035 * size, (255,))
+    return mask[..., 0] / np.float32(255)
 
 
-def write(canvas: np.ndarray, baseline: float, x: float, text: str, size: int, color: Color, align: float = 0.0) -> int:
-    """A line of text that begins (``align`` 0), has its middle (1/2) or ends (1) at x. Returns its width.
+def draw_text(
+    canvas: np.ndarray, baseline: float, x: float, text: str, size: int, color: Color, align: float = 0.0
+) -> int:
+    """Draw a line of text, in a smaller size if it does not fit, clipped to the canvas.
 
-    Set smaller where it does not fit, and cut off at the canvas where it still does not.
+    Args:
+        canvas: modified in place.
+        baseline: y of the text's baseline.
+        x: x of the text's left end (``align`` 0), center (0.5) or right end (1).
+        text: the text; an arrow (→) is allowed.
+        size: font size in pixels.
+        color: text color.
+        align: 0, 0.5 or 1.
+
+    Returns:
+        The width of the text in pixels.
     """
-    room = canvas.shape[1] if align == 0.5 else canvas.shape[1] - x if align == 0 else x
-    while size > 10 and _letters(text, size).shape[1] > room:
+    max_width = canvas.shape[1] if align == 0.5 else canvas.shape[1] - x if align == 0 else x
+    while size > 10 and _text_mask(text, size).shape[1] > max_width:
         size -= 1
-    ink = _letters(text, size)
-    top, left = round(baseline) - _font(size).getmetrics()[0], max(round(x - align * ink.shape[1]), 0)
-    ink = ink[max(-top, 0) :]
-    region = canvas[max(top, 0) :, left:][: ink.shape[0], : ink.shape[1]]
-    blend(region, color, ink[: region.shape[0], : region.shape[1]])
-    return ink.shape[1]
+    mask = _text_mask(text, size)
+    top, left = round(baseline) - _font(size).getmetrics()[0], max(round(x - align * mask.shape[1]), 0)
+    mask = mask[max(-top, 0) :]
+    region = canvas[max(top, 0) :, left:][: mask.shape[0], : mask.shape[1]]
+    blend(region, color, mask[: region.shape[0], : region.shape[1]])
+    return mask.shape[1]
 
 
-def ticks(canvas: np.ndarray, y: float, left: float, right: float, count: int, total: int, radius: float) -> None:
-    """Time as a row of marks, ``count`` of ``total`` lit; a plain bar where they would be too small."""
+def draw_progress(
+    canvas: np.ndarray, y: float, left: float, right: float, count: int, total: int, radius: float
+) -> None:
+    """Draw a progress bar with one segment per step, ``count`` of ``total`` filled; continuous if too narrow."""
     gap = 2 * radius if right - left >= 6 * radius * total else 0.0
     pitch = (right - left + gap) / total
-    ends = [(left + i * pitch, left + (i + 1) * pitch - gap) for i in range(total)] if gap else []
-    lit = ends[:count] if gap else [(left, left + count * pitch)] if count else []
-    for shown, color in ((ends or [(left, right)], EDGE), (lit, SCALES[0])):
-        for start, end in shown:
-            stroke(canvas, (y, start + radius), (y, max(end - radius, start + radius)), radius, color)
+    segments = [(left + i * pitch, left + (i + 1) * pitch - gap) for i in range(total)] if gap else []
+    filled = segments[:count] if gap else [(left, left + count * pitch)] if count else []
+    for parts, color in ((segments or [(left, right)], BORDER), (filled, SCALE_COLORS[0])):
+        for start, end in parts:
+            draw_line(canvas, (y, start + radius), (y, max(end - radius, start + radius)), radius, color)
 
 
-def blank_page(height: int, width: int) -> np.ndarray:
-    """An empty page at least so large, of even sides."""
-    return blank(height + height % 2, width + width % 2)
-
-
-def verdict(good: bool | None) -> Color:
-    """The color of words on how an episode ended; None where nothing is judged."""
-    return TEXT if good is None else GOOD if good else BAD
+def outcome_color(success: bool | None) -> Color:
+    """Return the text color for a successful or failed episode; the neutral color for None."""
+    return TEXT if success is None else SUCCESS if success else FAILURE

@@ -1,0 +1,52 @@
+"""The pathwise gradient: the derivative of a glimpse with respect to its location, estimated from the glimpse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def with_pathwise_gradient(
+    glimpse: Tensor, location: Tensor, num_scales: int, half_size: Tensor, max_norm: float
+) -> Tensor:
+    """Return the same glimpse, with a gradient with respect to the location at which it was taken.
+
+    Moving the retina by one cell moves its content by one cell, so the central differences between neighboring cells of
+    the glimpse estimate its derivative with respect to the location: the derivative of a retina that interpolates
+    between pixels, without sensing anything else. A cell of scale s is ``2**s`` pixels wide. Each episode's gradient is
+    clipped to ``max_norm / B``: chained through several glimpses it has a heavy tail.
+
+    Args:
+        glimpse: (B, k*C, g, g).
+        location: (B, 2), x and y in [-1, 1].
+        num_scales: k.
+        half_size: (2,), half the width and half the height of the image in pixels: the units of x and y.
+        max_norm: longest gradient of one episode, for a loss that is a mean over the B episodes, times B.
+    """
+    return _PathwiseGradient.apply(glimpse, location, num_scales, half_size, max_norm)
+
+
+class _PathwiseGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, glimpse: Tensor, location: Tensor, num_scales: int, half_size: Tensor, max_norm: float
+    ) -> Tensor:
+        ctx.save_for_backward(glimpse, half_size)
+        ctx.num_scales, ctx.max_norm = num_scales, max_norm
+        return glimpse.view_as(glimpse)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        glimpse, half_size = ctx.saved_tensors
+        cells_per_pixel = 0.5 ** torch.arange(ctx.num_scales, dtype=torch.float32)
+        channels = glimpse.shape[1] // ctx.num_scales
+        grad = grad * (0.5 * cells_per_pixel.repeat_interleave(channels)[:, None, None])
+        # Cells on the border have one neighbor only and are left out.
+        x = (grad[..., 1:-1] * (glimpse[..., 2:] - glimpse[..., :-2])).sum((1, 2, 3))
+        y = (grad[..., 1:-1, :] * (glimpse[..., 2:, :] - glimpse[..., :-2, :])).sum((1, 2, 3))
+        location_grad = torch.stack([x, y], dim=1) * half_size  # (B, 2)
+        norm = location_grad.norm(dim=1, keepdim=True)
+        max_norm = ctx.max_norm / len(glimpse)  # the loss is a mean over the episodes
+        return None, location_grad * (max_norm / norm.clamp_min(1e-30)).clamp_max(1.0), None, None, None

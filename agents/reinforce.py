@@ -1,0 +1,146 @@
+"""REINFORCE with the hybrid loss of Mnih et al. (2014): cross-entropy for the label, REINFORCE for the locations.
+
+B episodes, T glimpses, K labels.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from glimpse_gym.agents.configs import ReinforceConfig
+from glimpse_gym.agents.learner import Learner
+from glimpse_gym.agents.pathwise import with_pathwise_gradient
+from glimpse_gym.agents.ram import RAM, RAMOutput, to_tensors
+
+
+class Rollout(NamedTuple):
+    """B whole episodes of T glimpses, with gradients."""
+
+    outputs: RAMOutput
+    """Each (T, B, ...)."""
+    sampled_locations: Tensor
+    """Sampled next locations before clipping, (T, B, 2). The last is never looked at."""
+    labels: Tensor
+    """True labels, int64 (B,)."""
+    returns: Tensor
+    """Sum of each episode's rewards, (B,)."""
+    correct: Tensor
+    """bool (B,)."""
+
+
+class Losses(NamedTuple):
+    """The terms of the loss, each averaged over the batch and over time."""
+
+    total: Tensor
+    classification: Tensor
+    reinforce: Tensor
+    baseline: Tensor
+
+
+class Reinforce(Learner):
+    """Trains a RAM to classify: one optimizer step on each batch of episodes."""
+
+    policy_class = RAM
+    needs_label = True
+    config: ReinforceConfig
+
+    def _learn(self) -> tuple[dict[str, float], float]:
+        rollout = self.rollout()
+        losses = self.loss(rollout)
+        self._optimizer_step(losses.total)
+        values = {name: float(loss.detach()) for name, loss in losses._asdict().items()}
+        return values, 1.0 - float(rollout.correct.float().mean())
+
+    def rollout(self) -> Rollout:
+        """Play one episode in every sub-env with sampled locations, keeping gradients. All episodes have T steps."""
+        policy = self.policy
+        half_size, max_norm = self._half_image_size(), self._pathwise_max_norm()
+        observation, _ = self.envs.reset(seed=self._episode_seeds(self.config.copies_per_image))  # type: ignore[arg-type]
+        glimpse, location = to_tensors(observation)
+        state: Tensor | None = None
+        outputs: list[RAMOutput] = []
+        samples: list[Tensor] = []
+        returns = np.zeros(self.envs.num_envs)
+        terminated = np.zeros(self.envs.num_envs, np.bool_)
+        while not terminated.all():
+            output, state = policy(glimpse, location, state)
+            sample = policy.sample_location(output.location_mean)
+            action = policy.to_action(output.logits.detach().argmax(-1), sample)
+            observation, reward, terminated, _, infos = self.envs.step(action)
+            glimpse, location = to_tensors(observation)
+            if max_norm:
+                # Reparameterization: the sample is the mean plus noise, so that the mean receives the gradient.
+                noise = sample - output.location_mean.detach()
+                location = (output.location_mean + noise).clamp(-1.0, 1.0)
+                glimpse = with_pathwise_gradient(glimpse, location, policy.task_spec.num_scales, half_size, max_norm)
+            returns += reward
+            outputs.append(output)
+            samples.append(sample)
+        return Rollout(
+            RAMOutput(*(torch.stack(parts) for parts in zip(*outputs, strict=True))),
+            torch.stack(samples),
+            torch.from_numpy(infos["label"]),
+            torch.from_numpy(returns).float(),
+            torch.from_numpy(infos["correct"]),
+        )
+
+    def loss(self, rollout: Rollout) -> Losses:
+        """The hybrid loss: cross-entropy plus REINFORCE with a learned baseline (section 3, equation 2)."""
+        config, outputs = self.config, rollout.outputs
+        num_glimpses, batch = outputs.logits.shape[:2]
+        cross_entropy = functional.cross_entropy(
+            outputs.logits.flatten(0, 1), rollout.labels.repeat(num_glimpses), reduction="none"
+        ).view(num_glimpses, batch)
+        classification = self._classification_loss(cross_entropy)
+        if num_glimpses == 1 or self.policy.config.location_policy == "random":  # no location was chosen
+            zero = classification.new_zeros(())
+            return Losses(classification, classification, zero, zero)
+        returns = self._returns(cross_entropy.detach(), rollout.returns)
+        values = self.policy.baseline(outputs.hidden[:-1].detach())
+        advantages = self._advantages(returns, values.detach())
+        log_prob = self.policy.location_log_prob(rollout.sampled_locations[:-1], outputs.location_mean[:-1])
+        reinforce = -(advantages * log_prob).mean()
+        baseline = functional.mse_loss(values, returns)
+        total = classification + config.reinforce_weight * reinforce + baseline
+        return Losses(total, classification, reinforce, baseline)
+
+    def _classification_loss(self, cross_entropy: Tensor) -> Tensor:
+        """Weighted mean over the glimpses of the cross-entropy, (T, B)."""
+        if self.config.loss_weighting == "last":
+            return cross_entropy[-1].mean()
+        weights = torch.ones(len(cross_entropy))
+        if self.config.loss_weighting == "linear":
+            weights = weights.cumsum(0)
+        return (weights / weights.sum()) @ cross_entropy.mean(1)
+
+    def _returns(self, cross_entropy: Tensor, reward_sums: Tensor) -> Tensor:
+        """Return of each location but the last, (T-1, B)."""
+        num_choices = len(cross_entropy) - 1
+        if self.config.loss_weighting == "last":
+            return reward_sums.expand(num_choices, -1)
+        # exp(-cross-entropy) is the true class's probability. A location's return is its mean after later glimpses.
+        later = torch.exp(-cross_entropy)[1:].flip(0).cumsum(0).flip(0)
+        return later / torch.arange(num_choices, 0, -1)[:, None]
+
+    def _advantages(self, returns: Tensor, values: Tensor) -> Tensor:
+        """Returns minus the baseline and, with several copies of an image, minus the other copies' mean, (T-1, B)."""
+        advantages, copies = returns - values, self.config.copies_per_image
+        if copies == 1:
+            return advantages
+        groups = advantages.view(len(advantages), -1, copies)
+        others = (groups.sum(-1, keepdim=True) - groups) / (copies - 1)
+        return (groups - others).view_as(advantages)
+
+    def _half_image_size(self) -> Tensor:
+        height, width = self.envs.metadata["image_size"]
+        return torch.tensor([width, height], dtype=torch.float64) / 2
+
+    def _pathwise_max_norm(self) -> float:
+        """Limit of the pathwise gradient; 0 where there is none."""
+        has_gradient = self.policy.config.location_policy == "learned" and self.policy.task_spec.num_scales > 1
+        return self.config.pathwise_max_norm if has_gradient else 0.0

@@ -1,0 +1,53 @@
+"""Supervised learning of whole-image classifiers by cross-entropy."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from glimpse_gym.agents.classifier import Classifier
+from glimpse_gym.agents.configs import SupervisedConfig
+from glimpse_gym.agents.learner import Learner
+
+
+class Rollout(NamedTuple):
+    """B episodes, with gradients."""
+
+    logits: Tensor
+    """(B, K)."""
+    labels: Tensor
+    """True labels, int64 (B,)."""
+    correct: Tensor
+    """bool (B,)."""
+
+
+class Supervised(Learner):
+    """Trains a classifier: one optimizer step on each batch of images."""
+
+    policy_class = Classifier
+    needs_label = True
+    config: SupervisedConfig
+
+    def _learn(self) -> tuple[dict[str, float], float]:
+        rollout = self.rollout()
+        loss = self.loss(rollout)
+        self._optimizer_step(loss)
+        return {"total": float(loss.detach())}, 1.0 - float(rollout.correct.float().mean())
+
+    def rollout(self) -> Rollout:
+        """Classify the first glimpse of one episode in every sub-env, then play to the end, which reveals the label."""
+        observation, _ = self.envs.reset(seed=self._episode_seeds())  # type: ignore[arg-type]
+        logits = self.policy(observation)
+        action = self.policy.to_action(logits)
+        terminated = np.zeros(self.envs.num_envs, np.bool_)
+        while not terminated.all():
+            _, _, terminated, _, infos = self.envs.step(action)
+        return Rollout(logits, torch.from_numpy(infos["label"]), torch.from_numpy(infos["correct"]))
+
+    def loss(self, rollout: Rollout) -> Tensor:
+        """Mean cross-entropy."""
+        return functional.cross_entropy(rollout.logits, rollout.labels)

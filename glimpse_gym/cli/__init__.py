@@ -1,0 +1,123 @@
+"""Command line ``glimpse-gym``: the parser and the dispatch to subcommands.
+
+Each subcommand is a few lines that call a library function: :mod:`glimpse_gym.cli.commands`, and
+:mod:`glimpse_gym.cli.train`, whose options are made from the configuration dataclasses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import gymnasium as gym
+
+from glimpse_gym.cli import commands
+from glimpse_gym.cli.commands import FAILURE, INTERRUPTED
+from glimpse_gym.images.datasets import DATA_SETS, SPLITS
+from glimpse_gym.version import __version__
+
+_EXPECTED_ERRORS = (
+    *(ImportError, MemoryError, OSError, RuntimeError, TypeError, ValueError),
+    gym.error.Error,
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand.
+
+    Args:
+        arguments: the command line without the program's name; None takes ``sys.argv[1:]``.
+
+    Returns:
+        Exit status: 0, success; 1, an error, with a message on stderr; 130, stopped by Ctrl-C.
+
+    Raises:
+        SystemExit: status 2, the command line could not be parsed; status 0, after ``--help`` and ``--version``.
+    """
+    # OpenMP threads that wait for each other sleep instead of spinning; see num_threads in agents/configs.py. torch
+    # reads this variable when it is imported, so it is set before anything imports torch.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    parser = _make_parser()
+    parsed, rest = parser.parse_known_args(arguments)
+    parsed.command_line = shlex.join(["glimpse-gym", *arguments])
+    if parsed.command == "train":
+        parsed.train_arguments = rest
+    elif rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    try:
+        return parsed.run(parsed) or 0
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return INTERRUPTED
+    except _EXPECTED_ERRORS as error:
+        if parsed.debug:
+            raise
+        print(f"glimpse-gym {parsed.command}: {error}", file=sys.stderr)
+        return FAILURE
+
+
+def _make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="glimpse-gym",
+        description="Gymnasium environments seen through a retina, and agents that learn where to look.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(
+        name: str, run: Callable[[argparse.Namespace], int | None], text: str, add_help: bool = True
+    ) -> argparse.ArgumentParser:
+        child = subparsers.add_parser(name, help=text, description=text, formatter_class=_Formatter, add_help=add_help)
+        child.set_defaults(run=run)
+        return child
+
+    envs = add("envs", commands.envs, "List the env ids with their spaces.")
+    envs.add_argument("--docs", action="store_true", help="print the reference page of the envs, in Markdown")
+    data = add("data", commands.data, "Download and verify data sets.")
+    data.add_argument("name", nargs="*", default=["mnist"], help=f"any of {', '.join(DATA_SETS)}")
+    add("train", commands.train, "Train an agent in an env.", add_help=False)  # its own parser: cli/train.py
+    _add_eval(add("eval", commands.evaluate, "Evaluate an agent on a split and draw where it looks."))
+    _add_reproduce(add("reproduce", commands.reproduce, "Train by a recipe, evaluate, and save the result."))
+    _add_report(add("report", commands.report, "Write the results page with its tables and figures."))
+    bench = add("bench", commands.bench, "Measure speed, relative to Gymnasium's CartPole in the same run.")
+    bench.add_argument("--seconds", type=float, default=1.0, help="duration of each measurement")
+    bench.add_argument("--num-envs", type=int, default=256, help="number of sub-envs of the vector envs")
+    return parser
+
+
+def _add_eval(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("agent", metavar="AGENT", help="name of a pretrained agent, or the folder of a training run")
+    parser.add_argument("--split", choices=SPLITS, default="validation", help="split of the env's images")
+    parser.add_argument("--seed", type=int, default=0, help="seed of canvases, first glimpses and samples")
+    parser.add_argument(
+        "--num-episodes",
+        type=int,
+        help="evaluate on the first N images of the split, or N games (default: all images, or 100,000 games)",
+    )
+    parser.add_argument("--out", type=Path, help="folder of the pictures (default: the agent's folder, or runs/NAME)")
+
+
+def _add_reproduce(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", metavar="RECIPE", nargs="?", help="name of a recipe; without it, list all recipes")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the run")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of runs; an unfinished run is resumed")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder of results")
+
+
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder of results")
+    parser.add_argument("--docs", type=Path, default=Path("docs"), help="folder of the page and its figures")
+    parser.add_argument("--readme", type=Path, help="a file whose table of results is updated, too")
+
+
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Append the default to the help text, unless it is None, False or empty."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default in (None, False, []) else super()._get_help_string(action)

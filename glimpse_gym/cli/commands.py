@@ -1,0 +1,94 @@
+"""Subcommands of ``glimpse-gym``. What needs torch is imported inside of them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from glimpse_gym.extras import require_extra
+from glimpse_gym.images.datasets import fetch
+from glimpse_gym.registration import describe_envs, document_envs
+
+FAILURE, INTERRUPTED = 1, 130
+"""Exit statuses: an error that the message explains; stopped by Ctrl-C, as in shells."""
+
+
+def envs(parsed: argparse.Namespace) -> None:
+    """List the env ids with their spaces, or print the reference page."""
+    print(document_envs() if parsed.docs else describe_envs())
+
+
+def data(parsed: argparse.Namespace) -> None:
+    """Download and verify data sets."""
+    for name in parsed.name:
+        print(f"{name}: complete and verified in {fetch(name)}")
+
+
+def train(parsed: argparse.Namespace) -> int | None:
+    """Train an agent in an env."""
+    from glimpse_gym.cli.train import parse_train_arguments, train_agent
+
+    return train_agent(parse_train_arguments(parsed.train_arguments), parsed.command_line)
+
+
+def evaluate(parsed: argparse.Namespace) -> None:
+    """Evaluate an agent, save the scores with it, and draw where it looks."""
+    require_extra("agents")
+    from glimpse_gym.agents.checkpoint import add_scores, load_agent
+    from glimpse_gym.agents.pretrained import PRETRAINED, agent_folder
+    from glimpse_gym.agents.scanpaths import evaluate_all, format_scores, save_pictures
+
+    source = agent_folder(parsed.agent)
+    is_pretrained = source.parent == PRETRAINED
+    policy, metadata = load_agent(source)
+    scores = evaluate_all(policy, metadata, parsed.split, parsed.seed, parsed.num_episodes)
+    print(f"{metadata.env_id}: error in % after each glimpse, on {scores[0].num_episodes} episodes")
+    print(format_scores(scores))
+    if not is_pretrained:
+        add_scores(source, metadata, [score._asdict() for score in scores])
+    folder = parsed.out or (Path("runs", source.name) if is_pretrained else source)
+    for path in save_pictures(folder, policy, metadata, parsed.split, parsed.seed):
+        print(path)
+
+
+def reproduce(parsed: argparse.Namespace) -> int | None:
+    """Train by a recipe, evaluate, and save the result; without a recipe, list all."""
+    from glimpse_gym.agents.experiments.recipes import load_recipe, recipe_names
+
+    if parsed.recipe is None:
+        names = recipe_names()
+        width = max(map(len, names)) + 2
+        for recipe in map(load_recipe, names):
+            length = f"{recipe.training.num_episodes:,} episodes" if recipe.training else "not trained"
+            print(f"{recipe.name:<{width}}{recipe.model}, in {recipe.env_id}, {length}")
+        return None
+    require_extra("agents")
+    from glimpse_gym.agents.evaluation import Score
+    from glimpse_gym.agents.experiments import results
+    from glimpse_gym.agents.scanpaths import format_scores
+
+    result = results.reproduce(load_recipe(parsed.recipe), parsed.seed, parsed.runs, parsed.results)
+    if result is None:
+        print("stopped; the same command resumes the run", file=sys.stderr)
+        return INTERRUPTED
+    scores = [Score(**score) for score in result.scores]
+    print(f"{result.recipe}, seed {result.seed}: error in % after each glimpse\n{format_scores(scores)}")
+    return None
+
+
+def report(parsed: argparse.Namespace) -> None:
+    """Write the results page with its tables and figures."""
+    require_extra("agents")
+    from glimpse_gym.agents.experiments.report import write_report
+
+    for path in write_report(parsed.results, parsed.docs, parsed.readme):
+        print(path)
+
+
+def bench(parsed: argparse.Namespace) -> None:
+    """Measure speed."""
+    from glimpse_gym.bench import bench
+
+    for line in bench(parsed.seconds, parsed.num_envs):
+        print(line, flush=True)

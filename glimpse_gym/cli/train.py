@@ -1,0 +1,145 @@
+"""``glimpse-gym train``: options made from the configurations of the algorithm and its policy, and the run itself."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Generic, NoReturn, TypeVar
+
+import tyro
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, UseAppendAction, arg
+
+from glimpse_gym.agents.configs import TrainConfig
+from glimpse_gym.agents.registry import ALGORITHMS, algorithm_name, default_configs
+from glimpse_gym.cli.commands import INTERRUPTED
+from glimpse_gym.extras import require_extra
+from glimpse_gym.registration import ENV_IDS
+
+_PROGRAM = "glimpse-gym train"
+_DESCRIPTION = "Train an agent in an env. The options are those of one algorithm and of the policy that it trains."
+_DEFAULT_OUT = "(default: runs/ENV-seedSEED)"
+_ALGORITHM = arg(
+    metavar="{" + ",".join(ALGORITHMS) + "}",
+    help="Learning algorithm. Each has options of its own; --algorithm NAME --help shows them.",
+)
+_EnvArgs = UseAppendAction[tuple[Annotated[str, arg(metavar="NAME=VALUE")], ...]]
+_TrainConfigT = TypeVar("_TrainConfigT", bound=TrainConfig)
+_PolicyConfigT = TypeVar("_PolicyConfigT")
+
+
+@dataclass(frozen=True)
+class TrainArguments(Generic[_TrainConfigT, _PolicyConfigT]):
+    """Options of ``glimpse-gym train``: those of all runs, of one algorithm, and of the policy that it trains."""
+
+    env: Positional[Annotated[str, arg(metavar="ENV")]]
+    """Id of an env with hybrid actions, such as glimpse_gym/MNIST-v0; 'glimpse-gym envs' lists them."""
+    algorithm: Annotated[str, _ALGORITHM]
+    training: OmitArgPrefixes[_TrainConfigT]
+    policy: OmitArgPrefixes[_PolicyConfigT]
+    out: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint=_DEFAULT_OUT)] = None
+    """Folder of the run."""
+    resume: FlagCreatePairsOff[bool] = False
+    """Resume the run in that folder; start a new one if there is none."""
+    env_arg: Annotated[_EnvArgs, arg(metavar="NAME=VALUE")] = ()
+    """Keyword argument of the env, such as num_glimpses=6 or images=FOLDER. VALUE is JSON, or else a string."""
+    augment: Annotated[_EnvArgs, arg(metavar="NAME=VALUE")] = ()
+    """Keyword argument of the env during training only, not in evaluation, such as rotation=[-10,10]."""
+
+
+def parse_train_arguments(arguments: Sequence[str]) -> TrainArguments[Any, Any]:
+    """Parse the command line after ``train``.
+
+    Raises:
+        SystemExit: status 2, something is wrong; a message on stderr says what is accepted. Status 0, after ``--help``.
+    """
+    env_id, algorithm = _find_env_and_algorithm(arguments)
+    wants_help = "--help" in arguments or "-h" in arguments
+    if env_id is None and not wants_help:
+        _exit(f"name an env to train in: {', '.join(ENV_IDS)}")
+    if algorithm is not None and algorithm not in ALGORITHMS:
+        _exit(f"--algorithm must be one of {', '.join(ALGORITHMS)}; got {algorithm!r}")
+    train_config, policy_config = default_configs(env_id or ENV_IDS[0], algorithm)
+    algorithm = algorithm_name(train_config)
+    arguments_class: Any = TrainArguments
+    return tyro.cli(
+        arguments_class[type(train_config), type(policy_config)],
+        prog=f"{_PROGRAM} --algorithm {algorithm}",
+        description=_DESCRIPTION,
+        args=arguments,
+        default=TrainArguments(tyro.MISSING, algorithm, train_config, policy_config),
+    )
+
+
+def train_agent(arguments: TrainArguments[Any, Any], command_line: str) -> int | None:
+    """Train, or resume training, in the folder of the run.
+
+    Args:
+        arguments: what to train.
+        command_line: recorded in the agent's metadata.
+
+    Returns:
+        Exit status, None for success.
+    """
+    require_extra("agents")
+    from glimpse_gym.agents.trainer import Trainer
+
+    env_name = arguments.env.rpartition("/")[2]
+    folder = arguments.out or Path("runs", f"{env_name}-seed{arguments.training.seed}")
+    trainer = Trainer(
+        folder,
+        arguments.env,
+        parse_assignments(arguments.env_arg),
+        arguments.training,
+        arguments.policy,
+        resume=arguments.resume,
+        augmentation=parse_assignments(arguments.augment),
+        command=command_line,
+    )
+    if not trainer.train():
+        num_episodes = trainer.learner.num_episodes_done
+        print(f"stopped after {num_episodes} episodes; the same command with --resume resumes", file=sys.stderr)
+        return INTERRUPTED
+    print(f"{trainer.summary()}\nThe agent, its log and its learning curve (curve.png) are in {folder}")
+    return None
+
+
+def parse_assignments(pairs: Sequence[str]) -> dict[str, Any]:
+    """``NAME=VALUE`` pairs as a dict; a VALUE that is not valid JSON is a string.
+
+    Raises:
+        ValueError: a pair without a name or an equals sign.
+    """
+    values = {}
+    for pair in pairs:
+        name, sign, value = pair.partition("=")
+        if not (name and sign):
+            raise ValueError(f"expected NAME=VALUE, got {pair!r}")
+        try:
+            values[name] = json.loads(value)
+        except ValueError:
+            values[name] = value
+    return values
+
+
+def _find_env_and_algorithm(arguments: Sequence[str]) -> tuple[str | None, str | None]:
+    """ENV and ``--algorithm``, which decide which other options there are. None where they are not given."""
+    parser = argparse.ArgumentParser(prog=_PROGRAM, add_help=False, allow_abbrev=False)
+    # Options with a value, so that the value is not taken for ENV. Flags take none and need not be known here.
+    # nargs="?": a missing value is left to the main parser, whose message is better.
+    names = {"algorithm", "out", "env_arg", "augment"}
+    for entry in ALGORITHMS.values():
+        for config in (entry.config_class(), entry.default_policy):
+            names |= {field.name for field in fields(config) if not isinstance(getattr(config, field.name), bool)}
+    for name in sorted(names):
+        parser.add_argument(*{f"--{name.replace('_', '-')}", f"--{name}"}, dest=name, nargs="?")
+    parsed, rest = parser.parse_known_args(arguments)
+    return next((argument for argument in rest if not argument.startswith("-")), None), parsed.algorithm
+
+
+def _exit(message: str) -> NoReturn:
+    print(f"{_PROGRAM}: {message}", file=sys.stderr)
+    raise SystemExit(2)

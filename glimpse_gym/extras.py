@@ -1,0 +1,24 @@
+"""Optional dependencies: one check that names everything that is missing at once."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+EXTRAS: dict[str, tuple[str, ...]] = {"agents": ("torch", "safetensors", "matplotlib", "tensorboard")}
+"""Top-level modules of each optional set of dependencies in setup.cfg that the package itself imports."""
+
+
+def require_extra(name: str) -> None:
+    """Check that the packages of an extra are installed, without importing them.
+
+    Args:
+        name: a key of EXTRAS.
+
+    Raises:
+        ModuleNotFoundError: some are missing; the message names all of them and the command that installs them.
+    """
+    missing = [module for module in EXTRAS[name] if find_spec(module) is None]
+    if missing:
+        names = " and ".join([", ".join(missing[:-1])] * (len(missing) > 1) + missing[-1:])
+        verb = "is" if len(missing) == 1 else "are"
+        raise ModuleNotFoundError(f"{names} {verb} not installed: pip install 'glimpse_gym[{name}]'", name=missing[0])
