@@ -79,10 +79,25 @@ class TaskSpec(NamedTuple):
         )
 
 
+class Decision(NamedTuple):
+    """An action of a policy, with the distributions behind it."""
+
+    action: dict[str, np.ndarray]
+    """``next_location`` float32 (B, 2), and the choice, int64 (B,)."""
+    state: Any
+    """The new memory."""
+    choice_probs: np.ndarray | None = None
+    """Probabilities of the labels or moves, float32 (B, K); None if the policy has none."""
+    location_mean: np.ndarray | None = None
+    """Mean of the next location, float32 (B, 2); None if the policy does not choose locations."""
+    location_std: float | None = None
+    """Standard deviation of a sampled next location, in units in which the image is 2 wide."""
+
+
 class Policy(nn.Module):
     """Base class of policies: an :class:`Agent` with weights, a task specification and a random generator.
 
-    Subclasses implement ``act`` and, where they have a memory, ``initial_state``.
+    Subclasses implement ``decide`` and, if they have a memory, ``initial_state``.
 
     Args:
         task_spec: what the policy is made for.
@@ -106,6 +121,23 @@ class Policy(nn.Module):
     def initial_state(self, num_envs: int) -> Any:
         """Memory before the first observation: none."""
 
+    def act(
+        self, observation: dict[str, np.ndarray], state: Any, sample: bool = False
+    ) -> tuple[dict[str, np.ndarray], Any]:
+        """Choose the next location and the label or move.
+
+        Args:
+            observation: of B sub-envs. The memory is reset in the rows where ``time`` is 0.
+            state: memory from the previous step, or from :meth:`initial_state`.
+            sample: draw the location, and a move, from the policy; otherwise take the mean and the most probable move.
+                A label is always the most probable.
+
+        Returns:
+            The action, ``label`` or ``move`` int64 (B,) and ``next_location`` float32 (B, 2), and the new memory.
+        """
+        decision = self.decide(observation, state, sample)
+        return decision.action, decision.state
+
     @abstractmethod
-    def act(self, observation: dict[str, np.ndarray], state: Any, sample: bool = False) -> tuple[Any, Any]:
-        """See :meth:`Agent.act`."""
+    def decide(self, observation: dict[str, np.ndarray], state: Any, sample: bool = False) -> Decision:
+        """Choose an action as :meth:`act` does, and return the distributions that it was chosen from as well."""

@@ -7,9 +7,7 @@ Reading them cannot run code. The weights carry a checksum.
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
-import platform
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +20,8 @@ from torch import Tensor
 from glimpse_gym.agents.base import Policy, TaskSpec
 from glimpse_gym.agents.registry import make_policy, make_policy_config, policy_name
 from glimpse_gym.atomic_io import atomic_write, remove_temporary_files
+from glimpse_gym.provenance import package_versions
 from glimpse_gym.validation import check_types
-from glimpse_gym.version import __version__
 
 _FORMAT = "glimpse_gym agent, format 3"
 # Earlier formats, and the last version that reads each.
@@ -35,10 +33,9 @@ class CheckpointError(RuntimeError):
     """A checkpoint that is missing, damaged, of another format, or does not fit."""
 
 
-def package_versions() -> dict[str, str]:
+def agent_versions() -> dict[str, str]:
     """Versions of Python and of the packages that matter to a result."""
-    others = {name: importlib.metadata.version(name) for name in ("gymnasium", "numpy", "torch")}
-    return {"python": platform.python_version(), "glimpse_gym": __version__, **others}
+    return package_versions("torch")
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ class CheckpointMetadata:
     """Algorithm, its configuration (with the seed), and the augmentation of the run that trained the agent."""
     command: str = ""
     """Command that started the run, if there was one."""
-    versions: dict[str, str] = field(default_factory=package_versions)
+    versions: dict[str, str] = field(default_factory=agent_versions)
     scores: list[dict[str, Any]] = field(default_factory=list)
     """Scores, with the fields of :class:`glimpse_gym.agents.evaluation.Score`."""
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from glimpse_gym.agents.base import Policy, TaskSpec
+from glimpse_gym.agents.base import Decision, Policy, TaskSpec
 from glimpse_gym.agents.configs import ClassifierConfig
 
 
@@ -87,11 +87,10 @@ class Classifier(Policy):
         return self.network(torch.from_numpy(observation["glimpse"]))
 
     @torch.no_grad()
-    def act(
-        self, observation: dict[str, np.ndarray], state: None, sample: bool = False
-    ) -> tuple[dict[str, np.ndarray], None]:
-        """Choose the most probable label, int64 (B,), and the center as ``next_location``, float32 (B, 2)."""
-        return self.to_action(self(observation)), None
+    def decide(self, observation: dict[str, np.ndarray], state: None, sample: bool = False) -> Decision:
+        """See :meth:`Policy.decide`. The next location is always the center."""
+        logits = self(observation)
+        return Decision(self.to_action(logits), None, logits.softmax(-1).numpy())
 
     def to_action(self, logits: Tensor) -> dict[str, np.ndarray]:
         """Action of the vector env."""

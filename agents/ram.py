@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from glimpse_gym.agents.base import Policy, TaskSpec
+from glimpse_gym.agents.base import Decision, Policy, TaskSpec
 from glimpse_gym.agents.configs import RAMConfig
 from glimpse_gym.agents.networks import CORES, Baseline, ChoiceNetwork, GlimpseNetwork, LocationNetwork
 
@@ -59,29 +59,19 @@ class RAM(Policy):
         return torch.zeros(num_envs, self.core_network.state_size)
 
     @torch.no_grad()
-    def act(
-        self, observation: dict[str, np.ndarray], state: Tensor, sample: bool = False
-    ) -> tuple[dict[str, np.ndarray], Tensor]:
-        """Choose the next location and the label or move.
-
-        Args:
-            observation: of B sub-envs. The state is reset in the rows where ``time`` is 0.
-            state: from the previous step, or from :meth:`initial_state`.
-            sample: draw the location, and a move, from the policy; otherwise take the mean and the most probable move.
-                A label is always the most probable.
-
-        Returns:
-            The action, ``label`` or ``move`` int64 (B,) and ``next_location`` float32 (B, 2), and the new state.
-        """
+    def decide(self, observation: dict[str, np.ndarray], state: Tensor, sample: bool = False) -> Decision:
+        """See :meth:`Policy.decide`. The memory is the state of the core, (B, S)."""
         is_first_step = torch.from_numpy(observation["time"]) == 0  # (B, 1)
         output, state = self(*to_tensors(observation), torch.where(is_first_step, 0.0, state))
-        location = output.location_mean
-        if sample or self.config.location_policy == "random":
+        location, is_random = output.location_mean, self.config.location_policy == "random"
+        if sample or is_random:
             location = self.sample_location(location)
         choice = output.logits.argmax(-1)
         if sample and not self.task_spec.choice_is_final:
             choice = self.sample_choice(output.logits)
-        return self.to_action(choice, location), state
+        probs = output.logits.softmax(-1).numpy()
+        mean, std = (None, None) if is_random else (output.location_mean.numpy(), self.config.sigma)
+        return Decision(self.to_action(choice, location), state, probs, mean, std)
 
     def forward(self, glimpse: Tensor, location: Tensor, state: Tensor | None) -> tuple[RAMOutput, Tensor]:
         """Run the networks for one step.

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
 
-from glimpse_gym.agents.base import Policy, TaskSpec
+from glimpse_gym.agents.base import Decision, Policy, TaskSpec
 from glimpse_gym.agents.configs import ScriptedConfig
 from glimpse_gym.envs.catch import CatchWorld
 
@@ -41,10 +41,8 @@ class ScriptedPlayer(Policy):
             # Cheating: the only place in this package where an agent reads a world behind its observations.
             self._world = envs.unwrapped.world  # type: ignore[attr-defined]
 
-    def act(
-        self, observation: dict[str, np.ndarray], state: None, sample: bool = False
-    ) -> tuple[dict[str, np.ndarray], None]:
-        """Choose a move, int64 (B,), and the center as ``next_location``, float32 (B, 2)."""
+    def decide(self, observation: dict[str, np.ndarray], state: None, sample: bool = False) -> Decision:
+        """See :meth:`Policy.decide`. The next location is always the center."""
         num_games = len(observation["time"])
         if self.config.player == "random":
             move = torch.randint(self.task_spec.num_choices, (num_games,), generator=self.generator).numpy()
@@ -54,7 +52,7 @@ class ScriptedPlayer(Policy):
             if self._world is None:
                 raise ValueError("the oracle reads the world: call check_env(envs) first")
             move = _move_toward(self._world.landing_column, self._world.paddle)
-        return {"next_location": np.zeros((num_games, 2), np.float32), "move": move}, None
+        return Decision({"next_location": np.zeros((num_games, 2), np.float32), "move": move}, None)
 
 
 def _ball_and_paddle_columns(screens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -33,7 +33,7 @@ from glimpse_gym.agents.configs import TrainConfig
 from glimpse_gym.agents.evaluation import EvalConditions, evaluate
 from glimpse_gym.agents.registry import algorithm_name, default_configs, make_learner, policy_name
 from glimpse_gym.atomic_io import atomic_write, remove_temporary_files
-from glimpse_gym.images.datasets import DATA_SETS
+from glimpse_gym.provenance import storable_kwargs
 
 _STATE, _LOG, _CURVE = "training.pt", "log.csv", "curve.png"
 _OLD_STATE = "training.safetensors"  # of glimpse_gym 0.2.0
@@ -74,7 +74,7 @@ class Trainer:
         algorithm = algorithm_name(train_config) if train_config else None
         default_config, default_policy = default_configs(env_id, algorithm)
         self.config = train_config or default_config
-        self.env_kwargs, augmentation = _storable(env_kwargs or {}), _storable(augmentation or {})
+        self.env_kwargs, augmentation = storable_kwargs(env_kwargs or {}), storable_kwargs(augmentation or {})
         exists = self._check_folder(resume)
         self.learner = make_learner(
             env_id, self.env_kwargs | augmentation, self.config, policy_config or default_policy
@@ -318,20 +318,3 @@ def _identity(metadata: CheckpointMetadata) -> dict[str, Any]:
     values |= {f"env_kwargs[{name!r}]": value for name, value in metadata.env_kwargs.items()}
     values |= metadata.training | asdict(metadata.policy_config)
     return dict(json.loads(json.dumps(values)))
-
-
-def _storable(env_kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Keyword values as JSON stores them, with absolute paths of images, since an agent may be loaded elsewhere."""
-    values = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in env_kwargs.items()}
-    for name in values.keys() & {"images", "labels"}:
-        path = values[name]
-        if isinstance(path, str) and path not in DATA_SETS and os.path.exists(path):
-            values[name] = os.path.abspath(path)
-    try:
-        json.dumps(values)
-    except TypeError as error:
-        raise ValueError(
-            f"env keyword values are stored with the agent as JSON ({error}): save arrays as an .npz, and give its "
-            "path as images"
-        ) from error
-    return values

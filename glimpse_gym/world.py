@@ -79,7 +79,7 @@ class World(ABC):
         self.locations = np.zeros((num_rows, 2), np.float32)
         self.steps = np.zeros(num_rows, np.int64)
         self.running = np.zeros(num_rows, np.bool_)
-        self.images_are_lazy = False
+        self.images_are_lazy = False  # a subclass that composes images on demand sets this to True
         self._num_draws = num_draws
         self._horizon = np.array(horizon)  # NumPy compares with an array much faster than with an int
         self._times = (np.arange(horizon + 1) / horizon).astype(np.float32)[:, None]
@@ -186,9 +186,11 @@ class World(ABC):
 
     def _compose_visible(self, rows: np.ndarray) -> None:
         """Compose what the retina sees of the images of these rows. Called before glimpses if images are lazy."""
+        raise NotImplementedError
 
     def _compose_whole(self, row: int) -> None:
         """Compose the whole image of a row. Called before it is copied if images are lazy."""
+        raise NotImplementedError
 
     @abstractmethod
     def info(self, rows: np.ndarray) -> dict[str, np.ndarray]:

@@ -17,7 +17,7 @@ from glimpse_gym.agents.checkpoint import (
     holds_agent,
     load_agent,
     load_metadata,
-    package_versions,
+    agent_versions,
     remove_temporary_agent_files,
     save_agent,
 )
@@ -89,8 +89,8 @@ def test_entries_of_agent_json(folder, metadata):
     assert entries["format"] == "glimpse_gym agent, format 3"
     assert entries["policy"] == "ram"
     assert entries["task_spec"]["choice_is_final"] is True
-    assert entries["versions"] == package_versions()
-    assert package_versions().keys() == {"python", "glimpse_gym", "gymnasium", "numpy", "torch"}
+    assert entries["versions"] == agent_versions()
+    assert agent_versions().keys() == {"python", "glimpse_gym", "gymnasium", "numpy", "torch"}
 
 
 def test_add_scores_replaces_those_under_the_same_conditions(folder):

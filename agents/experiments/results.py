@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from glimpse_gym.agents.base import Agent, Policy, TaskSpec
-from glimpse_gym.agents.checkpoint import CheckpointMetadata, add_scores, package_versions
+from glimpse_gym.agents.checkpoint import CheckpointMetadata, add_scores, agent_versions
 from glimpse_gym.agents.configs import RAMConfig
 from glimpse_gym.agents.evaluation import EvalConditions, Score, evaluate, play_episodes
 from glimpse_gym.agents.experiments.recipes import Recipe, run_settings
@@ -171,7 +171,7 @@ def _measure(recipe: Recipe, seed: int, policy: Policy, metadata: CheckpointMeta
         ],
         gaze_distances=gaze_distances(policy, metadata.env_id, metadata.env_kwargs) if tracks_ball else None,
         machine=machine_name(),
-        versions=package_versions(),
+        versions=agent_versions(),
     )
 
 
