@@ -1,4 +1,4 @@
-"""Agents: policies, learning algorithms, evaluation and pretrained agents. Importing this package loads no torch."""
+"""Agents: policies, learning algorithms, evaluation and pretrained agents. Importing it does not import torch."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def load(name_or_path: str | Path) -> Policy:
         name_or_path: name of a pretrained agent, such as ``"ram-cluttered60"``, or path of a checkpoint folder.
 
     Raises:
-        CheckpointError: no such agent, or a file is missing, damaged, or not a checkpoint.
-        ModuleNotFoundError: packages of the extra ``agents`` are not installed; the message names all of them.
+        CheckpointError: if there is no such agent, or a file is missing, damaged, or not a checkpoint.
+        ModuleNotFoundError: if packages of the extra ``agents`` are not installed; the message names all of them.
     """
     require_extra("agents")
     from glimpse_gym.agents.checkpoint import load_agent

@@ -1,4 +1,4 @@
-"""Interfaces of agents: the protocol of anything that acts, the task specification, the base class of policies."""
+"""Interfaces of agents: the protocol of all agents, the task specification, and the base class of policies."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from torch import nn
 
 
 class Agent(Protocol):
-    """Anything that acts, batched, in the vector env that it was made for."""
+    """Protocol of all agents: batched actions in the vector env that the agent was made for."""
 
     def check_env(self, envs: VectorEnv[Any, Any, Any]) -> None:
-        """Raise a ValueError if the agent was made for another kind of env."""
+        """Raise ValueError if the agent was made for another kind of env."""
 
     def seed(self, seed: int) -> None:
-        """Reset the random generator that samples are drawn from."""
+        """Seed the random generator that samples are drawn from."""
 
     def initial_state(self, num_envs: int) -> Any:
-        """Memory before the first observation."""
+        """Return the recurrent state before the first observation."""
 
     def act(self, observation: Any, state: Any, sample: bool = False) -> tuple[Any, Any]:
-        """Action and new memory. The memory is reset in the rows where ``time`` is 0."""
+        """Return the action and the new recurrent state. The state is reset in the rows where ``time`` is 0."""
 
 
 class TaskSpec(NamedTuple):
@@ -47,7 +47,7 @@ class TaskSpec(NamedTuple):
         """Read the specification from the spaces and the metadata of a vector env.
 
         Raises:
-            ValueError: an env without hybrid actions and dict observations, or not of this package.
+            ValueError: if the env lacks hybrid actions or dict observations, or is not of this package.
         """
         actions, observations, metadata = envs.single_action_space, envs.single_observation_space, envs.metadata
         hybrid = isinstance(actions, spaces.Dict) and isinstance(observations, spaces.Dict)
@@ -63,7 +63,7 @@ class TaskSpec(NamedTuple):
         return cls(glimpse_shape, metadata["num_scales"], choice_name, num_choices, metadata["choice_is_final"])
 
     def check(self, envs: VectorEnv[Any, Any, Any]) -> None:
-        """Raise a ValueError if the env has another specification."""
+        """Raise ValueError if the env has another specification."""
         found = TaskSpec.from_env(envs)
         if found != self:
             raise ValueError(
@@ -72,7 +72,7 @@ class TaskSpec(NamedTuple):
             )
 
     def describe(self) -> str:
-        """Description for messages."""
+        """Describe the task for error messages."""
         return (
             f"glimpses of shape {self.glimpse_shape} at {self.num_scales} scales and {self.num_choices} "
             f"{self.choice_name}s"
@@ -80,27 +80,27 @@ class TaskSpec(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """An action of a policy, with the distributions behind it."""
+    """Action of a policy, with the distributions that it was chosen from."""
 
     action: dict[str, np.ndarray]
     """``next_location`` float32 (B, 2), and the choice, int64 (B,)."""
     state: Any
-    """The new memory."""
+    """The new recurrent state."""
     choice_probs: np.ndarray | None = None
     """Probabilities of the labels or moves, float32 (B, K); None if the policy has none."""
     location_mean: np.ndarray | None = None
     """Mean of the next location, float32 (B, 2); None if the policy does not choose locations."""
     location_std: float | None = None
-    """Standard deviation of a sampled next location, in units in which the image is 2 wide."""
+    """Standard deviation of sampled next locations; the image spans 2 units, from -1 to 1."""
 
 
 class Policy(nn.Module):
     """Base class of policies: an :class:`Agent` with weights, a task specification and a random generator.
 
-    Subclasses implement ``decide`` and, if they have a memory, ``initial_state``.
+    Subclasses implement ``decide`` and, if they are recurrent, ``initial_state``.
 
     Args:
-        task_spec: what the policy is made for.
+        task_spec: task that the policy is made for.
         config: its configuration, a dataclass of :mod:`glimpse_gym.agents.configs`.
     """
 
@@ -108,18 +108,18 @@ class Policy(nn.Module):
         super().__init__()
         self.task_spec, self.config = task_spec, config
         self.generator = torch.Generator()
-        """Random generator of the policy's samples."""
+        """Random generator that samples are drawn from."""
 
     def seed(self, seed: int) -> None:
-        """Reset the random generator."""
+        """Seed the random generator."""
         self.generator.manual_seed(seed)
 
     def check_env(self, envs: VectorEnv[Any, Any, Any]) -> None:
-        """Raise a ValueError if the policy was made for another kind of env."""
+        """Raise ValueError if the policy was made for another kind of env."""
         self.task_spec.check(envs)
 
     def initial_state(self, num_envs: int) -> Any:
-        """Memory before the first observation: none."""
+        """Return the recurrent state before the first observation: None in policies that are not recurrent."""
 
     def act(
         self, observation: dict[str, np.ndarray], state: Any, sample: bool = False
@@ -127,17 +127,17 @@ class Policy(nn.Module):
         """Choose the next location and the label or move.
 
         Args:
-            observation: of B sub-envs. The memory is reset in the rows where ``time`` is 0.
-            state: memory from the previous step, or from :meth:`initial_state`.
-            sample: draw the location, and a move, from the policy; otherwise take the mean and the most probable move.
-                A label is always the most probable.
+            observation: of B sub-envs. The recurrent state is reset in the rows where ``time`` is 0.
+            state: recurrent state from the previous step, or from :meth:`initial_state`.
+            sample: sample the location, and the move, from the policy; otherwise use the mean location and the most
+                probable move. Labels are never sampled: the most probable one is used.
 
         Returns:
-            The action, ``label`` or ``move`` int64 (B,) and ``next_location`` float32 (B, 2), and the new memory.
+            The action, ``label`` or ``move`` int64 (B,) and ``next_location`` float32 (B, 2), and the new state.
         """
         decision = self.decide(observation, state, sample)
         return decision.action, decision.state
 
     @abstractmethod
     def decide(self, observation: dict[str, np.ndarray], state: Any, sample: bool = False) -> Decision:
-        """Choose an action as :meth:`act` does, and return the distributions that it was chosen from as well."""
+        """Choose an action as :meth:`act` does, and also return the distributions that it was chosen from."""

@@ -1,7 +1,7 @@
-"""Checkpoints: the one module that knows how an agent is stored.
+"""Checkpoints: how an agent is saved and loaded; no other module knows the format.
 
 A checkpoint is a folder with ``agent.json`` (what the agent is and how it was trained) and ``weights.safetensors``.
-Reading them cannot run code. The weights carry a checksum.
+Loading a checkpoint cannot run code. The weights carry a checksum.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _METADATA, _WEIGHTS = "agent.json", "weights.safetensors"
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint that is missing, damaged, of another format, or does not fit."""
+    """A checkpoint is missing, damaged, in another format, or does not fit the policy or the run."""
 
 
 def agent_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that matter to a result."""
+    """Return the versions of Python and of the packages that affect results."""
     return package_versions("torch")
 
 
@@ -56,7 +56,7 @@ class CheckpointMetadata:
 
 
 def holds_agent(folder: Path) -> bool:
-    """Whether a folder holds an agent, or a part of one."""
+    """Return whether a folder holds an agent, or part of one."""
     return any((folder / name).exists() for name in (_METADATA, _WEIGHTS))
 
 
@@ -96,7 +96,7 @@ def load_metadata(folder: Path) -> CheckpointMetadata:
     """Read ``agent.json``.
 
     Raises:
-        CheckpointError: the folder or the file is missing, damaged, or of another format.
+        CheckpointError: if the folder or the file is missing, damaged, or in another format.
     """
     path = folder / _METADATA
     try:
@@ -144,10 +144,10 @@ def _parse_task_spec(values: dict[str, Any]) -> TaskSpec:
 
 
 def load_agent(folder: Path) -> tuple[Policy, CheckpointMetadata]:
-    """Read a checkpoint.
+    """Load a checkpoint: the policy, ready to act, and its metadata.
 
     Raises:
-        CheckpointError: the folder or a file is missing, damaged, or of another format.
+        CheckpointError: if the folder or a file is missing, damaged, or in another format.
     """
     metadata = load_metadata(folder)
     policy = make_policy(metadata.task_spec, metadata.policy_config)
@@ -159,7 +159,7 @@ def load_weights(policy: Policy, weights: dict[str, Tensor], path: Path) -> None
     """Copy weights into a policy.
 
     Raises:
-        CheckpointError: names or shapes do not fit; ``path`` is named in the message.
+        CheckpointError: if names or shapes do not fit; the message names ``path``.
     """
     try:
         policy.load_state_dict(weights)

@@ -1,7 +1,7 @@
-"""Whole-image classifiers: the paper's baselines, and a modern convolutional network.
+"""Whole-image classifiers: the paper's baselines and a modern convolutional network.
 
-An env whose only glimpse covers the whole image shows all of it: ``patch_size`` the image's side, ``num_scales=1``,
-``num_glimpses=1`` and ``first_glimpse="center"``. Classifiers are trained and evaluated in such envs.
+Classifiers are trained and evaluated in envs whose only glimpse covers the whole image: ``patch_size`` is the side of
+the image, ``num_scales=1``, ``num_glimpses=1`` and ``first_glimpse="center"``.
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ _NETWORKS = {"fc": _fc, "conv": _conv, "cnn": _cnn}
 
 
 class Classifier(Policy):
-    """A network on one glimpse, as a policy that looks at the center.
+    """Whole-image classifier: a network on one glimpse, and a policy that always looks at the center.
 
     Args:
-        task_spec: what the policy is made for.
+        task_spec: task that the policy is made for.
         config: the network.
     """
 
@@ -83,7 +83,7 @@ class Classifier(Policy):
         self.network = make_network(task_spec.glimpse_shape, task_spec.num_choices, self.config.units)
 
     def forward(self, observation: dict[str, np.ndarray]) -> Tensor:
-        """Logits of the labels, (B, K)."""
+        """Compute the logits of the labels, (B, K)."""
         return self.network(torch.from_numpy(observation["glimpse"]))
 
     @torch.no_grad()
@@ -93,6 +93,6 @@ class Classifier(Policy):
         return Decision(self.to_action(logits), None, logits.softmax(-1).numpy())
 
     def to_action(self, logits: Tensor) -> dict[str, np.ndarray]:
-        """Action of the vector env."""
+        """Build the action of the vector env: the most probable label."""
         choice = logits.detach().argmax(-1).numpy()
         return {"next_location": np.zeros((len(choice), 2), np.float32), self.task_spec.choice_name: choice}

@@ -1,4 +1,4 @@
-"""Configurations of policies and algorithms: dataclasses with a docstring per field. Importing them loads no torch.
+"""Configurations of policies and algorithms: dataclasses with a docstring per field. This module does not import torch.
 
 The docstring of a field is also its help text on the command line.
 """
@@ -19,7 +19,7 @@ MAX_SEEDS = 2**23
 def validate_fields(
     config: Any, minimum: Mapping[str, float] | None = None, above: Mapping[str, float] | None = None
 ) -> None:
-    """Raise a ValueError that names the first field of the wrong type, not finite, or out of range.
+    """Raise ValueError for the first field that has the wrong type, is not finite, or is out of range.
 
     Args:
         config: a dataclass whose fields are int, float, bool, or a Literal of strings. An int is accepted for a float.
@@ -45,7 +45,7 @@ def validate_fields(
 
 @dataclass(frozen=True)
 class RAMConfig:
-    """Networks and location policy of a recurrent attention model. The defaults classify best."""
+    """Networks and location policy of a recurrent attention model. The defaults are our best for classification."""
 
     glimpse_network: Literal["fc", "conv"] = "conv"
     """Network on the glimpse: 'fc', the paper's fully connected layer; 'conv', two convolutional layers before it."""
@@ -64,7 +64,7 @@ class RAMConfig:
     location_policy: Literal["learned", "random"] = "learned"
     """'random' looks at uniformly random locations, in training and in evaluation."""
     sigma: float = 0.1
-    """Standard deviation of a sampled location, in units in which the image is 2 wide."""
+    """Standard deviation of sampled locations; the image spans 2 units, from -1 to 1."""
     detach_location_network: bool = False
     """Stop gradients from the location network to the core and the glimpse network."""
 
@@ -80,7 +80,7 @@ class ClassifierConfig:
     network: Literal["fc", "conv", "cnn"] = "fc"
     """'fc': two fully connected layers;
     'conv': the paper's 8 filters of 10 x 10 at stride 5, then a fully connected layer;
-    'cnn': four 3 x 3 convolutions with batch normalization, two max-poolings and a global maximum."""
+    'cnn': four 3 x 3 convolutions with batch normalization, two max-pooling layers and global max-pooling."""
     units: int = 256
     """ReLU units of each fully connected layer; filters of the last convolutions of 'cnn'."""
 
@@ -92,10 +92,10 @@ class ClassifierConfig:
 
 @dataclass(frozen=True)
 class ScriptedConfig:
-    """Choice of a scripted player of Catch."""
+    """Kind of scripted Catch player."""
 
     player: Literal["random", "chaser", "oracle"] = "random"
-    """'random', uniformly random moves; 'chaser', sees the whole screen and moves toward the ball's present column;
+    """'random', uniformly random moves; 'chaser', sees the whole screen and moves toward the ball's current column;
     'oracle', reads the landing column from the world, which is cheating."""
 
     def __post_init__(self) -> None:
@@ -104,14 +104,14 @@ class ScriptedConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Settings that all algorithms share."""
+    """Settings shared by all algorithms."""
 
     seed: int = 0
     """Seed of the initial weights, the episodes and the samples."""
     num_episodes: int = 1_200_000
-    """Training episodes, copies counted."""
+    """Training episodes, including copies of an image."""
     batch_size: int = 512
-    """Episodes per update, copies counted."""
+    """Episodes per update, including copies of an image."""
     optimizer: Literal["adam", "muon"] = "muon"
     """'adam', or 'muon': Muon for weight matrices between layers, Adam for the rest."""
     learning_rate: float = 3e-3
@@ -128,11 +128,10 @@ class TrainConfig:
     """Episodes per evaluation during the run."""
     save_interval: float = 30.0
     """Seconds between saves of the run's state."""
-    # OpenMP threads wait for each other at every layer and spin while they wait: two trainers of two threads each on
-    # two cores came to 480 images/s together; with sleeping waits (set by the command line) to 8,700; with one thread
-    # each to 9,000.
+    # OpenMP threads wait for each other at every layer, and by default they spin while they wait: two trainers with two
+    # threads each on two cores reached 480 images/s together, with one thread each 9,000. See docs/training.md.
     num_threads: int = 1
-    """Threads of torch; more than one pays only on cores that nothing else uses."""
+    """Number of torch threads; more than one helps only on otherwise idle cores."""
 
     def __post_init__(self) -> None:
         positive = ("num_episodes", "batch_size", "num_evaluations", "validation_episodes", "num_threads")
@@ -146,7 +145,7 @@ class TrainConfig:
 
     @property
     def num_updates(self) -> int:
-        """Number of updates of the whole run."""
+        """Number of updates in the whole run."""
         return math.ceil(self.num_episodes / self.batch_size)
 
     def learning_rate_at(self, num_updates_done: int) -> float:
@@ -161,16 +160,16 @@ class ReinforceConfig(TrainConfig):
     """Hybrid loss: cross-entropy for the label, REINFORCE (and a pathwise gradient) for the locations."""
 
     copies_per_image: int = 1
-    """Episodes on the same image, canvas and first glimpse (the paper's M)."""
+    """Episodes with the same image, canvas and first glimpse (the paper's M)."""
     loss_weighting: Literal["uniform", "linear", "last"] = "linear"
     """Weights of the cross-entropy after each glimpse.
     'uniform': equal weights. 'linear': the t-th glimpse counts t times.
     With both, the return of a location is the true class's mean probability after the later glimpses.
     'last': after the last glimpse only, with the reward as the return, as in the paper."""
     reinforce_weight: float = 1.0
-    """Weight of the REINFORCE loss against the cross-entropy."""
+    """Weight of the REINFORCE loss relative to the cross-entropy."""
     pathwise_max_norm: float = 0.4
-    """Longest gradient that one episode's cross-entropy sends through a glimpse to its location.
+    """Maximum norm of the pathwise gradient: of one episode's cross-entropy, through a glimpse, to its location.
     0 turns the pathwise gradient off.
     It is always off with a single scale, which does not show what a shifted glimpse would contain."""
 
@@ -185,12 +184,12 @@ class ReinforceConfig(TrainConfig):
 
 @dataclass(frozen=True)
 class SupervisedConfig(TrainConfig):
-    """Cross-entropy of a whole-image classifier."""
+    """Supervised training of a whole-image classifier with cross-entropy."""
 
 
 @dataclass(frozen=True)
 class PPOConfig(TrainConfig):
-    """Proximal policy optimization on the reward alone."""
+    """Proximal policy optimization, which learns from the rewards alone."""
 
     num_episodes: int = 869_565
     """Training episodes."""
@@ -209,7 +208,7 @@ class PPOConfig(TrainConfig):
     num_epochs: int = 3
     """Passes over each batch of episodes."""
     minibatch_size: int = 64
-    """Whole episodes per optimizer step."""
+    """Episodes per optimizer step; an episode is never split."""
     gamma: float = 0.99
     """Discount factor."""
     gae_lambda: float = 0.95

@@ -1,4 +1,4 @@
-"""Evaluation of any agent: the error after each glimpse, on a named split."""
+"""Evaluation of any agent: its error after each glimpse, on one split."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from glimpse_gym.validation import check_choice
 LOCATIONS = ("learned", "random", "center")
 NUM_GAMES = 100_000
 """Default number of episodes in an env without images."""
-# Episode i is seeded with i, plus this many times the seed of the evaluation, plus, in an env without splits, an offset
-# that keeps its episodes apart from those of training and of the other split.
+# The seed of episode i is (seed of the evaluation) * _EPISODES_PER_SEED + i. In an env without splits an offset is
+# added, so that training, validation and test never share an episode.
 _EPISODES_PER_SEED = 2**32
 _SPLIT_OFFSETS = {"train": 0, "validation": 2**63, "test": 2**63 + 2**62}
 
@@ -28,14 +28,14 @@ class Score(NamedTuple):
 
     split: str
     locations: str
-    """Who chose the locations: "learned" (the agent), "random" (uniform) or "center" (always there, the first too)."""
+    """Source of the locations: "learned" (the agent), "random" (uniform) or "center" (fixed, the first included)."""
     sample: bool
-    """True if the agent sampled from its policy, False if it took the mean."""
+    """True if the agent sampled from its policy, False if it used the mean."""
     seed: int
     """Seed of the canvases or games, the first glimpses, and all samples."""
     num_episodes: int
     errors: list[float]
-    """Fraction of wrong labels after each glimpse; without labels one number, the fraction without success."""
+    """Fraction of wrong labels after each glimpse; in a task without labels one number, the fraction of failures."""
     standard_errors: list[float]
     """Standard error of each, over the episodes."""
 
@@ -44,7 +44,7 @@ class Episodes(NamedTuple):
     """B whole episodes of T glimpses."""
 
     incorrect: np.ndarray
-    """bool (T, B), True if the label after a glimpse was wrong; without labels bool (1, B), True without success."""
+    """bool (T, B), the label after a glimpse was wrong; in a task without labels bool (1, B), the episode failed."""
     locations: np.ndarray
     """float32 (T, B, 2), location of every glimpse."""
     choices: np.ndarray
@@ -55,7 +55,7 @@ class Episodes(NamedTuple):
     """Number of episodes in all batches together."""
 
     def first(self, number: int) -> Episodes:
-        """The first ``number`` episodes."""
+        """Select the first ``number`` episodes."""
         return self._replace(
             incorrect=self.incorrect[:, :number],
             locations=self.locations[:, :number],
@@ -79,7 +79,7 @@ class EvalConditions:
             raise ValueError(f"seed must be from 0 to 2**30 - 1, got {self.seed}")
 
     def describe(self) -> str:
-        """Label of a progress bar."""
+        """Describe the conditions in a few words, for a progress bar."""
         return f"{self.split}, {self.locations}{' sampled' if self.sample else ''}"
 
 
@@ -92,18 +92,18 @@ def evaluate(
     num_episodes: int | None = None,
     progress: bool = False,
 ) -> Score:
-    """Play one episode per image of a split, or a number of games, and count the errors.
+    """Play one episode per image of a split, or a number of games, and measure the error rate.
 
     Args:
         agent: made for this env, with hybrid actions.
         env_id: id of one of this package's envs.
-        env_kwargs: its keyword values, without ``split``.
-        conditions: split, who chooses the locations, and seed. The same seed gives the same canvases or games.
-        num_episodes: upper limit, taken from the start of the split; None for all images, or NUM_GAMES games.
+        env_kwargs: its keyword arguments, without ``split``.
+        conditions: split, source of the locations, and seed. The same seed gives the same canvases or games.
+        num_episodes: number of episodes, from the start of the split; None for all images, or NUM_GAMES games.
         progress: show a progress bar.
 
     Raises:
-        ValueError: an env that the agent was not made for, keyword values that are not accepted, or no episodes.
+        ValueError: if the agent was not made for this env, an argument is not accepted, or there are no episodes.
     """
     incorrect, count = np.zeros(1), 0
     batches = play_episodes(agent, env_id, env_kwargs, conditions, num_episodes=num_episodes)
@@ -131,7 +131,7 @@ def play_episodes(
     """Yield the episodes of :func:`evaluate`, ordered by image or seed, in batches of at most ``num_envs``.
 
     Args:
-        agent: as in :func:`evaluate`, like the arguments not listed here.
+        agent: as in :func:`evaluate`; so are the arguments not listed here.
         num_envs: number of sub-envs.
         on_step: called with the vector env and the observation before every step.
     """
@@ -145,7 +145,7 @@ def play_episodes(
     agent.seed(conditions.seed)
     rng = np.random.default_rng(conditions.seed)
     for first in range(0, total, num_envs):
-        # The number of sub-envs is fixed: the last batch is filled up with its last episode, which is dropped again.
+        # The number of sub-envs is fixed: the last batch is padded with copies of its last episode, dropped afterwards.
         index = np.minimum(np.arange(first, first + num_envs), total - 1)
         batch = _play_batch(agent, envs, index, conditions, rng, on_step)
         yield batch._replace(total=total).first(total - first)

@@ -1,4 +1,4 @@
-"""The base class of learning algorithms: a policy, the vector env it learns in, and its optimizers.
+"""Base class of learning algorithms: a policy, the vector env it is trained in, and its optimizers.
 
 An algorithm is a subclass with a rollout and a loss: see :mod:`glimpse_gym.agents.reinforce`,
 :mod:`glimpse_gym.agents.ppo` and :mod:`glimpse_gym.agents.supervised`. They are listed in
@@ -21,7 +21,7 @@ from glimpse_gym.agents.muon import Muon
 from glimpse_gym.agents.registry import make_policy
 from glimpse_gym.agents.task_envs import make_envs
 
-# Episode seeds are 64 bits wide and counted upward within a run, so that runs of different seeds share no episode.
+# Episode seeds are 64 bits wide and count upward within a run, so that runs with different seeds share no episode.
 # The upper half is reserved for evaluation. MAX_SEEDS * _EPISODES_PER_RUN = 2**63.
 _EPISODES_PER_RUN = 2**40
 # Matrices with a side below this are optimized by Adam even if the optimizer is Muon.
@@ -29,25 +29,25 @@ _MIN_MUON_SIDE = 32
 
 
 class Learner(ABC):
-    """A learning algorithm at work on one policy in one vector env.
+    """Learning algorithm, with the policy that it trains and the vector env that it trains in.
 
     All state of a run lies in ``policy`` (weights and random generator), ``optimizers`` and ``num_updates_done``: the
-    vector env carries no state from one update to the next, because each update seeds its episodes by counting.
+    vector env carries no state from one update to the next, because each update seeds its episodes by their number.
 
     Args:
         env_id: id of one of this package's envs.
-        env_kwargs: its keyword values, without ``split``: training uses the training split.
+        env_kwargs: its keyword arguments, without ``split``: training uses the training split.
         config: settings of the algorithm.
         policy_config: configuration of the policy.
 
     Raises:
-        ValueError: an env or a policy that the algorithm cannot train.
+        ValueError: if the algorithm cannot train in this env, or cannot train this policy.
     """
 
     policy_class: ClassVar[type[Policy]]
-    """The kind of policy that the algorithm trains."""
+    """Class of the policies that the algorithm trains."""
     needs_label: ClassVar[bool] = False
-    """Whether the algorithm learns from the true label, so that the choice of the env must be a label."""
+    """True if the algorithm learns from the true label, which the env must then ask for."""
 
     def __init__(self, env_id: str, env_kwargs: dict[str, Any], config: TrainConfig, policy_config: Any) -> None:
         self.config = config
@@ -75,7 +75,7 @@ class Learner(ABC):
 
     @property
     def done(self) -> bool:
-        """Whether all updates are done."""
+        """True if all updates are done."""
         return self.num_updates_done >= self.config.num_updates
 
     @property
@@ -102,10 +102,10 @@ class Learner(ABC):
 
     @abstractmethod
     def _learn(self) -> tuple[dict[str, float], float]:
-        """One update: rollout, loss, optimizer steps. See :meth:`update`."""
+        """Do one update: rollout, loss, optimizer steps. See :meth:`update` for what is returned."""
 
     def _episode_seeds(self, copies: int = 1) -> list[int]:
-        """Seeds of the episodes of the present update, each repeated ``copies`` times in a row."""
+        """Return the seeds of the current update's episodes, each repeated ``copies`` times in a row."""
         number = self.config.batch_size // copies
         first = self.config.seed * _EPISODES_PER_RUN + self.num_updates_done * number
         return [first + i for i in range(number) for _ in range(copies)]
@@ -120,10 +120,10 @@ class Learner(ABC):
 
 @contextmanager
 def _flush_denormals() -> Iterator[None]:
-    """Context in which denormal floating-point numbers are flushed to 0.
+    """Context manager that flushes denormal floating-point numbers to 0.
 
-    The optimizer's averages for a dead ReLU unit decay into denormals, with which a CPU calculates many times more
-    slowly: training a RAM with a ReLU core fell from 1,200 to 140 episodes a second.
+    The optimizer's averages for a dead ReLU unit decay into denormals, which slow down a CPU many times: training a RAM
+    with a ReLU core fell from 1,200 to 140 episodes per second.
     """
     was_enabled = float(torch.tensor(1e-39) * 1.0) == 0.0  # torch has no getter
     torch.set_flush_denormal(True)
@@ -134,7 +134,7 @@ def _flush_denormals() -> Iterator[None]:
 
 
 def _make_optimizers(policy: Policy, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices between layers and Adam for the rest, or Adam for all."""
+    """Make the optimizers: Muon for the matrices between layers and Adam for the rest, or Adam for all."""
 
     def uses_muon(weight: Tensor) -> bool:
         return config.optimizer == "muon" and weight.ndim == 2 and min(weight.shape) >= _MIN_MUON_SIDE

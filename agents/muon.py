@@ -12,13 +12,13 @@ _COEFFICIENTS = 3.4445, -4.7750, 2.0315
 
 
 class Muon(torch.optim.Optimizer):
-    """Same as ``torch.optim.Muon`` with ``adjust_lr_fn="match_rms_adamw"``, but in the precision of the weights.
+    """Muon optimizer: ``torch.optim.Muon`` with ``adjust_lr_fn="match_rms_adamw"``, in the precision of the weights.
 
-    torch's version computes in bfloat16, which most CPUs do not support natively: it takes 2.2 times as long on one.
+    torch's version computes in bfloat16, which most CPUs do not support natively: those take 2.2 times as long.
 
     Args:
         weights: matrices only.
-        lr: learning rate, of the same size as Adam's (steps are scaled to the usual RMS of Adam's; Liu et al., 2025).
+        lr: learning rate, on the same scale as Adam's: steps are scaled to the usual RMS of Adam's (Liu et al., 2025).
         momentum: Nesterov momentum.
     """
 

@@ -14,23 +14,23 @@ from torch.nn import functional
 
 
 class FCGlimpseEncoder(nn.Linear):
-    """The paper's encoder of the glimpse: one fully connected layer of ReLU units."""
+    """The paper's glimpse encoder: one fully connected layer of ReLU units."""
 
     def __init__(self, glimpse_shape: tuple[int, ...], units: int) -> None:
         super().__init__(math.prod(glimpse_shape), units)
 
     def forward(self, glimpse: Tensor) -> Tensor:
-        """(B, k*C, g, g) to (B, units)."""
+        """Map (B, k*C, g, g) to (B, units)."""
         return super().forward(glimpse.flatten(1)).relu_()
 
 
 class ConvGlimpseEncoder(nn.Module):
-    """Two convolutional layers (4 x 4, stride 2, then 2 x 2, stride 2), then a fully connected layer of ReLU units.
+    """Convolutional glimpse encoder: 4 x 4 at stride 2, 2 x 2 at stride 2, then a fully connected layer, with ReLUs.
 
     The glimpse is zero-padded by one cell, and further to a multiple of four cells.
 
-    The convolutions are written as matrix products: with so few channels that is faster on a CPU, by a third to a half
-    in training.
+    The convolutions are written as matrix products, because with so few channels that is faster on a CPU, by a third to
+    a half in training.
     """
 
     num_filters_1, num_filters_2 = 32, 64
@@ -46,7 +46,7 @@ class ConvGlimpseEncoder(nn.Module):
         self.linear = nn.Linear(self.side**2 * self.num_filters_2, units)
 
     def forward(self, glimpse: Tensor) -> Tensor:
-        """(B, k*C, g, g) to (B, units)."""
+        """Map (B, k*C, g, g) to (B, units)."""
         batch, side = len(glimpse), self.side
         padded = functional.pad(glimpse.permute(0, 2, 3, 1), self.padding)  # (B, 4 side + 2, 4 side + 2, k*C)
         windows = _ExtractWindows.apply(padded)  # (B * (2 side)**2, 16 k*C)
@@ -56,7 +56,7 @@ class ConvGlimpseEncoder(nn.Module):
 
 
 class _ExtractWindows(torch.autograd.Function):
-    """Windows of 4 x 4 at stride 2: from (B, S, S, C) to rows, (B * (S/2 - 1)**2, 16 C)."""
+    """Extract windows of 4 x 4 at stride 2 (im2col): from (B, S, S, C) to rows, (B * (S/2 - 1)**2, 16 C)."""
 
     @staticmethod
     def forward(ctx: Any, padded: Tensor) -> Tensor:
@@ -89,12 +89,12 @@ GLIMPSE_ENCODERS: dict[str, type[FCGlimpseEncoder] | type[ConvGlimpseEncoder]] =
 
 
 class GlimpseNetwork(nn.Module):
-    """f_g: from a glimpse, (B, k*C, g, g), and its location, (B, 2), to features g, (B, features).
+    """Glimpse network f_g: maps a glimpse, (B, k*C, g, g), and its location, (B, 2), to features g, (B, features).
 
     Args:
         glimpse_shape: ``(k*C, g, g)``.
         num_scales: k.
-        encoder: name of the glimpse's encoder, of GLIMPSE_ENCODERS.
+        encoder: network on the glimpse, a key of GLIMPSE_ENCODERS.
         units: ReLU units on the glimpse.
         location_units: ReLU units on the location.
         features: size of the output.
@@ -125,7 +125,7 @@ class GlimpseNetwork(nn.Module):
         self.has_gains = scale_gain != 1.0
 
     def forward(self, glimpse: Tensor, location: Tensor) -> Tensor:
-        """g = relu(linear(h_g) + linear(h_l))."""
+        """Compute g = relu(linear(h_g) + linear(h_l))."""
         if self.has_gains:
             glimpse = glimpse * self.gains
         what = self.what(glimpse)
@@ -143,14 +143,14 @@ class ReLUCore(nn.Module):
         self.state_size = hidden_units
 
     def forward(self, features: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
-        """h_t = relu(linear(h_(t-1)) + linear(g_t)), as output and as state. None is an initial state of zeros."""
+        """Compute h_t = relu(linear(h_(t-1)) + linear(g_t)), the output and the new state. None: a state of zeros."""
         carried = self.hidden.bias if state is None else self.hidden(state)
         hidden = self.input(features).add_(carried).relu_()
         return hidden, hidden
 
 
 class GRUCore(nn.Module):
-    """Gated recurrent units (Cho et al., 2014), whose state is h, (B, H)."""
+    """Core of gated recurrent units (Cho et al., 2014), whose state is h, (B, H)."""
 
     def __init__(self, features: int, hidden_units: int) -> None:
         super().__init__()
@@ -158,7 +158,7 @@ class GRUCore(nn.Module):
         self.state_size = hidden_units
 
     def forward(self, features: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
-        """h_t, as output and as the new state."""
+        """Compute h_t, the output and the new state. None: a state of zeros."""
         hidden = self.cell(features, state)
         return hidden, hidden
 
@@ -172,7 +172,7 @@ class LSTMCore(nn.Module):
         self.state_size = 2 * hidden_units
 
     def forward(self, features: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
-        """h_t and the new state."""
+        """Compute h_t and the new state. None: a state of zeros."""
         hidden, cell = self.cell(features, None if state is None else state.chunk(2, dim=1))
         return hidden, torch.cat([hidden, cell], dim=1)
 
@@ -185,36 +185,36 @@ CORES: dict[str, type[ReLUCore] | type[GRUCore] | type[LSTMCore]] = {
 
 
 class LocationNetwork(nn.Module):
-    """f_l: from h, (B, H), to the mean of the next location, (B, 2) in [-1, 1]."""
+    """Location network f_l: maps h, (B, H), to the mean of the next location, (B, 2) in [-1, 1]."""
 
     def __init__(self, hidden_units: int) -> None:
         super().__init__()
         self.mean = nn.Linear(hidden_units, 2)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """The mean of a Gaussian of fixed variance."""
+        """Compute the mean of the Gaussian location policy, whose variance is fixed."""
         return torch.tanh(self.mean(hidden))
 
 
 class ChoiceNetwork(nn.Module):
-    """f_a: from h, (B, H), to the logits of the labels or moves, (B, K)."""
+    """Action network f_a of the paper: maps h, (B, H), to the logits of the labels or moves, (B, K)."""
 
     def __init__(self, hidden_units: int, num_choices: int) -> None:
         super().__init__()
         self.logits = nn.Linear(hidden_units, num_choices)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Logits of a linear softmax classifier."""
+        """Compute the logits of a linear softmax classifier."""
         return self.logits(hidden)
 
 
 class Baseline(nn.Module):
-    """b: from h, (B, H), to the expected return, (B,)."""
+    """Baseline b: maps h, (B, H), to the expected return, (B,)."""
 
     def __init__(self, hidden_units: int) -> None:
         super().__init__()
         self.value = nn.Linear(hidden_units, 1)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """b(h_t)."""
+        """Compute b(h_t)."""
         return self.value(hidden).squeeze(-1)

@@ -1,4 +1,4 @@
-"""The pathwise gradient: the derivative of a glimpse with respect to its location, estimated from the glimpse."""
+"""Pathwise gradient: the derivative of a glimpse with respect to its location, estimated from the glimpse itself."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ def with_pathwise_gradient(
 
     Moving the retina by one cell moves its content by one cell, so the central differences between neighboring cells of
     the glimpse estimate its derivative with respect to the location: the derivative of a retina that interpolates
-    between pixels, without sensing anything else. A cell of scale s is ``2**s`` pixels wide. Each episode's gradient is
-    clipped to ``max_norm / B``: chained through several glimpses it has a heavy tail.
+    between pixels, from this glimpse alone. A cell of scale s is ``2**s`` pixels wide. Each episode's gradient is
+    clipped to norm ``max_norm / B``, because chained through several glimpses it has a heavy tail.
 
     Args:
         glimpse: (B, k*C, g, g).
         location: (B, 2), x and y in [-1, 1].
         num_scales: k.
         half_size: (2,), half the width and half the height of the image in pixels: the units of x and y.
-        max_norm: longest gradient of one episode, for a loss that is a mean over the B episodes, times B.
+        max_norm: maximum norm of the gradient of one episode's own loss, before the mean over the B episodes.
     """
     return _PathwiseGradient.apply(glimpse, location, num_scales, half_size, max_norm)
 
@@ -48,5 +48,5 @@ class _PathwiseGradient(torch.autograd.Function):
         y = (grad[..., 1:-1, :] * (glimpse[..., 2:, :] - glimpse[..., :-2, :])).sum((1, 2, 3))
         location_grad = torch.stack([x, y], dim=1) * half_size  # (B, 2)
         norm = location_grad.norm(dim=1, keepdim=True)
-        max_norm = ctx.max_norm / len(glimpse)  # the loss is a mean over the episodes
+        max_norm = ctx.max_norm / len(glimpse)  # the mean over the B episodes scales gradients by 1/B
         return None, location_grad * (max_norm / norm.clamp_min(1e-30)).clamp_max(1.0), None, None, None

@@ -1,4 +1,4 @@
-"""Recurrent proximal policy optimization (Schulman et al., 2017) of a RAM, on the reward alone.
+"""PPO for recurrent policies (Schulman et al., 2017): trains a RAM from the rewards alone.
 
 B episodes, T steps. Episodes have equal lengths, so that a batch of whole episodes needs no padding.
 """
@@ -38,12 +38,12 @@ class Rollout(NamedTuple):
     """bool (T, B), True at the last step of an episode with success."""
 
     def select(self, index: Tensor) -> Rollout:
-        """Some of the episodes."""
+        """Select some of the episodes."""
         return Rollout(*(part[:, index] for part in self))
 
 
 class PPO(Learner):
-    """Trains a RAM by PPO: several epochs of minibatches on each batch of episodes."""
+    """Proximal policy optimization of a RAM: several epochs of minibatches on each batch of episodes."""
 
     policy_class = RAM
     config: PPOConfig
@@ -87,7 +87,7 @@ class PPO(Learner):
         return Rollout(*(torch.stack(parts) for parts in zip(*steps, strict=True)))
 
     def advantages(self, rollout: Rollout) -> Tensor:
-        """Generalized advantage estimates (Schulman et al., 2016), (T, B)."""
+        """Compute generalized advantage estimates (Schulman et al., 2016), (T, B)."""
         config = self.config
         advantages = torch.empty_like(rollout.values)
         gae = next_value = torch.zeros_like(rollout.values[0])  # the value after the last step is 0
@@ -98,7 +98,7 @@ class PPO(Learner):
         return advantages
 
     def loss(self, rollout: Rollout, advantages: Tensor, returns: Tensor) -> dict[str, Tensor]:
-        """Clipped policy loss, value loss and entropy; ``total`` is to be minimized."""
+        """Compute the clipped policy loss, the value loss and the entropy; ``total`` is to be minimized."""
         config = self.config
         outputs = self.policy.unroll(rollout.glimpses, rollout.locations)
         ratio = (self._log_probs(outputs, rollout) - rollout.log_probs).exp()
@@ -116,10 +116,10 @@ class PPO(Learner):
         }
 
     def _log_probs(self, outputs: RAMOutput, rollout: Rollout) -> Tensor:
-        """Log-probabilities of a rollout's actions, (T, B)."""
+        """Compute the log-probabilities of a rollout's actions, (T, B)."""
         last = len(rollout.choices) - 1
         choices, samples = rollout.choices, rollout.sampled_locations
-        if not self.policy.task_spec.choice_is_final:  # all steps alike: in one go
+        if not self.policy.task_spec.choice_is_final:  # all steps are alike: one call for all
             return self._log_prob(outputs, choices, samples, is_last_step=False)
         steps = (RAMOutput(*(part[t] for part in outputs)) for t in range(last + 1))
         return torch.stack(
@@ -127,9 +127,9 @@ class PPO(Learner):
         )
 
     def _log_prob(self, output: RAMOutput, choice: Tensor, sample: Tensor, is_last_step: bool) -> Tensor:
-        """Log-probability of the part of an action that has an effect.
+        """Compute the log-probability of the part of an action that has an effect.
 
-        A move and a location act at every step. A label acts at the last step only, where the location does not.
+        Moves and locations have an effect at every step; a label only at the last step, where a location has none.
         """
         choice_log_prob = output.logits.log_softmax(-1).gather(-1, choice[..., None]).squeeze(-1)
         location_log_prob = self.policy.location_log_prob(sample, output.location_mean)
@@ -139,6 +139,6 @@ class PPO(Learner):
 
 
 def _entropy(logits: Tensor) -> Tensor:
-    """Mean entropy of categorical distributions, a scalar."""
+    """Compute the mean entropy of categorical distributions, a scalar."""
     log_probs = logits.log_softmax(-1)
     return -(log_probs.exp() * log_probs).sum(-1).mean()

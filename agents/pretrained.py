@@ -12,18 +12,18 @@ PRETRAINED = Path(str(resources.files("glimpse_gym.agents"))) / "pretrained"
 
 
 def pretrained_names() -> list[str]:
-    """Names of the pretrained agents."""
+    """List the names of the pretrained agents."""
     return sorted(path.parent.name for path in PRETRAINED.glob("*/agent.json"))
 
 
 def agent_folder(name_or_path: str | Path) -> Path:
-    """Folder of a pretrained agent, or of a trained one.
+    """Return the folder of a pretrained agent, or of a training run.
 
     Args:
         name_or_path: name of a pretrained agent, or path of a checkpoint folder.
 
     Raises:
-        CheckpointError: neither exists.
+        CheckpointError: if neither exists.
     """
     if isinstance(name_or_path, str) and name_or_path in pretrained_names():
         return PRETRAINED / name_or_path

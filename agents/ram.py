@@ -28,11 +28,11 @@ class RAMOutput(NamedTuple):
 
 
 class RAM(Policy):
-    """The recurrent attention model: networks, sampling, and ``act``.
+    """Recurrent attention model: networks, sampling, and choice of actions.
 
     Args:
-        task_spec: what the policy is made for.
-        config: networks and location policy.
+        task_spec: task that the policy is made for.
+        config: sizes and kinds of the networks, and the location policy.
     """
 
     config: RAMConfig
@@ -55,12 +55,12 @@ class RAM(Policy):
         self.baseline = Baseline(config.hidden_units)
 
     def initial_state(self, num_envs: int) -> Tensor:
-        """Initial state of the core: zeros, (B, S)."""
+        """Return the initial state of the core: zeros, (B, S)."""
         return torch.zeros(num_envs, self.core_network.state_size)
 
     @torch.no_grad()
     def decide(self, observation: dict[str, np.ndarray], state: Tensor, sample: bool = False) -> Decision:
-        """See :meth:`Policy.decide`. The memory is the state of the core, (B, S)."""
+        """See :meth:`Policy.decide`. The recurrent state is that of the core, (B, S)."""
         is_first_step = torch.from_numpy(observation["time"]) == 0  # (B, 1)
         output, state = self(*to_tensors(observation), torch.where(is_first_step, 0.0, state))
         location, is_random = output.location_mean, self.config.location_policy == "random"
@@ -78,7 +78,7 @@ class RAM(Policy):
 
         Args:
             glimpse: (B, k*C, g, g).
-            location: where it was taken, (B, 2).
+            location: where the glimpse was taken, (B, 2).
             state: of the core, (B, S); None at the first step of all episodes.
 
         Returns:
@@ -121,13 +121,13 @@ class RAM(Policy):
         return torch.multinomial(logits.detach().softmax(-1), 1, generator=self.generator).squeeze(-1)
 
     def location_log_prob(self, location: Tensor, mean: Tensor) -> Tensor:
-        """Log-probability of sampled locations *before* clipping, (..., 2), up to a constant. Returns (...)."""
+        """Compute the log-probability of locations sampled *before* clipping, (..., 2), up to a constant: (...)."""
         if self.config.location_policy == "random":  # independent of the mean
             return torch.zeros_like(mean[..., 0])
         return -((location - mean) ** 2).sum(-1) / (2 * self.config.sigma**2)
 
     def to_action(self, choice: Tensor, location: Tensor) -> dict[str, np.ndarray]:
-        """Action of the vector env, with the location clipped to [-1, 1]."""
+        """Build the action of the vector env, with the location clipped to [-1, 1]."""
         return {
             "next_location": location.detach().clamp(-1.0, 1.0).numpy(),
             self.task_spec.choice_name: choice.numpy(),
@@ -135,5 +135,5 @@ class RAM(Policy):
 
 
 def to_tensors(observation: dict[str, np.ndarray]) -> tuple[Tensor, Tensor]:
-    """Glimpse, (B, k*C, g, g), and location, (B, 2), of an observation."""
+    """Convert an observation to tensors: glimpse, (B, k*C, g, g), and location, (B, 2)."""
     return torch.from_numpy(observation["glimpse"]), torch.from_numpy(observation["location"])

@@ -1,4 +1,4 @@
-"""Tables of policies and algorithms. Adding one takes a file and a line here. Importing this module loads no torch."""
+"""Tables of policies and algorithms: to add one, write its module and add a line here. Does not import torch."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PolicyEntry:
-    """A kind of policy."""
+    """Entry of the table of policies."""
 
     entry_point: str
-    """``"module:class"`` of the policy, imported when it is first used."""
+    """``"module:class"`` of the policy, imported on first use."""
     config_class: type[Any]
 
 
 @dataclass(frozen=True)
 class AlgorithmEntry:
-    """A learning algorithm."""
+    """Entry of the table of algorithms."""
 
     entry_point: str
-    """``"module:class"`` of the learner, imported when it is first used."""
+    """``"module:class"`` of the learner, imported on first use."""
     config_class: type[TrainConfig]
     default_policy: Any
-    """Configuration of the policy that it trains unless another is given."""
+    """Default configuration of the policy that it trains."""
 
 
 POLICIES: dict[str, PolicyEntry] = {
@@ -50,7 +50,7 @@ POLICIES: dict[str, PolicyEntry] = {
     "scripted": PolicyEntry("glimpse_gym.agents.scripted:ScriptedPlayer", ScriptedConfig),
 }
 
-# The paper's network for Catch. A single bright pixel gets the same brightness at every scale.
+# The paper's network for Catch. The gain makes a single bright pixel equally bright at every scale.
 _RAM_FOR_PPO = RAMConfig(glimpse_network="fc", glimpse_units=128, location_units=128, scale_gain=4.0, core="lstm")
 
 ALGORITHMS: dict[str, AlgorithmEntry] = {
@@ -61,20 +61,20 @@ ALGORITHMS: dict[str, AlgorithmEntry] = {
 
 
 def default_algorithm(env_id: str) -> str:
-    """Name of an env's algorithm: "reinforce" if the env asks for a label, which it learns from, else "ppo".
+    """Return the name of an env's default algorithm: "reinforce" if the env asks for a label, else "ppo".
 
     Raises:
-        ValueError: an id that does not belong to this package's worlds.
+        ValueError: if the id does not belong to this package's worlds.
     """
     return "reinforce" if vector_env_class(env_id).world_class.choice_name == "label" else "ppo"
 
 
 def default_configs(env_id: str, algorithm: str | None = None) -> tuple[Any, Any]:
-    """Default configurations of the algorithm and of the policy that it trains.
+    """Return the default configurations of an algorithm and of the policy that it trains.
 
     Args:
         env_id: id of one of this package's envs.
-        algorithm: of ALGORITHMS; None takes :func:`default_algorithm`.
+        algorithm: a key of ALGORITHMS; None takes :func:`default_algorithm`.
     """
     name = default_algorithm(env_id) if algorithm is None else algorithm
     entry = ALGORITHMS[check_choice("algorithm", name, tuple(ALGORITHMS))]
@@ -82,46 +82,46 @@ def default_configs(env_id: str, algorithm: str | None = None) -> tuple[Any, Any
 
 
 def algorithm_name(config: TrainConfig) -> str:
-    """Name of the algorithm that a configuration belongs to."""
+    """Return the name of the algorithm that a configuration belongs to."""
     return _name_of(config, ALGORITHMS, "an algorithm")
 
 
 def policy_name(config: Any) -> str:
-    """Name of the kind of policy that a configuration belongs to."""
+    """Return the name of the kind of policy that a configuration belongs to."""
     return _name_of(config, POLICIES, "a policy")
 
 
 def make_policy(task_spec: TaskSpec, config: Any) -> Policy:
-    """A new policy with the weights at their initial values."""
+    """Make a policy with newly initialized weights."""
     return _load(POLICIES[policy_name(config)].entry_point)(task_spec, config)
 
 
 def make_learner(env_id: str, env_kwargs: dict[str, Any], config: TrainConfig, policy_config: Any) -> Learner:
-    """A learner of the algorithm that ``config`` belongs to; see :class:`glimpse_gym.agents.learner.Learner`."""
+    """Make a learner of the algorithm that ``config`` belongs to; see :class:`glimpse_gym.agents.learner.Learner`."""
     learner_class = _load(ALGORITHMS[algorithm_name(config)].entry_point)
     return learner_class(env_id, env_kwargs, config, policy_config)
 
 
 def make_policy_config(name: str, values: dict[str, Any]) -> Any:
-    """Configuration of a policy.
+    """Make the configuration of a policy.
 
     Args:
-        name: of POLICIES.
-        values: field values; those left out take their defaults.
+        name: a key of POLICIES.
+        values: field values; fields left out take their defaults.
 
     Raises:
-        ValueError: an unknown name or field, or a value that is not accepted.
+        ValueError: if the name or a field is unknown, or a value is not accepted.
     """
     return make_config(POLICIES[check_choice("policy", name, tuple(POLICIES))].config_class, values)
 
 
 def make_train_config(name: str, values: dict[str, Any]) -> Any:
-    """Configuration of an algorithm, as :func:`make_policy_config`; ``name`` is one of ALGORITHMS."""
+    """Make the configuration of an algorithm, as :func:`make_policy_config`; ``name`` is a key of ALGORITHMS."""
     return make_config(ALGORITHMS[check_choice("algorithm", name, tuple(ALGORITHMS))].config_class, values)
 
 
 def make_config(config_class: type[Any], values: dict[str, Any]) -> Any:
-    """A configuration, with an error that lists the fields that exist."""
+    """Make a configuration; an unknown field raises a ValueError that lists the existing ones."""
     accepted = [field.name for field in fields(config_class)]
     if unknown := [name for name in values if name not in accepted]:
         raise ValueError(f"unknown settings {unknown}; {config_class.__name__} has {', '.join(accepted)}")
@@ -133,7 +133,7 @@ def _name_of(config: Any, table: Mapping[str, PolicyEntry | AlgorithmEntry], kin
         if type(config) is entry.config_class:
             return name
     accepted = ", ".join(entry.config_class.__name__ for entry in table.values())
-    raise ValueError(f"{type(config).__name__} is not the configuration of {kind}: there are {accepted}")
+    raise ValueError(f"{type(config).__name__} is not the configuration of {kind}; accepted: {accepted}")
 
 
 def _load(entry_point: str) -> Any:

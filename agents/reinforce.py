@@ -43,7 +43,7 @@ class Losses(NamedTuple):
 
 
 class Reinforce(Learner):
-    """Trains a RAM to classify: one optimizer step on each batch of episodes."""
+    """REINFORCE training of a RAM that classifies: one optimizer step on each batch of episodes."""
 
     policy_class = RAM
     needs_label = True
@@ -74,7 +74,7 @@ class Reinforce(Learner):
             observation, reward, terminated, _, infos = self.envs.step(action)
             glimpse, location = to_tensors(observation)
             if max_norm:
-                # Reparameterization: the sample is the mean plus noise, so that the mean receives the gradient.
+                # Reparameterization: the location is the mean plus noise, so that the mean receives the gradient.
                 noise = sample - output.location_mean.detach()
                 location = (output.location_mean + noise).clamp(-1.0, 1.0)
                 glimpse = with_pathwise_gradient(glimpse, location, policy.task_spec.num_scales, half_size, max_norm)
@@ -90,7 +90,7 @@ class Reinforce(Learner):
         )
 
     def loss(self, rollout: Rollout) -> Losses:
-        """The hybrid loss: cross-entropy plus REINFORCE with a learned baseline (section 3, equation 2)."""
+        """Compute the hybrid loss: cross-entropy plus REINFORCE with a learned baseline (section 3, equation 2)."""
         config, outputs = self.config, rollout.outputs
         num_glimpses, batch = outputs.logits.shape[:2]
         cross_entropy = functional.cross_entropy(
@@ -101,7 +101,7 @@ class Reinforce(Learner):
             zero = classification.new_zeros(())
             return Losses(classification, classification, zero, zero)
         returns = self._returns(cross_entropy.detach(), rollout.returns)
-        values = self.policy.baseline(outputs.hidden[:-1].detach())
+        values = self.policy.baseline(outputs.hidden[:-1].detach())  # trains the baseline, not the core
         advantages = self._advantages(returns, values.detach())
         log_prob = self.policy.location_log_prob(rollout.sampled_locations[:-1], outputs.location_mean[:-1])
         reinforce = -(advantages * log_prob).mean()
@@ -110,7 +110,7 @@ class Reinforce(Learner):
         return Losses(total, classification, reinforce, baseline)
 
     def _classification_loss(self, cross_entropy: Tensor) -> Tensor:
-        """Weighted mean over the glimpses of the cross-entropy, (T, B)."""
+        """Average the cross-entropy, (T, B), over episodes and, with weights, over glimpses."""
         if self.config.loss_weighting == "last":
             return cross_entropy[-1].mean()
         weights = torch.ones(len(cross_entropy))
@@ -119,16 +119,16 @@ class Reinforce(Learner):
         return (weights / weights.sum()) @ cross_entropy.mean(1)
 
     def _returns(self, cross_entropy: Tensor, reward_sums: Tensor) -> Tensor:
-        """Return of each location but the last, (T-1, B)."""
-        num_choices = len(cross_entropy) - 1
+        """Compute the return of each location except the last, (T-1, B)."""
+        num_locations = len(cross_entropy) - 1
         if self.config.loss_weighting == "last":
-            return reward_sums.expand(num_choices, -1)
-        # exp(-cross-entropy) is the true class's probability. A location's return is its mean after later glimpses.
+            return reward_sums.expand(num_locations, -1)
+        # exp(-cross-entropy) is the true class's probability; the return is its mean over the later glimpses.
         later = torch.exp(-cross_entropy)[1:].flip(0).cumsum(0).flip(0)
-        return later / torch.arange(num_choices, 0, -1)[:, None]
+        return later / torch.arange(num_locations, 0, -1)[:, None]
 
     def _advantages(self, returns: Tensor, values: Tensor) -> Tensor:
-        """Returns minus the baseline and, with several copies of an image, minus the other copies' mean, (T-1, B)."""
+        """Subtract the baseline and, with several copies of an image, the mean of the other copies: (T-1, B)."""
         advantages, copies = returns - values, self.config.copies_per_image
         if copies == 1:
             return advantages
@@ -141,6 +141,6 @@ class Reinforce(Learner):
         return torch.tensor([width, height], dtype=torch.float64) / 2
 
     def _pathwise_max_norm(self) -> float:
-        """Limit of the pathwise gradient; 0 where there is none."""
+        """Return the maximum norm of the pathwise gradient; 0 if it is not used."""
         has_gradient = self.policy.config.location_policy == "learned" and self.policy.task_spec.num_scales > 1
         return self.config.pathwise_max_norm if has_gradient else 0.0

@@ -1,4 +1,4 @@
-"""Evaluation of an agent for people: scores at learned, random and center locations, scan paths, an animated gaze."""
+"""Evaluation report of an agent: scores at learned, random and center locations, scanpaths, and an animated gaze."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 from gymnasium.vector import VectorEnv
+from matplotlib.figure import Figure
 
 from glimpse_gym.agents.base import Agent
 from glimpse_gym.agents.checkpoint import CheckpointMetadata
 from glimpse_gym.agents.configs import RAMConfig
 from glimpse_gym.agents.evaluation import Episodes, EvalConditions, Score, evaluate, play_episodes
-from glimpse_gym.rendering.figures import ScanpathEpisode, gaze_frames, save_gif, save_png, scanpath_plate
+from glimpse_gym.rendering.animation import ScanpathEpisode, gaze_frames, save_gif
+from glimpse_gym.rendering.figures import scanpath_plate
+from glimpse_gym.rendering.paper_figures import save_figure
 from glimpse_gym.retina import Retina
 
 _FRAME_MS, _LAST_FRAME_MS = 500, 2000
@@ -27,7 +30,7 @@ def evaluate_all(
     num_episodes: int | None = None,
     progress: bool = True,
 ) -> list[Score]:
-    """Scores at the agent's mean locations and, for a RAM, at sampled, random and center locations."""
+    """Evaluate at the agent's mean locations and, for a RAM, at sampled, random and center locations."""
     variants = [("learned", False)]
     if isinstance(metadata.policy_config, RAMConfig):  # other policies choose no locations
         variants += [("learned", True), ("random", False), ("center", False)]
@@ -45,7 +48,7 @@ def evaluate_all(
 
 
 def format_scores(scores: Sequence[Score]) -> str:
-    """A text table of errors in per cent after each glimpse, one line per score; s.e. is that of the last glimpse."""
+    """Format scores as a text table: errors in percent after each glimpse, and the standard error of the last one."""
     num_glimpses = len(scores[0].errors)
     lines = [f"{'split, locations':<28}" + "".join(f"{t + 1:>8}" for t in range(num_glimpses)) + "   ± s.e."]
     for score in scores:
@@ -62,14 +65,14 @@ def save_pictures(folder: Path, agent: Agent, metadata: CheckpointMetadata, spli
     folder.mkdir(parents=True, exist_ok=True)
     episodes = record_scanpaths(agent, metadata, split, seed, num_episodes=24)
     figure, gif = folder / "scanpaths.png", folder / "gaze.gif"
-    save_png(figure, scanpath_figure(episodes, metadata))
+    save_figure(scanpath_figure(episodes, metadata), figure)
     frames = gaze_frames(episodes[:8])
     save_gif(gif, frames, [_FRAME_MS] * (len(frames) - 1) + [_LAST_FRAME_MS])
     return figure, gif
 
 
-def scanpath_figure(episodes: Sequence[ScanpathEpisode], metadata: CheckpointMetadata) -> np.ndarray:
-    """Scan paths side by side under a title that counts the successes: uint8 (height, width, 3)."""
+def scanpath_figure(episodes: Sequence[ScanpathEpisode], metadata: CheckpointMetadata) -> Figure:
+    """Draw scanpaths side by side under a title that counts the successes."""
     num_successes = sum(bool(episode.success) for episode in episodes)
     success = {"label": "correct", "move": "caught"}.get(metadata.task_spec.choice_name, "successful")
     return scanpath_plate(episodes, columns=8, title=f"{metadata.env_id}: {num_successes} of {len(episodes)} {success}")
@@ -78,9 +81,9 @@ def scanpath_figure(episodes: Sequence[ScanpathEpisode], metadata: CheckpointMet
 def record_scanpaths(
     agent: Agent, metadata: CheckpointMetadata, split: str, seed: int, num_episodes: int
 ) -> list[ScanpathEpisode]:
-    """The first episodes of a split with their locations, at mean locations, ready to be drawn.
+    """Play the first episodes of a split at mean locations, and record what is needed to draw them.
 
-    Where the image changes in the course of an episode, it is shown at its brightest: all that moved leaves a trace.
+    An image that changes during an episode is shown as its maximum over time, so that moving objects leave a trace.
     """
     all_envs: list[VectorEnv[Any, Any, Any]] = []
     images: list[list[np.ndarray]] = []  # at each step, of each episode
@@ -111,7 +114,7 @@ def record_scanpaths(
 
 
 def _captions(episodes: Episodes, choice_names: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
-    """A caption of each episode and, in classification, the label that the agent would give after each glimpse."""
+    """Caption each episode and, in classification, list the label that the agent would give after each glimpse."""
     infos = episodes.infos
     if "label" in infos:
         return [

@@ -1,4 +1,4 @@
-"""Scripted players of Catch: lower and upper bounds for what a learned one reaches."""
+"""Scripted players of Catch: lower and upper bounds for the success of a learned one."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _LIT = 0.5  # threshold of a lit pixel
 
 
 class ScriptedPlayer(Policy):
-    """A player without weights that looks at the center.
+    """Scripted player of Catch, without weights, that always looks at the center.
 
     Args:
-        task_spec: what the player is made for.
-        config: which player.
+        task_spec: task that the player is made for.
+        config: kind of player.
     """
 
     config: ScriptedConfig
@@ -33,12 +33,12 @@ class ScriptedPlayer(Policy):
         self._world: CatchWorld | None = None
 
     def check_env(self, envs: VectorEnv[Any, Any, Any]) -> None:
-        """Raise a ValueError if the player was made for another kind of env."""
+        """Raise ValueError if the player was made for another kind of env."""
         super().check_env(envs)
         if self.config.player == "chaser" and self.task_spec.glimpse_shape[1:] != tuple(envs.metadata["image_size"]):
             raise ValueError("the chaser sees the whole screen: make the env with observe='screen'")
         if self.config.player == "oracle":
-            # Cheating: the only place in this package where an agent reads a world behind its observations.
+            # Cheating: the only agent in this package that reads the state of the world.
             self._world = envs.unwrapped.world  # type: ignore[attr-defined]
 
     def decide(self, observation: dict[str, np.ndarray], state: None, sample: bool = False) -> Decision:
@@ -56,11 +56,11 @@ class ScriptedPlayer(Policy):
 
 
 def _ball_and_paddle_columns(screens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Column of the ball and left column of the paddle, each int64 (B,), from screens (B, side, side)."""
+    """Find the column of the ball and the left column of the paddle, each int64 (B,), from screens (B, side, side)."""
     lit = screens > _LIT
     return lit[:, :-1].any(axis=1).argmax(axis=1), lit[:, -1].argmax(axis=1)
 
 
 def _move_toward(column: np.ndarray, paddle: np.ndarray) -> np.ndarray:
-    """Move that brings a paddle of two columns closer to covering a column."""
+    """Choose the move that brings a paddle of two columns closer to covering a column."""
     return np.where(column < paddle, _STAY - 1, np.where(column > paddle + 1, _STAY + 1, _STAY))

@@ -26,7 +26,7 @@ class Rollout(NamedTuple):
 
 
 class Supervised(Learner):
-    """Trains a classifier: one optimizer step on each batch of images."""
+    """Supervised training of a classifier: one optimizer step on each batch of images."""
 
     policy_class = Classifier
     needs_label = True
@@ -49,5 +49,5 @@ class Supervised(Learner):
         return Rollout(logits, torch.from_numpy(infos["label"]), torch.from_numpy(infos["correct"]))
 
     def loss(self, rollout: Rollout) -> Tensor:
-        """Mean cross-entropy."""
+        """Compute the mean cross-entropy."""
         return functional.cross_entropy(rollout.logits, rollout.labels)

@@ -1,4 +1,4 @@
-"""Vector envs for training and evaluation, made from an env id. Importing this module loads no torch."""
+"""Vector envs for training and evaluation, made from an env id. This module does not import torch."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _RESERVED = {"split", "num_envs", "autoreset_mode", "render_mode"}
 
 
 def vector_env_class(env_id: str) -> type[GlimpseVectorEnv]:
-    """The native vector env class of an id.
+    """Return the native vector env class of an id.
 
     Raises:
-        ValueError: an id that does not belong to this package's worlds.
-        gymnasium.error.Error: an id that is not registered.
+        ValueError: if the id does not belong to this package's worlds.
+        gymnasium.error.Error: if the id is not registered.
     """
     entry_point = gym.spec(env_id).vector_entry_point
     creator: Any = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
@@ -28,24 +28,24 @@ def vector_env_class(env_id: str) -> type[GlimpseVectorEnv]:
 
 
 def has_splits(env_id: str) -> bool:
-    """Whether the env of an id has train, validation and test images; otherwise seeds alone tell episodes apart."""
+    """Return whether an env has train, validation and test images; without them, splits differ in their seeds only."""
     return "split" in gym.spec(env_id).kwargs
 
 
 def make_envs(env_id: str, env_kwargs: dict[str, Any], split: str, num_envs: int) -> VectorEnv[Any, Any, Any]:
-    """A vector env without autoreset, on one split if the env has splits.
+    """Make a vector env without autoreset, on one split if the env has splits.
 
     Args:
         env_id: id of one of this package's envs.
-        env_kwargs: keyword values of the env, without ``split``.
+        env_kwargs: keyword arguments of the env, without ``split``.
         split: ``"train"``, ``"validation"`` or ``"test"``.
         num_envs: number of sub-envs.
 
     Raises:
-        ValueError: an env of another package, or a keyword value that is set here or not accepted.
+        ValueError: if the env is of another package, or a keyword argument is reserved or not accepted.
     """
     vector_env_class(env_id)
     if chosen := env_kwargs.keys() & _RESERVED:
-        raise ValueError(f"{sorted(chosen)} cannot be given as env keyword values: training and evaluation set them")
+        raise ValueError(f"{sorted(chosen)} cannot be given as env keyword arguments: training and evaluation set them")
     kwargs = env_kwargs | ({"split": split} if has_splits(env_id) else {})
     return gym.make_vec(env_id, num_envs=num_envs, autoreset_mode=AutoresetMode.DISABLED, **kwargs)

@@ -1,4 +1,4 @@
-"""Training runs: a learner, its evaluations, log and curve, and a saved state that survives a kill at any moment."""
+"""Training runs: a learner, its evaluations, log and learning curve, and a saved state that the run resumes from."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import csv
 import hashlib
 import io
 import json
-import os
 import signal
 import threading
 import time
@@ -41,22 +40,22 @@ _CHECKSUM_BYTES = hashlib.sha256().digest_size
 
 
 class Trainer:
-    """A training run in a folder of its own.
+    """Training run in its own folder.
 
     Args:
         folder: where everything is written.
         env_id: id of one of this package's envs.
-        env_kwargs: its keyword values, without ``split``.
+        env_kwargs: its keyword arguments, without ``split``.
         train_config: algorithm and its settings; None takes :func:`glimpse_gym.agents.registry.default_configs`.
         policy_config: configuration of the policy; None takes the algorithm's default policy.
-        resume: continue the run in the folder, if there is one.
-        augmentation: keyword values of the env in training only, such as ``{"rotation": [-10, 10]}``.
+        resume: resume the run in the folder, if there is one.
+        augmentation: keyword arguments of the env in training only, such as ``{"rotation": [-10, 10]}``.
         command: command that started the run, stored with the agent.
 
     Raises:
-        CheckpointError: the folder holds a run already or, with ``resume``, a run of another configuration, or a
-            damaged one. It is left unchanged.
-        ValueError: an env that the algorithm cannot train in, or keyword values that JSON cannot store.
+        CheckpointError: if the folder already holds a run or, with ``resume``, a run with other settings or a damaged
+            one. The folder is left unchanged.
+        ValueError: if the algorithm cannot train in the env, or JSON cannot store a keyword argument.
     """
 
     def __init__(
@@ -97,7 +96,7 @@ class Trainer:
             self.save()
 
     def _check_folder(self, resume: bool) -> bool:
-        """Whether the folder holds a run to resume."""
+        """Return whether the folder holds a run to resume; raise CheckpointError if it must not be used."""
         if (self.folder / _OLD_STATE).exists():
             raise CheckpointError(
                 f"{self.folder} holds a run of glimpse_gym 0.2.0: finish it with that version, or use another folder"
@@ -113,7 +112,7 @@ class Trainer:
         """Train to the end, or until Ctrl-C or SIGTERM requests a stop. The state is saved in both cases.
 
         Returns:
-            Whether the run is finished.
+            True if the run is finished.
         """
         if self.learner.done:
             return True
@@ -161,7 +160,7 @@ class Trainer:
 
     def _evaluate(self, writer: SummaryWriter, losses: dict[str, float]) -> None:
         """Measure the validation error, and log it with the training error and the losses."""
-        generator_state = self.policy.generator.get_state()  # the evaluation must not change the run's samples
+        generator_state = self.policy.generator.get_state()  # evaluating must not change the samples drawn in training
         score = evaluate(
             self.policy,
             self.metadata.env_id,
@@ -192,7 +191,7 @@ class Trainer:
         )
 
     def summary(self) -> str:
-        """Result of the run in one line."""
+        """Summarize the run in one line."""
         num_episodes = self.learner.num_episodes_done
         return (
             f"validation error {self.history[-1]['validation_error']:.2%} after {num_episodes} episodes in "
@@ -216,23 +215,23 @@ class Trainer:
             "history": self.history,
             "recent_errors": self._recent_errors,
         }
-        # Last, and complete in itself: a run killed before this line resumes from the state saved before.
+        # Written last, and complete in itself: a run killed before this line resumes from the previous state.
         with atomic_write(self.folder / _STATE) as temporary:
             _save_state(temporary, state)
 
     def _load(self) -> None:
         path, metadata = self.folder / _STATE, load_metadata(self.folder)
-        found, asked = _identity(metadata), _identity(self.metadata)
-        names = sorted(name for name in found.keys() | asked.keys() if found.get(name) != asked.get(name))
+        found, requested = _identity(metadata), _identity(self.metadata)
+        names = sorted(name for name in found.keys() | requested.keys() if found.get(name) != requested.get(name))
         if names:
-            differences = ", ".join(f"{name} = {found.get(name)} (asked: {asked.get(name)})" for name in names)
+            differences = ", ".join(f"{name} = {found.get(name)} (requested: {requested.get(name)})" for name in names)
             raise CheckpointError(
                 f"{self.folder} holds a run with {differences}: give the same settings, or use another folder"
             )
         try:
             self._set_state(_load_state(path), path)
         except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"{path} does not fit the run that it lies in: {error!r}") from error
+            raise CheckpointError(f"{path} does not fit the run in its folder: {error!r}") from error
         if self.learner.done:
             self.metadata = metadata  # keeps the scores, which belong to these weights
 
@@ -245,7 +244,7 @@ class Trainer:
         self.history, self._recent_errors = state["history"], state["recent_errors"]
 
     def _save_curve(self) -> None:
-        """Plot the errors against the episodes as ``curve.png``."""
+        """Plot the learning curve, errors against episodes, as ``curve.png``."""
         if not self.history:
             return
         from matplotlib.figure import Figure
@@ -277,7 +276,7 @@ def _load_state(path: Path) -> dict[str, Any]:
     """Read the state of a run. ``weights_only`` keeps the file from running code.
 
     Raises:
-        CheckpointError: the file is missing or damaged.
+        CheckpointError: if the file is missing or damaged.
     """
     try:
         data = path.read_bytes()
@@ -292,9 +291,12 @@ def _load_state(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def _stop_requests() -> Iterator[threading.Event]:
-    """Event set by the first Ctrl-C or SIGTERM, so that no update is interrupted; the second one raises."""
+    """Context manager with an event that the first Ctrl-C or SIGTERM sets, so that an update is never cut off.
+
+    The second one raises KeyboardInterrupt.
+    """
     stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():  # signals can be handled there only
+    if threading.current_thread() is not threading.main_thread():  # Python handles signals there only
         yield stop
         return
 
@@ -312,7 +314,7 @@ def _stop_requests() -> Iterator[threading.Event]:
 
 
 def _identity(metadata: CheckpointMetadata) -> dict[str, Any]:
-    """Values that a run and its resumption must share, by name, as JSON stores them."""
+    """Collect the settings that must be equal to resume a run, by name, as JSON stores them."""
     values = {"env_id": metadata.env_id, "policy": policy_name(metadata.policy_config)}
     values |= metadata.task_spec._asdict()
     values |= {f"env_kwargs[{name!r}]": value for name, value in metadata.env_kwargs.items()}

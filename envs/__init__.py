@@ -1,4 +1,4 @@
-"""Worlds: classification and Catch. Each module holds the rules and the env classes that ``gym.make`` creates."""
+"""Worlds: classification and Catch. Each module has the rules and the env classes that ``gym.make`` creates."""
 
 from glimpse_gym.envs.catch import CatchEnv, CatchVectorEnv, CatchWorld
 from glimpse_gym.envs.classification import ClassificationEnv, ClassificationVectorEnv, ClassificationWorld

@@ -47,8 +47,8 @@ class CatchWorld(World):
         self.sizes[:] = side
         self.side = side
         self.ball = np.zeros(num_rows)  # column, a real number in [0, side - 1]; the row is the step
-        self.speed = np.zeros(num_rows)  # columns per step, in [-1, 1]
-        self.paddle = np.zeros(num_rows, np.int64)  # left one of its two columns
+        self.speed = np.zeros(num_rows)  # columns per step, in [-1, 1]; negative to the left
+        self.paddle = np.zeros(num_rows, np.int64)  # the left of the paddle's two columns
         self.screens = np.zeros((num_rows, side, side), np.uint8)
 
     @property
@@ -60,11 +60,11 @@ class CatchWorld(World):
         self.speed[rows] = 2 * draws[:, 1] - 1
         self.paddle[rows] = integers_below(draws[:, 2], self.side - 1)
         self.locations[rows] = 0.0
-        self._draw(rows)
+        self._draw_screens(rows)
 
     def _step_rows(self, action: Action, active: np.ndarray) -> Outcome:
         right = self.side - 1
-        # Move the paddle, blocked by the walls. Its right pixel is one column further.
+        # Move the paddle, blocked by the walls. It also covers the column to the right of self.paddle.
         self.paddle = np.minimum(np.maximum(self.paddle + (action.choice - 1) * active, 0), right - 1)
         # Move the ball, reflected by the walls.
         self.ball = self.ball + self.speed * active
@@ -74,7 +74,7 @@ class CatchWorld(World):
         np.copyto(self.speed, -self.speed, where=over | under)
         if not self.whole_screen:
             np.copyto(self.locations, action.location, where=active[:, None])
-        self._draw(active.nonzero()[0])
+        self._draw_screens(active.nonzero()[0])
         # The episode ends when the ball reaches the bottom row.
         landed = active & self.time_is_up
         return Outcome((landed & self.caught).astype(np.float64), landed, looked=active)
@@ -86,7 +86,7 @@ class CatchWorld(World):
 
     @property
     def landing_column(self) -> np.ndarray:
-        """int64 (B,): the column in which each ball will land, for oracles and tests."""
+        """int64 (B,): the column in which each ball will land, in closed form; for the scripted oracle and tests."""
         right = self.side - 1
         unreflected = self.ball + self.speed * (self.horizon - self.steps)
         folded = np.abs(unreflected) % (2 * right)  # the path repeats after two reflections
@@ -94,11 +94,11 @@ class CatchWorld(World):
 
     @property
     def caught(self) -> np.ndarray:
-        """bool (B,): the paddle covers the column of the ball."""
+        """bool (B,): whether the paddle covers the column of the ball."""
         offset = self.column - self.paddle
         return (offset >= 0) & (offset <= 1)
 
-    def _draw(self, rows: np.ndarray) -> None:
+    def _draw_screens(self, rows: np.ndarray) -> None:
         paddle = self.paddle[rows]
         self.screens[rows] = 0
         self.screens[rows, self.side - 1, paddle] = _LIT
@@ -128,7 +128,8 @@ class CatchEnv(GlimpseEnv, gym.Env[Any, Any]):
     | `next_location` | where to look in the next frame: x to the right, y down, (0, 0) the center; clipped to [-1, 1] |
     | `move` | 0 left, 1 stay, 2 right, one column, blocked by the walls |
 
-    `actions="discrete"`: `Discrete(3*M*M)`, move * M*M + cell, cells of an M x M grid counted row by row.
+    `actions="discrete"`: `Discrete(3*M*M)`, move * M*M + cell, with the cells of an M x M grid
+    numbered row by row.
     `actions="multidiscrete"`: `MultiDiscrete([3, M*M])`, move and cell.
 
     ## Observation Space
@@ -140,17 +141,17 @@ class CatchEnv(GlimpseEnv, gym.Env[Any, Any]):
     | `location` | float32 | (2,) | -1 to 1 | where the glimpse was taken |
     | `time` | float32 | (1,) | 0 to 1 | steps taken / `num_glimpses` |
 
-    `observations="flat"` gives the same numbers as one float32 `Box`: glimpse, location, time, end to end.
+    `observations="flat"` gives the same values as one float32 `Box`: glimpse, location and time, concatenated.
 
-    `observe="screen"`, a control condition, gives the whole screen, (1, 24, 24) by default, in place of the glimpse;
-    the location is then always the center.
+    `observe="screen"`, for control experiments, gives the whole screen, (1, 24, 24) by default, in place of the
+    glimpse; the location is then always the center.
 
     ## Rewards
     1.0 at the last step if the paddle covers the ball's column, else 0.0; 0.0 before.
 
     ## Starting State
-    The ball is in row 0 at a uniformly random column, its speed uniform in [-1, 1] columns per step. The paddle is at a
-    uniformly random column. The first glimpse is at the center.
+    The ball is in row 0 at a uniformly random column; its horizontal velocity is uniform in [-1, 1] columns per step.
+    The paddle is at a uniformly random column. The first glimpse is at the center.
 
     ## Episode End
     `terminated` when the ball reaches the bottom row, after `num_glimpses` steps.

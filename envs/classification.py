@@ -1,4 +1,4 @@
-"""Classification: look at an image a few glimpses at a time, then choose its label."""
+"""Classification: look at an image one glimpse at a time, then choose its label."""
 
 from __future__ import annotations
 
@@ -142,8 +142,8 @@ class ClassificationWorld(World):
                 self.sizes[rows] = self.images.sizes[image_index]
 
     def _step_rows(self, action: Action, active: np.ndarray) -> Outcome:
-        # The last step ends an episode, and so does a committed answer. If none is marked as committed, the labels of
-        # the last step are the answers.
+        # The last step ends an episode, and so does a committed answer. In action forms without commits, the label of
+        # the last step is the answer.
         ended = self.time_is_up & active
         answered = ended
         if action.commits is not None:
@@ -174,7 +174,7 @@ class ClassificationWorld(World):
 
 
 class ClassificationEnv(GlimpseEnv, gym.Env[Any, Any]):
-    """Look at an image a few glimpses at a time, then choose its label.
+    """Look at an image one glimpse at a time, then choose its label.
 
     ## Description
     The classification tasks of section 4.1 of Mnih et al., "Recurrent Models of Visual Attention", 2014. The agent
@@ -198,8 +198,8 @@ class ClassificationEnv(GlimpseEnv, gym.Env[Any, Any]):
     | `next_location` | where to look next: x to the right, y down, (0, 0) the center; clipped to [-1, 1] |
     | `label` | the answer; only the label of step T counts |
 
-    `actions="discrete"`: `Discrete(M*M + K)`: a < M*M looks at the center of cell a of an M x M grid, counted row by
-    row; a >= M*M answers label a - M*M and ends the episode.
+    `actions="discrete"`: `Discrete(M*M + K)`: a < M*M looks at the center of cell a of an M x M grid, numbered row
+    by row; a >= M*M answers label a - M*M and ends the episode.
     `actions="multidiscrete"`: `MultiDiscrete([M*M, K])`, a cell and a label; only the label of step T counts.
 
     ## Observation Space
@@ -213,10 +213,10 @@ class ClassificationEnv(GlimpseEnv, gym.Env[Any, Any]):
 
     The observation of the last step repeats the last glimpse.
 
-    `observations="flat"` gives the same numbers as one float32 `Box`: glimpse, location, time, end to end.
+    `observations="flat"` gives the same values as one float32 `Box`: glimpse, location and time, concatenated.
 
     ## Rewards
-    1.0 at the end for the right label, else 0.0; 0.0 before. `glimpse_cost` is subtracted for every new glimpse.
+    1.0 at the end for the correct label, else 0.0; 0.0 before. `glimpse_cost` is subtracted for every new glimpse.
 
     ## Starting State
     A uniformly random image of the split, or the one given by `reset(options={"image_index": i})`. The first glimpse is
@@ -232,9 +232,9 @@ class ClassificationEnv(GlimpseEnv, gym.Env[Any, Any]):
     | key | meaning |
     | --- | --- |
     | `image_index` | index of the image in the split, in file order |
-    | `label` | true label; with `reveal_label` present from the reset |
+    | `label` | true label; with `reveal_label`, given from the reset on |
     | `prediction` | label answered; -1 if there was no answer |
-    | `correct`, `success` | the prediction is right |
+    | `correct`, `success` | whether the prediction is correct |
 
     ## Metadata
     `env.metadata` describes the task for agents: `num_glimpses`, `num_scales`, `patch_size`, `image_size` (height and
@@ -258,7 +258,7 @@ class ClassificationEnv(GlimpseEnv, gym.Env[Any, Any]):
     | `num_scales` | by id | k |
     | `first_glimpse` | `"random"` | or `"center"` |
     | `glimpse_cost` | 0.0 | subtracted from the reward for every new glimpse |
-    | `reveal_label` | False | `info` holds the true label from the reset on |
+    | `reveal_label` | False | whether `info` has the true label from the reset on |
     | `actions` | `"hybrid"` | or `"discrete"`, `"multidiscrete"` |
     | `observations` | `"dict"` | or `"flat"` |
     | `grid_size` | 5 | M |

@@ -1,4 +1,4 @@
-"""Gymnasium environments seen through a retina, a few glimpses at a time, and agents that learn where to look."""
+"""Gymnasium environments seen through a retina, one glimpse at a time, and agents that learn where to look."""
 
 from glimpse_gym.registration import ENV_IDS, register_envs
 from glimpse_gym.retina import Retina

@@ -1,4 +1,4 @@
-"""``python -m glimpse_gym`` is ``glimpse-gym``."""
+"""Run the command line as ``python -m glimpse_gym``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Action forms: the Gymnasium space of each, and how its actions are decoded for the worlds.
+"""Action forms: the Gymnasium space of each, and the decoding of its actions for the worlds.
 
 M is the side of the grid of locations, K the number of choices (labels or moves), B the number of rows.
 """
@@ -15,7 +15,7 @@ from glimpse_gym.validation import check_choice, check_integer, check_integers, 
 from glimpse_gym.world import Action, World
 
 Keys = tuple[int | str, ...]
-"""Keys of a keyboard pressed together: characters, or pygame's key codes."""
+"""Keyboard keys pressed together: characters, or pygame's key codes."""
 
 # pygame.K_LEFT, ...; pygame itself is only needed to play.
 _ARROWS = {"right": 1073741903, "left": 1073741904, "down": 1073741905, "up": 1073741906}
@@ -27,8 +27,8 @@ class ActionCodec(ABC):
 
     Args:
         world: the world that will receive the decoded actions.
-        grid_size: M. In the forms without coordinates a location is the center of a cell of an M x M grid, cells
-            counted row by row.
+        grid_size: M. In the forms without coordinates a location is the center of a cell of an M x M grid; cells
+            are numbered row by row.
     """
 
     space: spaces.Space[Any]
@@ -57,14 +57,13 @@ class ActionCodec(ABC):
         """
 
     def masks(self, last_step: np.ndarray) -> np.ndarray:
-        """Mask the actions that make no sense now.
+        """Return the mask of valid actions. Only looking is ever masked, when no glimpse is left.
 
         Args:
             last_step: bool (B,): the next step is step T.
 
         Returns:
-            bool (B, n), True for the actions that make sense; n is the number of discrete actions, of all dimensions
-            together.
+            bool (B, n), True for valid actions; n is the number of discrete actions, summed over all dimensions.
 
         Raises:
             ValueError: if the form is not discrete.
@@ -72,7 +71,7 @@ class ActionCodec(ABC):
         raise ValueError(f"{self.space} has no action masks: make the env with actions='discrete' or 'multidiscrete'")
 
     def keys_to_action(self) -> dict[Keys, Any]:
-        """Action of each combination of keys, for :func:`gymnasium.utils.play.play`.
+        """Map keys to actions, for :func:`gymnasium.utils.play.play`.
 
         Cells are the letters a, b, c, ... row by row. Choices are digits, or arrow keys if they are called "left",
         "right", "up" or "down"; the choice called "stay" needs no key.
@@ -97,7 +96,7 @@ class ActionCodec(ABC):
 
 
 class HybridCodec(ActionCodec):
-    """``Dict(next_location=Box(-1, 1, (2,)), <choice>=Discrete(K))``."""
+    """Hybrid action form: ``Dict(next_location=Box(-1, 1, (2,)), <choice>=Discrete(K))``."""
 
     def __init__(self, world: World, grid_size: int) -> None:
         super().__init__(world, grid_size)
@@ -121,11 +120,11 @@ class HybridCodec(ActionCodec):
 
 
 class _CellCodec(ActionCodec):
-    """Base of the forms in which a location is a cell."""
+    """Base class of the action forms in which a location is a cell."""
 
     @abstractmethod
     def _encode(self, cell: int, choice: int) -> Any:
-        """Encode a cell and a choice, both made in one action."""
+        """Encode a cell and a choice as one action."""
 
     def masks(self, last_step: np.ndarray) -> np.ndarray:
         """See :meth:`ActionCodec.masks`."""
@@ -144,7 +143,7 @@ class _CellCodec(ActionCodec):
 
 
 class DiscreteCodec(_CellCodec):
-    """One integer.
+    """Discrete action form: one integer.
 
     If a choice is final, ``Discrete(M*M + K)``: actions below M*M look at a cell, the others make a choice.
     Otherwise every action does both, ``Discrete(K*M*M)``: choice * M*M + cell.
@@ -186,7 +185,7 @@ class DiscreteCodec(_CellCodec):
 
 
 class MultiDiscreteCodec(_CellCodec):
-    """``MultiDiscrete([M*M, K])``, or ``MultiDiscrete([K, M*M])`` if a choice is made at every step."""
+    """MultiDiscrete action form: ``[M*M, K]``, or ``[K, M*M]`` if a choice is made at every step."""
 
     def __init__(self, world: World, grid_size: int) -> None:
         super().__init__(world, grid_size)

@@ -1,4 +1,4 @@
-"""Speed benchmark. Speeds are ratios to Gymnasium's CartPole in the same run, which cancels the machine's own speed."""
+"""Speed benchmark. Speeds are ratios to Gymnasium's CartPole in the same run, so that machines can be compared."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ _BATCH_SIZE = 512  # of training; larger batches are faster per image but learn 
 def bench(seconds: float = 1.0, num_envs: int = 256) -> Iterator[str]:
     """Measure the speed of every world, of the import and of training, and yield the report line by line.
 
-    Worlds and CartPole are measured in turns, several rounds long, so that disturbances affect all of them, and the
-    median ratio is reported. Actions are sampled beforehand, so that only the envs are measured.
+    Worlds and CartPole take turns for several rounds, so that disturbances affect all of them, and the median ratio is
+    reported. Actions are sampled beforehand, so that only the envs are measured.
 
     Args:
         seconds: duration of each measurement, over all rounds.
         num_envs: number of sub-envs of the vector envs, an integer >= 1.
 
     Raises:
-        ValueError: if an argument is not in its range.
+        ValueError: if an argument is out of range.
     """
     if not seconds > 0:
         raise ValueError(f"seconds must be greater than 0, got {seconds}")
@@ -65,11 +65,11 @@ def benchmarked_ids() -> list[str]:
 
 
 def _compare(make_step: Callable[[str], Callable[[], None]], num_steps: int, seconds: float) -> Iterator[str]:
-    """Measure all ids in turns, and yield lines of steps per second and ratios, CartPole first.
+    """Measure all ids, taking turns, and yield lines of steps per second and ratios, CartPole first.
 
     Args:
         make_step: makes a function that takes ``num_steps`` steps of the env with a given id.
-        num_steps: see above.
+        num_steps: steps that one call of the function takes.
         seconds: duration of each measurement.
     """
     step_functions = {name: make_step(name) for name in (_REFERENCE_ID, *benchmarked_ids())}

@@ -10,7 +10,7 @@ from glimpse_gym.retina import Retina
 from glimpse_gym.rng import integers_below
 from glimpse_gym.validation import check_integer, check_range
 
-# Layout of an episode's random numbers: the corner of the image, five for each piece of clutter, those of the warp.
+# Layout of an episode's random numbers: two for the corner of the image, five for each piece of clutter, then the warp.
 _CORNER, _DRAWS_PER_PIECE = slice(0, 2), 5
 _TILE, _MAX_UNTILED = 128, 512  # sides in pixels, of a tile and of the largest canvas without tiles
 
@@ -118,10 +118,10 @@ class Canvases:
         return height, width
 
     def compose(self, rows: np.ndarray, image_index: np.ndarray, draws: np.ndarray) -> None:
-        """Redraw some canvases: clear, place an image wholly inside at a random position, add clutter.
+        """Compose some canvases: clear them, place an image at a random position fully inside, and add clutter.
 
         Args:
-            rows: int64 (R,), which canvases to redraw.
+            rows: int64 (R,), which canvases to compose.
             image_index: int64 (R,), the image to place on each.
             draws: float64 (R, num_draws), uniform in [0, 1).
         """
@@ -133,7 +133,7 @@ class Canvases:
         self._layouts |= {int(row): tuple(part[i : i + 1] for part in layout) for i, row in enumerate(rows)}
 
     def compose_visible(self, rows: np.ndarray, locations: np.ndarray, retina: Retina) -> None:
-        """Compose the tiles of a tiled canvas that a glimpse at these locations, (R, 2), shows and that are missing."""
+        """Compose the missing tiles that glimpses at these locations, (R, 2), show; for tiled canvases."""
         size = self.pixels.shape[1:3]
         side = retina.patch_side(retina.num_scales - 1)
         for row, location in zip(rows, locations, strict=True):
@@ -155,11 +155,11 @@ class Canvases:
                     composed[i, j] = True
 
     def _draw_layout(self, image_index: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Positions of images and clutter: the arguments ``image_index`` to ``clutter_corners`` of the kernel."""
+        """Draw positions of images and clutter: the arguments ``image_index`` to ``clutter_corners`` of the kernel."""
         images, canvas_size = self.images, np.array(self.pixels.shape[1:3])
         clutter_end = 2 + _DRAWS_PER_PIECE * self.num_clutter
         clutter_draws = draws[:, 2:clutter_end].reshape(len(draws), self.num_clutter, _DRAWS_PER_PIECE)
-        # Clutter comes from any image but the one on the canvas, so skip its index.
+        # Clutter comes from any image except the one on the canvas, whose index is skipped.
         clutter_index = integers_below(clutter_draws[:, :, 0], len(images) - 1)
         clutter_index += clutter_index >= image_index[:, None]
         source_range = images.sizes[clutter_index] - self.clutter_size + 1

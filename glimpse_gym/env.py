@@ -34,7 +34,7 @@ def make_world(env_class: type[Any], num_rows: int, kwargs: dict[str, Any]) -> W
     """Make the world of a single or vector env class with ``num_rows`` rows.
 
     Raises:
-        TypeError: in Python's own words, if a keyword argument is unknown or missing.
+        TypeError: if a keyword argument is unknown or missing; worded as Python's own errors.
     """
     world_class: type[World] = env_class.world_class
     parameters = dict(inspect.signature(world_class).parameters)
@@ -58,7 +58,7 @@ def make_world(env_class: type[Any], num_rows: int, kwargs: dict[str, Any]) -> W
 
 
 def make_metadata(world: World) -> dict[str, Any]:
-    """Make the metadata of an env: how to render it, and the task as agents need to know it."""
+    """Make the metadata of an env: its render modes, and the description of the task that agents read."""
     return {
         "render_modes": list(RENDER_MODES),
         "render_fps": 4,
@@ -74,7 +74,7 @@ def make_metadata(world: World) -> dict[str, Any]:
 
 
 def observation_space(world: World, observations: str) -> spaces.Dict | spaces.Box:
-    """Make the observation space of one row: ``"dict"``, or ``"flat"``, one Box with the same numbers end to end."""
+    """Make the observation space of one row: ``"dict"``, or ``"flat"``, one Box of the same values concatenated."""
     check_choice("observations", observations, OBSERVATIONS)
     space = spaces.Dict(
         {
@@ -91,7 +91,7 @@ def observation_space(world: World, observations: str) -> spaces.Dict | spaces.B
 
 
 def flatten_observations(batch: dict[str, np.ndarray]) -> np.ndarray:
-    """Put glimpse, location and time end to end: float32 (R, k*C*g*g + 3)."""
+    """Concatenate glimpse, location and time: float32 (R, k*C*g*g + 3)."""
     glimpse = batch["glimpse"]
     return np.concatenate((glimpse.reshape(len(glimpse), -1), batch["location"], batch["time"]), axis=1)
 
@@ -103,7 +103,7 @@ class GlimpseEnv(gym.Env[Any, Any]):
 
     Args:
         actions: ``"hybrid"``, ``"discrete"`` or ``"multidiscrete"``; see :mod:`glimpse_gym.actions`.
-        observations: ``"dict"``, or ``"flat"``: one float32 Box of glimpse, location and time end to end.
+        observations: ``"dict"``, or ``"flat"``: one float32 Box of glimpse, location and time, concatenated.
         grid_size: M, the side of the grid of locations in the two discrete forms.
         render_mode: None or ``"rgb_array"``.
         **kwargs: keyword arguments of the world.
@@ -134,7 +134,7 @@ class GlimpseEnv(gym.Env[Any, Any]):
         self._flat = observations == "flat"
         self._recorder = Recorder(self.world) if render_mode else None
         self._was_reset = False
-        self._info: dict[str, Any] = {}  # of the running episode, in which it does not change
+        self._info: dict[str, Any] = {}  # of the running episode; it changes only at the end
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start a new episode.
@@ -157,7 +157,7 @@ class GlimpseEnv(gym.Env[Any, Any]):
         self.world.reset(_ONE_ROW, **checked)
         if self._recorder:
             self._recorder.record_reset(_ONE_ROW)
-        self._info = self._first_info()
+        self._info = self._read_info()
         return self._observe(), self._info.copy()
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
@@ -173,7 +173,7 @@ class GlimpseEnv(gym.Env[Any, Any]):
         reward, terminated = float(outcome.reward[0]), bool(outcome.terminated[0])
         if self._recorder:
             self._recorder.record_step(outcome)
-        info = self._first_info() if terminated else self._info.copy()
+        info = self._read_info() if terminated else self._info.copy()
         return self._observe(), reward, terminated, False, info
 
     def render(self) -> np.ndarray | None:
@@ -184,10 +184,10 @@ class GlimpseEnv(gym.Env[Any, Any]):
         return self._recorder.render(0)
 
     def action_masks(self) -> np.ndarray:
-        """Mask of the actions that make sense now, bool (n,), as sb3-contrib's MaskablePPO reads it.
+        """Return the mask of valid actions, bool (n,), as sb3-contrib's MaskablePPO reads it.
 
-        All are True, except for actions that only look when no glimpse is left. For ``MultiDiscrete`` spaces n counts
-        the actions of all dimensions.
+        Only looking is ever masked, when no glimpse is left. For ``MultiDiscrete`` spaces n is the number of actions
+        summed over all dimensions.
 
         Raises:
             ValueError: if the action form is not discrete.
@@ -221,5 +221,5 @@ class GlimpseEnv(gym.Env[Any, Any]):
             return flatten_observations(batch)[0]
         return {"glimpse": batch["glimpse"][0], "location": batch["location"][0], "time": batch["time"][0]}
 
-    def _first_info(self) -> dict[str, Any]:
+    def _read_info(self) -> dict[str, Any]:
         return {name: values.item() for name, values in self.world.info(_ONE_ROW).items()}

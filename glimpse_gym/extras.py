@@ -1,11 +1,15 @@
-"""Optional dependencies: one check that names everything that is missing at once."""
+"""Optional dependencies: one check, whose error names all missing packages at once."""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
 
-EXTRAS: dict[str, tuple[str, ...]] = {"agents": ("torch", "safetensors", "matplotlib", "tensorboard")}
-"""Top-level modules of each optional set of dependencies in setup.cfg that the package itself imports."""
+EXTRAS: dict[str, tuple[str, ...]] = {
+    "agents": ("torch", "safetensors", "matplotlib", "tensorboard"),
+    "figures": ("matplotlib",),
+    "minari": ("minari", "h5py", "jax"),
+}
+"""Extras of setup.cfg, each with the top-level modules that this package itself imports."""
 
 
 def require_extra(name: str) -> None:
@@ -15,7 +19,7 @@ def require_extra(name: str) -> None:
         name: a key of EXTRAS.
 
     Raises:
-        ModuleNotFoundError: some are missing; the message names all of them and the command that installs them.
+        ModuleNotFoundError: if some are missing; the message names all of them and the command that installs them.
     """
     missing = [module for module in EXTRAS[name] if find_spec(module) is None]
     if missing:

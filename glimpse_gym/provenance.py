@@ -1,4 +1,4 @@
-"""What is stored with an agent or a recording so that it can be made again: env keyword values and versions."""
+"""Provenance of agents and recordings: env keyword arguments in a storable form, and package versions."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from glimpse_gym.version import __version__
 
 
 def package_versions(*packages: str) -> dict[str, str]:
-    """Versions of Python, glimpse_gym, Gymnasium, NumPy, and of other packages, without importing any."""
+    """Return the versions of Python, glimpse_gym, Gymnasium, NumPy and other packages, without importing them."""
     versions = {name: importlib.metadata.version(name) for name in ("gymnasium", "numpy", *packages)}
     return {"python": platform.python_version(), "glimpse_gym": __version__, **versions}
 
 
 def storable_kwargs(env_kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Env keyword values as JSON stores them, with absolute paths of images, since they may be read elsewhere.
+    """Convert env keyword arguments to JSON types; paths of images become absolute, to work from any folder.
 
     Raises:
-        ValueError: values that JSON cannot store, such as arrays.
+        ValueError: if JSON cannot store a value, such as an array.
     """
     values = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in env_kwargs.items()}
     for name in values.keys() & {"images", "labels"}:
@@ -33,6 +33,6 @@ def storable_kwargs(env_kwargs: dict[str, Any]) -> dict[str, Any]:
         json.dumps(values)
     except TypeError as error:
         raise ValueError(
-            f"env keyword values are stored as JSON ({error}): save arrays as an .npz, and give its path as images"
+            f"env keyword arguments are stored as JSON ({error}): save arrays as an .npz, and give its path as images"
         ) from error
     return values

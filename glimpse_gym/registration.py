@@ -1,4 +1,4 @@
-"""Table of the env ids, and their registration with Gymnasium. A new world is one line of :data:`WORLDS`."""
+"""Table of the env ids, and their registration with Gymnasium. To add a world, add a line to :data:`WORLDS`."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ WORLDS: dict[str, tuple[str, dict[str, Any]]] = {
     "Images": (_CLASSIFICATION, {"split": "all", "patch_size": 12, "num_scales": 3, "num_glimpses": 6}),
     "Catch": (_CATCH, {"patch_size": 6, "num_scales": 3, "num_glimpses": 23}),
 }
-"""Registered worlds: name -> (prefix of the env classes, keyword arguments); see :func:`register_world`."""
+"""Registered worlds: name -> (``"module:Prefix"``, keyword arguments); see :func:`register_world`."""
 
 
 def env_id(name: str, discrete: bool = False) -> str:
-    """Build the id of a registered world, or of its twin with Discrete actions.
+    """Build the id of a registered world, or of its variant with Discrete actions.
 
-    A name without a namespace gets ours: ``env_id("Catch")`` is ``"glimpse_gym/Catch-v0"``.
+    A name without a namespace gets ``glimpse_gym/``: ``env_id("Catch")`` is ``"glimpse_gym/Catch-v0"``.
     """
     namespace = "" if "/" in name else "glimpse_gym/"
     return f"{namespace}{name}{'Discrete' if discrete else ''}-v0"
 
 
 def register_world(name: str, prefix: str, kwargs: dict[str, Any]) -> None:
-    """Register a world with Gymnasium: its id, and the id of its twin with Discrete actions.
+    """Register a world with Gymnasium: its id, and the id of its variant with Discrete actions.
 
     Args:
         name: the name in the id, with or without a namespace: ``"Catch"``, ``"my_lab/Catch"``.
@@ -51,8 +51,8 @@ def register_world(name: str, prefix: str, kwargs: dict[str, Any]) -> None:
             id=env_id(name, discrete),
             entry_point=f"{prefix}Env",
             vector_entry_point=f"{prefix}VectorEnv",
-            order_enforce=False,  # the envs raise ResetNeeded themselves,
-            disable_env_checker=True,  # and the tests run the checker on every id
+            order_enforce=False,  # the envs raise ResetNeeded themselves
+            disable_env_checker=True,  # the tests run the checker on every id
             kwargs=kwargs | {"actions": "discrete" if discrete else "hybrid"},
         )
 

@@ -15,7 +15,7 @@ _MAX_SCALES = 12
 
 
 class Retina:
-    """Glimpse sensor: k square patches around a location, each twice as wide as the previous one, at g x g values.
+    """Glimpse sensor: k square patches around a location, each twice as wide as the last, averaged to g x g cells.
 
     Patch s (s = 0 ... k-1) is a square of side ``w = g * 2**s`` pixels. Its left column is
     ``floor(px - w/2 + 1/2)`` and its top row is ``floor(py - w/2 + 1/2)``, where
@@ -105,7 +105,7 @@ class Retina:
     def sense_flat(
         self, pixels: np.ndarray, offsets: np.ndarray, sizes: np.ndarray, channels: int, locations: np.ndarray
     ) -> np.ndarray:
-        """Compute glimpses as :meth:`sense`, of images of different sizes stored in one flat array, without copies.
+        """Compute glimpses like :meth:`sense`, from images of any sizes stored in one flat array, without copying it.
 
         The arguments are not checked.
 

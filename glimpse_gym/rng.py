@@ -1,9 +1,9 @@
 """Counter-based random numbers: each is a hash of (key of the row, episode, position), so rows are independent.
 
 Number j of an episode is the upper 53 bits of ``mix(mix(key + episode * GOLDEN) + j * GOLDEN)``, j = 1, 2, ..., as a
-fraction. This takes signed 64-bit arithmetic that wraps around, which every array library has, so every backend draws
-the same numbers. The hash is SplitMix64's (Steele, Lea and Flood, "Fast splittable pseudorandom number generators",
-2014). The kernels draw the numbers: see ``uniforms`` in :mod:`glimpse_gym.kernels`.
+fraction. This needs only signed 64-bit arithmetic that wraps around, which every array library has, so all backends
+draw the same numbers. The hash is that of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number
+generators", 2014). The kernels draw the numbers: see ``uniforms`` in :mod:`glimpse_gym.kernels`.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ def check_integers(name: str, values: Any, shape: tuple[int, ...], number: int |
     """Return integers as a new int64 array.
 
     Args:
-        name: what error messages call them.
+        name: name of the values in error messages.
         values: an integer array, or nested sequences of integers.
         shape: required shape.
         number: if given, the values must be from 0 to ``number - 1``.

@@ -1,4 +1,4 @@
-"""Native vector env: a world of n rows as a Gymnasium vector environment, and the only place that knows autoreset."""
+"""Native vector env: a world of n rows as a Gymnasium vector environment. Autoreset is implemented only here."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class GlimpseVectorEnv(VectorEnv[Any, Any, np.ndarray]):
         self._flat = observations == "flat"
         self._recorder = Recorder(self.world) if render_mode else None
         self._was_reset = False
-        self._info: dict[str, np.ndarray] = {}  # of all sub-envs, with masks; it changes only at resets
+        self._info: dict[str, np.ndarray] = {}  # of all sub-envs, with masks; updated at resets only
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
@@ -129,7 +129,7 @@ class GlimpseVectorEnv(VectorEnv[Any, Any, np.ndarray]):
         return None if self._recorder is None else tuple(map(self._recorder.render, range(self.num_envs)))
 
     def action_masks(self) -> np.ndarray:
-        """Masks of the actions that make sense now, bool (num_envs, n), as in the single env."""
+        """Return the masks of valid actions, bool (num_envs, n), as in the single env."""
         return self.codec.masks(self.world.before_last_step)
 
     @property
@@ -140,7 +140,7 @@ class GlimpseVectorEnv(VectorEnv[Any, Any, np.ndarray]):
         return tuple(map(self.world.image, range(self.num_envs)))
 
     def _rows(self, mask: Any) -> np.ndarray:
-        """Rows of a ``reset_mask``, int64 (R,)."""
+        """Convert a ``reset_mask`` to rows, int64 (R,); None means all rows."""
         if mask is None:
             return np.arange(self.num_envs)
         if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
@@ -198,7 +198,7 @@ class GlimpseVectorEnv(VectorEnv[Any, Any, np.ndarray]):
             infos["_" + name][rows] = True
 
     def _finals(self, rows: np.ndarray) -> dict[str, Any]:
-        """SAME_STEP: collect the last observation and info of rows that have ended, before they are reset."""
+        """Collect the last observation and info of rows that have ended, before SAME_STEP autoreset resets them."""
         batch = self._observe(rows)
         observations = np.full(self.num_envs, None, dtype=object)
         for i, row in enumerate(rows):

@@ -1,3 +1,3 @@
-"""The version, where it can be read without importing anything."""
+"""Version of the package, in a module that imports nothing."""
 
 __version__ = "0.3.0"

@@ -1,4 +1,4 @@
-"""Base class of all worlds. A world is a batch of B episodes; resetting some of its rows is the primitive operation.
+"""Base class of all worlds. A world is a batch of B episodes, any rows of which can be reset on their own.
 
 A world holds the rules of a task and does not depend on Gymnasium. The env classes in :mod:`glimpse_gym.env` and
 :mod:`glimpse_gym.vector` wrap it and do not depend on the rules.
@@ -24,7 +24,7 @@ class Action(NamedTuple):
     choice: np.ndarray
     """int64 (B,), from 0 to ``num_choices - 1``: the label or the move."""
     commits: np.ndarray | None
-    """bool (B,): the choice is final at this step. None: the world decides when a choice counts."""
+    """bool (B,): the choice is final at this step. None: the world decides which choices count."""
 
 
 class Outcome(NamedTuple):
@@ -39,15 +39,15 @@ class Outcome(NamedTuple):
 
 
 class World(ABC):
-    """Batch of B episodes of one task, each with an image of its own.
+    """Batch of B episodes of one task, each with its own image.
 
     Args:
         num_rows: B.
         retina: senses the glimpses.
         num_channels: C, channels of every image.
-        horizon: T, the largest number of steps in an episode.
+        horizon: T, the maximum number of steps of an episode.
         choice_names: a name for each label or move.
-        num_draws: random numbers used by each episode.
+        num_draws: how many random numbers each episode uses.
     """
 
     choice_name: ClassVar[str]
@@ -57,7 +57,7 @@ class World(ABC):
     image_moves: ClassVar[bool]
     """The image changes during an episode."""
     reset_options: ClassVar[Collection[str]] = ()
-    """Keys accepted in ``options`` of a reset."""
+    """Keys accepted in the ``options`` of a reset."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class World(ABC):
         self.running = np.zeros(num_rows, np.bool_)
         self.images_are_lazy = False  # a subclass that composes images on demand sets this to True
         self._num_draws = num_draws
-        self._horizon = np.array(horizon)  # NumPy compares with an array much faster than with an int
+        self._horizon = np.array(horizon)  # as an array: NumPy compares much faster with it than with an int
         self._times = (np.arange(horizon + 1) / horizon).astype(np.float32)[:, None]
         self._keys = np.zeros(num_rows, np.int64)
         self._episodes = np.zeros(num_rows, np.int64)
@@ -168,7 +168,7 @@ class World(ABC):
 
     @property
     def num_images(self) -> int | None:
-        """Number of images that episodes are drawn from; None if the world draws its own."""
+        """Number of images that episodes are sampled from; None if the world generates its own."""
         return None
 
     @property
@@ -185,7 +185,7 @@ class World(ABC):
         """Apply the rules of one step to the active rows; ``steps`` already counts the step."""
 
     def _compose_visible(self, rows: np.ndarray) -> None:
-        """Compose what the retina sees of the images of these rows. Called before glimpses if images are lazy."""
+        """Compose the parts of these rows' images that the retina sees. Called before glimpses if images are lazy."""
         raise NotImplementedError
 
     def _compose_whole(self, row: int) -> None:
@@ -196,6 +196,6 @@ class World(ABC):
     def info(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Info of these rows: name -> int64, float64 or bool array (R,), always with the same names.
 
-        ``success``, bool, is one of them. From the reset to the last step but one the values must not change:
-        what only the end may reveal is -1 or False until then.
+        ``success``, bool, is one of them. The values must not change before the last step: what may be revealed only
+        at the end is -1 or False until then.
         """

@@ -14,10 +14,10 @@ from glimpse_gym.agents.checkpoint import (
     CheckpointError,
     CheckpointMetadata,
     add_scores,
+    agent_versions,
     holds_agent,
     load_agent,
     load_metadata,
-    agent_versions,
     remove_temporary_agent_files,
     save_agent,
 )

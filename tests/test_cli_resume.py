@@ -87,7 +87,7 @@ def test_resuming_in_another_env_is_refused(cli, run_folder):
     before = contents(run_folder)
     result = cli("train", "glimpse_gym/Catch-v0", "--out", run_folder, "--resume")
     assert result.status == 1
-    assert "env_id = glimpse_gym/Images-v0 (asked: glimpse_gym/Catch-v0)" in result.message
+    assert "env_id = glimpse_gym/Images-v0 (requested: glimpse_gym/Catch-v0)" in result.message
     assert contents(run_folder) == before
 
 

@@ -40,7 +40,7 @@ assert found == sorted(expected), found
 
 @pytest.mark.parametrize(
     "module",
-    ["agents", "agents.configs", "agents.registry", "atomic_io", "cli", "extras", "images", "registration"],
+    ["agents", "agents.configs", "agents.registry", "atomic_io", "cli", "extras", "images", "play", "registration"],
 )
 def test_modules_that_import_nothing_heavy(module):
     assert loaded_after(f"import glimpse_gym.{module}") == set()

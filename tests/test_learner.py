@@ -192,7 +192,7 @@ def test_algorithms_refuse_policies_and_tasks_that_do_not_fit(env_id, config, po
 
 @pytest.mark.parametrize("name", ["split", "num_envs", "autoreset_mode", "render_mode"])
 def test_env_kwargs_that_training_sets_are_refused(name):
-    with pytest.raises(ValueError, match=rf"\['{name}'\] cannot be given as env keyword values"):
+    with pytest.raises(ValueError, match=rf"\['{name}'\] cannot be given as env keyword arguments"):
         make_reinforce(noise_images(**{name: None}))
 
 

@@ -222,7 +222,7 @@ def test_one_colored_file_makes_all_rgb(tmp_path):
 
 
 def test_folders_without_images(tmp_path):
-    with pytest.raises(DataError, match=r"no images found.*no sub-folders"):
+    with pytest.raises(DataError, match=r"no images found.*no subfolders"):
         open_images(tmp_path)
     save_image(tmp_path / "loose.png", GRAY[0])
     (tmp_path / "a").mkdir()

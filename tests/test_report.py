@@ -98,7 +98,7 @@ def test_page_has_scan_paths_of_the_pretrained_agents(tmp_path, no_agents):
     figure = tmp_path / "docs" / "figures" / "scanpaths-ram-tiny.png"
     assert write_report(results_folder, tmp_path / "docs")[-1] == figure
     text = (tmp_path / "docs" / "results.md").read_text(encoding="utf-8")
-    assert "Scan paths of `ram-tiny`:\n\n![Scan paths of `ram-tiny`](figures/scanpaths-ram-tiny.png)" in text
+    assert "Scanpaths of `ram-tiny`:\n\n![Scanpaths of `ram-tiny`](figures/scanpaths-ram-tiny.png)" in text
     with Image.open(figure) as picture:
         assert len(set(picture.convert("RGB").getdata())) > 100
 

@@ -283,13 +283,13 @@ def test_folder_with_a_run_is_not_overwritten(make_trainer):
 
 def test_resume_with_other_settings_is_refused(make_trainer, tmp_path):
     make_trainer()
-    with pytest.raises(CheckpointError, match=r"holds a run with .*seed = 0 \(asked: 1\)"):
+    with pytest.raises(CheckpointError, match=r"holds a run with .*seed = 0 \(requested: 1\)"):
         make_trainer(config=ReinforceConfig(num_episodes=400, batch_size=20, seed=1), resume=True)
-    with pytest.raises(CheckpointError, match=r"env_kwargs\['num_glimpses'\] = 3 \(asked: 4\)"):
+    with pytest.raises(CheckpointError, match=r"env_kwargs\['num_glimpses'\] = 3 \(requested: 4\)"):
         make_trainer(resume=True, num_glimpses=4)
-    with pytest.raises(CheckpointError, match=r"core = gru \(asked: lstm\)"):
+    with pytest.raises(CheckpointError, match=r"core = gru \(requested: lstm\)"):
         make_trainer(resume=True, policy_config=replace(POLICY, core="lstm"))
-    with pytest.raises(CheckpointError, match=r"algorithm = reinforce \(asked: ppo\)"):
+    with pytest.raises(CheckpointError, match=r"algorithm = reinforce \(requested: ppo\)"):
         make_trainer(resume=True, config=PPO_CONFIG)
     with pytest.raises(CheckpointError, match=r"augmentation = \{\}"):
         make_trainer(resume=True, augmentation={"rotation": 5.0})
@@ -333,7 +333,7 @@ def test_state_of_another_run_is_refused(make_trainer):
     other = make_trainer("other", replace(CONFIG, optimizer="adam"))
     trainer = make_trainer()
     (other.folder / "training.pt").rename(trainer.folder / "training.pt")
-    with pytest.raises(CheckpointError, match=r"training\.pt does not fit the run that it lies in"):
+    with pytest.raises(CheckpointError, match=r"training\.pt does not fit the run in its folder"):
         make_trainer(resume=True)
 
 

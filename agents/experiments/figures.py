@@ -1,4 +1,4 @@
-"""Figures of results."""
+"""Figures of the results page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from glimpse_gym.agents.experiments.results import Result
 from glimpse_gym.agents.experiments.tables import LOCATION_NAMES, TASK_NAMES, error_curves, of_recipe
 from glimpse_gym.atomic_io import atomic_write
 
-# Colors of Okabe and Ito, distinct for color-blind readers.
+# Okabe-Ito colors, which color-blind readers can tell apart.
 _COLORS = {"learned": "#0072B2", "random": "#E69F00", "center": "#999999", "paper": "#D55E00", "image": "#009E73"}
 _CHANGES = {
     "canvas_size": "canvas size, pixels",
@@ -27,7 +27,7 @@ _CHANGES = {
 
 
 def save_figures(folder: Path, results: Sequence[Result]) -> list[Path]:
-    """Draw all figures that there are results for, in an existing folder."""
+    """Draw every figure for which there are results, into an existing folder."""
     tasks = [task for task in TASK_NAMES if of_recipe(results, f"ram-{task}")]
     image_tasks = [task for task in tasks if task in PAPER]
     changed_tasks = [task for task in image_tasks if _generalization_errors(results, task)]
@@ -59,7 +59,7 @@ def _panels(number: int, width: float = 3.6, height: float = 3.5, **kwargs: Any)
 
 
 def _legend_below(figure: Figure) -> None:
-    """Draw one legend for all panels, with each label once; tasks come in their order in the tables."""
+    """Draw one legend for all panels, with each label once; tasks are in the order of the tables."""
     handles: dict[str, Artist] = {}
     for axes in figure.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
@@ -69,7 +69,7 @@ def _legend_below(figure: Figure) -> None:
     figure.legend([handles[label] for label in labels], labels, loc="outside lower center", ncols=6, fontsize="small")
 
 
-def _per_cent_axis(axes: Axes, quantity: str) -> None:
+def _percent_axis(axes: Axes, quantity: str) -> None:
     axes.set_yscale("log")
     axes.set_ylabel(f"{quantity}, %")
     axes.yaxis.set_major_formatter("{x:g}")
@@ -77,7 +77,7 @@ def _per_cent_axis(axes: Axes, quantity: str) -> None:
 
 
 def _plot_errors(axes: Axes, found: Sequence[Result], values_per_glimpse: int) -> None:
-    """Mean errors over seeds after each glimpse, a line for each choice of locations."""
+    """Plot mean errors over seeds after each glimpse, one line for each source of locations."""
     for locations, name in LOCATION_NAMES.items():
         curve = error_curves(found, locations).mean(axis=0)
         x = values_per_glimpse * np.arange(1, len(curve) + 1)
@@ -92,7 +92,7 @@ def _error_by_glimpses(tasks: Sequence[str], results: Sequence[Result]) -> Figur
         if cnn := of_recipe(results, f"cnn-{task}"):
             axes.axhline(error_curves(cnn).mean(), color=_COLORS["image"], ls="--", label="CNN, whole image")
         axes.set(xlabel="glimpses", title=TASK_NAMES[task])
-        _per_cent_axis(axes, "test error")
+        _percent_axis(axes, "test error")
     _legend_below(figure)
     return figure
 
@@ -109,7 +109,7 @@ def _error_by_values(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
         axes.set(xlabel="values sensed", title=TASK_NAMES[task], xscale="log")
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.xaxis.set_minor_formatter(lambda x, _: f"{x:,.0f}" if f"{x:e}"[0] in "25" else "")
-        _per_cent_axis(axes, "test error")
+        _percent_axis(axes, "test error")
     _legend_below(figure)
     return figure
 
@@ -123,7 +123,7 @@ def _learning(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
                 errors = [100 * record["validation_error"] for record in result.history]
                 axes.plot(episodes, errors, color=_COLORS[color], label=None if i else name, lw=1)
         axes.set(xlabel="million episodes", title=TASK_NAMES[task])
-        _per_cent_axis(axes, "validation error")
+        _percent_axis(axes, "validation error")
     _legend_below(figure)
     return figure
 
@@ -157,13 +157,13 @@ def _generalization(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
             if errors:
                 axes.plot(*zip(*sorted(errors), strict=True), marker + "-", color=f"C{i}", label=TASK_NAMES[task])
         axes.set(xlabel=_CHANGES.get(name, name.replace("_", " ")))
-        _per_cent_axis(axes, "test error")
+        _percent_axis(axes, "test error")
     _legend_below(figure)
     return figure
 
 
 def _generalization_errors(results: Sequence[Result], task: str) -> list[tuple[str, float, float]]:
-    """(changed keyword argument, its value, mean error over seeds) of all generalization envs of a task."""
+    """List (changed keyword argument, its value, mean error over seeds) for all generalization envs of a task."""
     errors: dict[tuple[str, float], list[float]] = {}
     for result in of_recipe(results, f"ram-{task}"):
         for entry in result.generalization:

@@ -1,4 +1,4 @@
-"""Published test errors on the same tasks, in per cent, with their sources."""
+"""Published test errors on the same tasks, in percent, with their sources."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 
 class PublishedError(NamedTuple):
-    """A published error."""
+    """Published error of one agent."""
 
     num_glimpses: int
     error: float
-    """Per cent."""
+    """Percent."""
     source: str
 
 
@@ -20,7 +20,10 @@ PAPER: dict[str, dict[int, float]] = {
     "cluttered60": {4: 4.96, 6: 4.08, 8: 4.04},
     "cluttered100": {4: 9.41, 6: 8.31, 8: 8.11},
 }
-"""RAM by task and number of glimpses, NIPS 2014 proceedings, tables 1 to 3 (the preprint's errors are higher)."""
+"""Errors of the paper's RAM by task and number of glimpses: tables 1 to 3 of the NIPS 2014 proceedings.
+
+The errors in the preprint are higher.
+"""
 
 PAPER_BASELINES: dict[str, float] = {
     "fc256-mnist": 1.69,
@@ -35,7 +38,7 @@ PAPER_BASELINES: dict[str, float] = {
     "conv-cluttered100": 14.35,
     "random-cluttered100": 28.4,
 }
-"""The paper's baselines and controls, by our recipe of the same model."""
+"""Errors of the paper's baselines and controls, by our recipe for the same model."""
 
 PAPER_CATCH = PublishedError(23, 15.0, "approximate, read off figure 3, after 20M frames")
 """Balls missed by the paper's best agent."""
@@ -45,6 +48,6 @@ PUBLIC: dict[str, PublishedError] = {
     "translated60": PublishedError(8, 0.94, "github.com/slundqui/tfRAM"),
     "cluttered60": PublishedError(8, 2.63, "github.com/slundqui/tfRAM"),
     "cluttered100": PublishedError(8, 5.90, "github.com/slundqui/tfRAM"),
-    "catch": PublishedError(23, 11.0, "approximate, after some 360M frames"),
+    "catch": PublishedError(23, 11.0, "approximate, after about 360M frames"),
 }
-"""The lowest published error that we found of a single plain RAM, by task."""
+"""Lowest published error that we found for a single plain RAM, by task."""

@@ -1,6 +1,6 @@
-"""Recipes: what is trained, in which environment, by which algorithm. They are the entries of ``recipes.toml``.
+"""Recipes, the entries of ``recipes.toml``: the env, the policy, the algorithm and all settings of a training run.
 
-Importing this module loads no torch.
+This module does not import torch.
 """
 
 from __future__ import annotations
@@ -17,20 +17,23 @@ from glimpse_gym.agents.registry import algorithm_name, make_policy_config, make
 
 _MERGED = ("env_kwargs", "augmentation", "policy_config", "training")
 _BOOKKEEPING = frozenset({"seed", "num_evaluations", "validation_episodes", "save_interval", "num_threads"})
-"""Settings of a run that are no part of what is learned: evaluations draw no random numbers of the training."""
+"""Settings in which runs of one recipe may differ: the seed, and those with no effect on what is learned.
+
+Evaluations have no effect, because they use random numbers of their own.
+"""
 _SWITCHED_OFF = {("pathwise_max_norm", 0.0): "no pathwise gradient", ("reinforce_weight", 0.0): "no REINFORCE"}
 _REFERENCE = "default agent"
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A training run to be reproduced, and how its agent is measured."""
+    """One training run that can be reproduced, and how its agent is evaluated."""
 
     name: str
     group: str
     """"headline", "paper", "baselines", "controls" or "ablations"."""
     base: str | None
-    """The recipe that this one is a variation of."""
+    """Name of the recipe that this one is a variant of."""
     task: str
     """"mnist", "translated60", "cluttered60", "cluttered100" or "catch"."""
     model: str
@@ -38,18 +41,18 @@ class Recipe:
     env_id: str
     env_kwargs: dict[str, Any]
     augmentation: dict[str, Any]
-    """Keyword arguments of the env that hold in training only."""
+    """Keyword arguments of the env that apply in training only."""
     policy_config: Any
     training: TrainConfig | None
-    """Configuration of the algorithm; None: nothing is trained."""
+    """Configuration of the algorithm; None if nothing is trained."""
     test: bool = True
-    """False: the agent is measured on the validation split only. No choice may rest on the test split."""
+    """If False, the agent is evaluated on the validation split only: no choice may depend on the test split."""
     generalization_envs: tuple[dict[str, Any], ...] = ()
-    """Changes of ``env_kwargs`` under which the trained agent is tested too."""
+    """Changes of ``env_kwargs``; the trained agent is also tested with each of them."""
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All settings of the training run, as :func:`run_settings`."""
+        """All settings of the training run; see :func:`run_settings`."""
         training = {}
         if self.training is not None:
             training = asdict(self.training) | {"algorithm": algorithm_name(self.training)}
@@ -58,18 +61,18 @@ class Recipe:
 
 
 def recipe_names() -> list[str]:
-    """Names of all recipes, sorted."""
+    """List the names of all recipes, sorted."""
     return sorted(_entries())
 
 
 def load_recipe(name: str) -> Recipe:
-    """The recipe of that name.
+    """Load a recipe by name.
 
     Raises:
-        ValueError: an unknown name; the error lists the names that exist.
+        ValueError: if the name is unknown; the message lists all names.
     """
     if name not in _entries():
-        raise ValueError(f"there is no recipe {name!r}; there are {', '.join(recipe_names())}")
+        raise ValueError(f"there is no recipe {name!r}; the recipes are {', '.join(recipe_names())}")
     entry = _resolve(name)
     has_training = "algorithm" in entry
     recipe = Recipe(
@@ -94,7 +97,7 @@ def load_recipe(name: str) -> Recipe:
 def run_settings(
     env_id: str, env_kwargs: Mapping[str, Any], policy_config: Mapping[str, Any], training: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """All settings of a training run in one dict, without bookkeeping that changes nothing of what is learned.
+    """Merge all settings of a training run, except the seed and those with no effect on what is learned.
 
     Args:
         env_id: id of the env.
@@ -107,28 +110,28 @@ def run_settings(
 
 
 def ablated_settings(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings in which a run of a recipe differs from the recipe's base: name -> value of the run.
+    """Find the settings in which a run of a recipe differs from the recipe's base: name -> value in the run.
 
     Args:
         name: the recipe, one with a base.
-        settings: of the run, as :func:`run_settings`. A result file may be older than the recipe.
+        settings: of the run, as :func:`run_settings`. They may differ from the recipe, if it changed since the run.
     """
     base = _settings_of(_entries()[name]["base"])
     return {key: settings.get(key) for key in base.keys() | settings.keys() if settings.get(key) != base.get(key)}
 
 
 def matches_recipe(name: str, settings: Mapping[str, Any]) -> bool:
-    """False if the settings of a run are not those of the recipe of that name, which may have changed since."""
+    """Return whether a run has the settings of its current recipe; True if the recipe no longer exists."""
     return name not in _entries() or _settings_of(name) == dict(settings)
 
 
 def is_single_factor(name: str, settings: Mapping[str, Any]) -> bool:
-    """True if a run of an ablation differs from its base in one setting only, or is the reference of the others."""
+    """Return whether an ablation run differs from its base in at most one setting, or is the reference ablation."""
     return _is_reference(name) or len(ablated_settings(name, settings)) <= 1
 
 
 def describe_ablation(name: str, settings: Mapping[str, Any]) -> str:
-    """Every setting in which a run of a recipe differs from the recipe's base, in words.
+    """Describe in words every setting in which a run of a recipe differs from the recipe's base.
 
     Args:
         name: the recipe, one with a base.
@@ -143,7 +146,7 @@ def describe_ablation(name: str, settings: Mapping[str, Any]) -> str:
 
 
 def _is_reference(name: str) -> bool:
-    """True if the base is no ablation itself, so that other ablations are compared with this one."""
+    """Return whether this is the reference ablation, with which the others are compared: its base is no ablation."""
     base = _entries()[name]["base"]
     return bool(_entries()[base]["group"] != "ablations")
 
@@ -169,7 +172,7 @@ def _table() -> dict[str, Any]:
 
 @cache
 def _entries() -> dict[str, dict[str, Any]]:
-    """Recipes by name as they stand in the file, each with its group."""
+    """Return the recipes by name, as written in the file, each with its group."""
     return {
         name: entry | {"group": group}
         for group, recipes in _table().items()
@@ -179,7 +182,7 @@ def _entries() -> dict[str, dict[str, Any]]:
 
 
 def _resolve(name: str) -> dict[str, Any]:
-    """A recipe's entry with what it inherits."""
+    """Merge a recipe's entry with what it inherits from its base."""
     entry = _entries()[name]
     if "base" not in entry:
         return entry | {table: dict(entry.get(table, {})) for table in _MERGED}

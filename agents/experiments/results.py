@@ -1,4 +1,4 @@
-"""Results of recipes: train, measure, and keep all that is needed to repeat it in one JSON file per run."""
+"""Results of recipes: train, evaluate, and save scores and all settings in one JSON file per run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TEST_DRAWS = range(5)
 
 
 class ResultError(RuntimeError):
-    """A result file that is missing, damaged, or of another format."""
+    """A result file is missing, damaged, or in another format."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Result:
     env_id: str
     env_kwargs: dict[str, Any]
     values_per_glimpse: int
-    """Size of one observation's glimpse."""
+    """Number of values in one glimpse."""
     num_parameters: int
     policy_config: dict[str, Any]
     training: dict[str, Any]
@@ -58,7 +58,7 @@ class Result:
     num_frames: int
     """Glimpses taken in training."""
     training_seconds: float
-    """Duration of the training, with the evaluations during it."""
+    """Duration of the training, including the evaluations during it."""
     generalization: list[dict[str, Any]]
     """Test scores in changed envs, each a dict with the changed "env_kwargs" and the "score"."""
     gaze_distances: list[float] | None
@@ -68,11 +68,11 @@ class Result:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All settings of the training run, as :func:`glimpse_gym.agents.experiments.recipes.run_settings`."""
+        """All settings of the training run; see :func:`glimpse_gym.agents.experiments.recipes.run_settings`."""
         return run_settings(self.env_id, self.env_kwargs, self.policy_config, self.training)
 
     def errors(self, locations: str = "learned", sample: bool = False, split: str = "test") -> np.ndarray | None:
-        """Mean errors over the draws of the split, after each glimpse: float64 (T,), or None if not measured."""
+        """Average the errors after each glimpse over the draws of a split: float64 (T,), or None if not measured."""
         found = [
             score["errors"]
             for score in self.scores
@@ -85,7 +85,7 @@ def reproduce(recipe: Recipe, seed: int, runs: Path, results: Path, progress: bo
     """Train a recipe's agent, or resume its training, evaluate it, and write the result file.
 
     Args:
-        recipe: what to run.
+        recipe: recipe to run.
         seed: seed of the run.
         runs: parent of the run folders.
         results: folder of the result files.
@@ -95,7 +95,7 @@ def reproduce(recipe: Recipe, seed: int, runs: Path, results: Path, progress: bo
         The result, or None if training was interrupted.
 
     Raises:
-        CheckpointError: the run's folder holds a different run, or a damaged one.
+        CheckpointError: if the run's folder holds a different run, or a damaged one.
     """
     if recipe.training is None:
         task_spec = TaskSpec.from_env(make_envs(recipe.env_id, recipe.env_kwargs, "test", 1))
@@ -123,7 +123,7 @@ def reproduce(recipe: Recipe, seed: int, runs: Path, results: Path, progress: bo
 
 
 def _make_trainer(recipe: Recipe, seed: int, folder: Path) -> Trainer:
-    """The run of a recipe in a folder: new, or to be resumed."""
+    """Make the trainer of a recipe: a new run, or the one in the folder, to be resumed."""
     assert recipe.training is not None
     return Trainer(
         folder,
@@ -138,7 +138,7 @@ def _make_trainer(recipe: Recipe, seed: int, folder: Path) -> Trainer:
 
 
 def _measure(recipe: Recipe, seed: int, policy: Policy, metadata: CheckpointMetadata, progress: bool) -> Result:
-    """The result without the fields that describe the course of the training."""
+    """Evaluate an agent and build its result, without the fields that describe the training."""
 
     def measure(conditions: EvalConditions, **changes: Any) -> Score:
         return evaluate(policy, metadata.env_id, metadata.env_kwargs | changes, conditions, progress=progress)
@@ -146,7 +146,7 @@ def _measure(recipe: Recipe, seed: int, policy: Policy, metadata: CheckpointMeta
     scores = evaluate_all(policy, metadata, "validation", seed=0, num_episodes=10_000, progress=progress)
     if recipe.test:
         scores += evaluate_all(policy, metadata, "test", seed=0, progress=progress)
-        if has_splits(metadata.env_id):  # a test split is small; without splits there are enough episodes already
+        if has_splits(metadata.env_id):  # test splits are small; an env without splits already plays enough games
             scores += [measure(EvalConditions("test", seed=draw)) for draw in TEST_DRAWS[1:]]
     tracks_ball = recipe.task == "catch" and isinstance(metadata.policy_config, RAMConfig)
     return Result(
@@ -176,7 +176,7 @@ def _measure(recipe: Recipe, seed: int, policy: Policy, metadata: CheckpointMeta
 
 
 def gaze_distances(agent: Agent, env_id: str, env_kwargs: dict[str, Any], num_games: int = 10_000) -> list[float]:
-    """Mean distance from gaze to ball at each step of Catch, in pixels, in the first games of the test split."""
+    """Measure the mean distance from gaze to ball, in pixels, at each step of Catch, in test games."""
     batches: list[list[float]] = []
 
     def measure(envs: VectorEnv[Any, Any, Any], observation: dict[str, np.ndarray]) -> None:
@@ -196,7 +196,7 @@ def gaze_distances(agent: Agent, env_id: str, env_kwargs: dict[str, Any], num_ga
 
 
 def save_result(folder: Path, result: Result) -> Path:
-    """Write a result's file atomically."""
+    """Write a result file atomically."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{result.recipe}-seed{result.seed}.json"
     with atomic_write(path) as temporary:
@@ -205,10 +205,10 @@ def save_result(folder: Path, result: Result) -> Path:
 
 
 def load_results(folder: Path) -> list[Result]:
-    """All results of a folder, sorted by file name.
+    """Load all results of a folder, sorted by file name.
 
     Raises:
-        ResultError: the folder holds no results, or a file is damaged or of another format.
+        ResultError: if the folder holds no results, or a file is damaged or in another format.
     """
     paths = sorted(folder.glob("[!.]*.json"))
     if not paths:
@@ -220,12 +220,12 @@ def _load(path: Path) -> Result:
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ResultError(f"{path} cannot be read ({error}): it is damaged; make it again") from error
+        raise ResultError(f"{path} cannot be read ({error}): it is damaged; run its recipe again") from error
     form = entries.pop("format", None) if isinstance(entries, dict) else None
     if form == _OLD_FORMAT:
-        raise ResultError(f"{path} has {_OLD_FORMAT!r}: read it with glimpse_gym 0.2.0, or make it again")
+        raise ResultError(f"{path} has {_OLD_FORMAT!r}: read it with glimpse_gym 0.2.0, or run its recipe again")
     if form != _FORMAT:
-        raise ResultError(f"{path} is no result that this version reads: its format must be {_FORMAT!r}")
+        raise ResultError(f"{path} is not a result file of this version: its format must be {_FORMAT!r}")
     names = {f.name for f in fields(Result)}
     if entries.keys() != names:
         raise ResultError(f"{path} is damaged: missing or unknown entries {sorted(entries.keys() ^ names)}")

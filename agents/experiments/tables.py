@@ -1,4 +1,4 @@
-"""Tables of results, in Markdown. Errors are in per cent."""
+"""Tables of results, in Markdown. Errors are in percent."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ TASK_NAMES = {
 }
 LOCATION_NAMES = {"learned": "learned locations", "random": "random locations", "center": "fixed at center"}
 MULTIPLE_CHANGES = "†"
-"""Marks an ablation that changes several settings."""
+"""Mark of an ablation that changes several settings."""
 OLDER_RECIPE = "‡"
-"""Marks a run whose settings are not those of the present recipe."""
+"""Mark of a run whose settings differ from the current recipe."""
 _NONE = "–"
 
 
 def headline_table(results: Sequence[Result]) -> str:
-    """The paper's rows, with its error, the best public one, and ours, in bold where it is below the paper's.
+    """Make the headline table: the paper's error, the best public one, and ours, in bold if it is below the paper's.
 
-    The row of n glimpses shows the agent trained for n glimpses (recipe ``ram<n>-TASK``), if there is one, else the
-    error after n glimpses of the agent for all of them (recipe ``ram-TASK``).
+    A row with n glimpses shows the agent trained for n glimpses (recipe ``ram<n>-TASK``) if there is one, else the
+    error after n glimpses of the agent for any number of glimpses (recipe ``ram-TASK``).
     """
     rows = []
     for task, paper_errors in PAPER.items():
@@ -56,7 +56,7 @@ def headline_table(results: Sequence[Result]) -> str:
 
 
 def baseline_table(results: Sequence[Result]) -> str:
-    """Baselines and controls against the paper's, and the same RAM at learned, random, center and sampled locations."""
+    """Make the table of baselines and controls, and of our RAM at learned, random, center and sampled locations."""
     rows = []
     for task in TASK_NAMES:
         recipes = {result.recipe for result in results if result.task == task and not is_ablation(result)}
@@ -75,7 +75,7 @@ def baseline_table(results: Sequence[Result]) -> str:
 
 
 def ablation_table(results: Sequence[Result]) -> str:
-    """Errors of ablations on the validation split, lowest first, each row named by all that it changes."""
+    """Make the table of ablations: validation errors, lowest first, each row labeled with all its changes."""
     ablations = [of_recipe(results, name) for name in {result.recipe for result in results if is_ablation(result)}]
     ablations.sort(key=lambda found: (error_curves(found, split="validation")[:, -1].mean(), found[0].recipe))
     rows = [
@@ -92,7 +92,7 @@ def ablation_table(results: Sequence[Result]) -> str:
 
 
 def run_table(results: Sequence[Result]) -> str:
-    """All runs, one row each."""
+    """Make the table of all runs, one row each."""
     rows = []
     for r in sorted(results, key=lambda r: (r.task, r.recipe, r.seed)):
         mean_scores = [s for s in r.scores if s["locations"] == "learned" and not s["sample"]]
@@ -114,31 +114,31 @@ def run_table(results: Sequence[Result]) -> str:
 
 
 def is_ablation(result: Result) -> bool:
-    """True for results on the validation split that compare variants of the default agent."""
+    """Return whether a result belongs to an ablation: a variant of the default agent, on the validation split."""
     return result.recipe.startswith("ablation-")
 
 
 def of_recipe(results: Iterable[Result], recipe: str) -> list[Result]:
-    """Results of one recipe, one per seed."""
+    """Select the results of one recipe, one per seed."""
     return [result for result in results if result.recipe == recipe]
 
 
 def error_curves(
     found: Sequence[Result], locations: str = "learned", sample: bool = False, split: str = "test"
 ) -> np.ndarray:
-    """Errors in per cent after each glimpse, one row per seed: float64 (S, T), or (0, 0) if nothing was measured."""
+    """Stack the errors in percent after each glimpse, one row per seed: float64 (S, T), or (0, 0) without any."""
     curves = [curve for r in found if (curve := r.errors(locations, sample, split)) is not None]
     return 100 * np.array(curves) if curves else np.zeros((0, 0))
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
+    """Format a table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _ablation_label(result: Result) -> str:
-    """All changes from the default agent, marked if they are several: the row then tells of no single one of them."""
+    """List all changes from the default agent, with a mark if there are several: no single-factor comparison."""
     if result.recipe not in recipe_names():
         return result.model
     mark = "" if is_single_factor(result.recipe, result.settings) else f" {MULTIPLE_CHANGES}"
@@ -152,7 +152,7 @@ def _format_error(
     sample: bool = False,
     split: str = "test",
 ) -> str:
-    """Mean error over seeds, with the standard deviation between seeds if there are several."""
+    """Format the mean error over seeds, with the standard deviation between seeds if there are several."""
     curves = error_curves(found, locations, sample, split)
     if not curves.size:
         return _NONE
@@ -162,7 +162,7 @@ def _format_error(
 
 
 def _format_against(published: float, found: Sequence[Result], num_glimpses: int) -> str:
-    """The error, in bold if it is below the published one."""
+    """Format the error, in bold if it is below the published one."""
     error = _format_error(found, num_glimpses)
     return f"**{error}**" if found and error_curves(found)[:, num_glimpses - 1].mean() < published else error
 

@@ -1,7 +1,7 @@
 """Command line ``glimpse-gym``: the parser and the dispatch to subcommands.
 
-Each subcommand is a few lines that call a library function: :mod:`glimpse_gym.cli.commands`, and
-:mod:`glimpse_gym.cli.train`, whose options are made from the configuration dataclasses.
+Each subcommand only calls library functions: see :mod:`glimpse_gym.cli.commands`, and :mod:`glimpse_gym.cli.train`,
+which generates its options from the configuration dataclasses.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import gymnasium as gym
 
-from glimpse_gym.cli import commands
+from glimpse_gym.cli import commands, compare, replay
 from glimpse_gym.cli.commands import FAILURE, INTERRUPTED
 from glimpse_gym.images.datasets import DATA_SETS, SPLITS
 from glimpse_gym.version import __version__
@@ -30,13 +30,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand.
 
     Args:
-        arguments: the command line without the program's name; None takes ``sys.argv[1:]``.
+        arguments: the command line without the program name; None takes ``sys.argv[1:]``.
 
     Returns:
-        Exit status: 0, success; 1, an error, with a message on stderr; 130, stopped by Ctrl-C.
+        Exit status: 0 for success; 1 for an error, with a message on stderr; 130 if stopped by Ctrl-C.
 
     Raises:
-        SystemExit: status 2, the command line could not be parsed; status 0, after ``--help`` and ``--version``.
+        SystemExit: status 2 if the command line cannot be parsed; status 0 after ``--help`` and ``--version``.
     """
     # OpenMP threads that wait for each other sleep instead of spinning; see num_threads in agents/configs.py. torch
     # reads this variable when it is imported, so it is set before anything imports torch.
@@ -67,7 +67,7 @@ def _make_parser() -> argparse.ArgumentParser:
         description="Gymnasium environments seen through a retina, and agents that learn where to look.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument("--debug", action="store_true", help="show the traceback if there is an error")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(
@@ -80,11 +80,18 @@ def _make_parser() -> argparse.ArgumentParser:
     envs = add("envs", commands.envs, "List the env ids with their spaces.")
     envs.add_argument("--docs", action="store_true", help="print the reference page of the envs, in Markdown")
     data = add("data", commands.data, "Download and verify data sets.")
-    data.add_argument("name", nargs="*", default=["mnist"], help=f"any of {', '.join(DATA_SETS)}")
+    data.add_argument(
+        "name", metavar="NAME", nargs="*", default=["mnist"], help=f"{', '.join(DATA_SETS)} (default: mnist)"
+    )
     add("train", commands.train, "Train an agent in an env.", add_help=False)  # its own parser: cli/train.py
-    _add_eval(add("eval", commands.evaluate, "Evaluate an agent on a split and draw where it looks."))
-    _add_reproduce(add("reproduce", commands.reproduce, "Train by a recipe, evaluate, and save the result."))
-    _add_report(add("report", commands.report, "Write the results page with its tables and figures."))
+    _add_eval(add("eval", commands.evaluate, "Evaluate an agent on one split, and draw where it looks."))
+    _add_reproduce(
+        add("reproduce", commands.reproduce, "Train and evaluate an agent by a recipe, and save the result.")
+    )
+    _add_report(add("report", commands.report, "Write the results page, with its tables and figures."))
+    replay.add_replay_command(add)
+    replay.add_export_command(add)
+    compare.add_compare_commands(add)
     bench = add("bench", commands.bench, "Measure speed, relative to Gymnasium's CartPole in the same run.")
     bench.add_argument("--seconds", type=float, default=1.0, help="duration of each measurement")
     bench.add_argument("--num-envs", type=int, default=256, help="number of sub-envs of the vector envs")
@@ -94,30 +101,42 @@ def _make_parser() -> argparse.ArgumentParser:
 def _add_eval(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("agent", metavar="AGENT", help="name of a pretrained agent, or the folder of a training run")
     parser.add_argument("--split", choices=SPLITS, default="validation", help="split of the env's images")
-    parser.add_argument("--seed", type=int, default=0, help="seed of canvases, first glimpses and samples")
+    parser.add_argument("--seed", type=int, default=0, help="seed of canvases or games, first glimpses, and samples")
     parser.add_argument(
         "--num-episodes",
+        metavar="N",
         type=int,
         help="evaluate on the first N images of the split, or N games (default: all images, or 100,000 games)",
     )
-    parser.add_argument("--out", type=Path, help="folder of the pictures (default: the agent's folder, or runs/NAME)")
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, help="folder of the pictures (default: the agent's folder, or runs/NAME)"
+    )
 
 
 def _add_reproduce(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", metavar="RECIPE", nargs="?", help="name of a recipe; without it, list all recipes")
     parser.add_argument("--seed", type=int, default=0, help="seed of the run")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of runs; an unfinished run is resumed")
-    parser.add_argument("--results", type=Path, default=Path("results"), help="folder of results")
+    parser.add_argument(
+        "--runs",
+        metavar="DIR",
+        type=Path,
+        default=Path("runs"),
+        help="parent of the run folders; an unfinished run is resumed",
+    )
+    parser.add_argument("--results", metavar="DIR", type=Path, default=Path("results"), help="folder of result files")
 
 
 def _add_report(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--results", type=Path, default=Path("results"), help="folder of results")
-    parser.add_argument("--docs", type=Path, default=Path("docs"), help="folder of the page and its figures")
-    parser.add_argument("--readme", type=Path, help="a file whose table of results is updated, too")
+    parser.add_argument("--results", metavar="DIR", type=Path, default=Path("results"), help="folder of result files")
+    parser.add_argument(
+        "--docs", metavar="DIR", type=Path, default=Path("docs"), help="folder of the page and its figures"
+    )
+    parser.add_argument("--readme", metavar="FILE", type=Path, help="file whose headline table is also updated")
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Append the default to the help text, unless it is None, False or empty."""
+    """Append the default to the help text, unless it is None, False or a list."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        return action.help if action.default in (None, False, []) else super()._get_help_string(action)
+        shows_no_default = action.default is None or action.default is False or isinstance(action.default, list)
+        return action.help if shows_no_default else super()._get_help_string(action)

@@ -1,4 +1,4 @@
-"""Subcommands of ``glimpse-gym``. What needs torch is imported inside of them."""
+"""Subcommands of ``glimpse-gym``. Modules that need torch are imported inside the functions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from glimpse_gym.images.datasets import fetch
 from glimpse_gym.registration import describe_envs, document_envs
 
 FAILURE, INTERRUPTED = 1, 130
-"""Exit statuses: an error that the message explains; stopped by Ctrl-C, as in shells."""
+"""Exit statuses: for an error with a message; for a stop by Ctrl-C, as shells have it."""
 
 
 def envs(parsed: argparse.Namespace) -> None:
@@ -53,7 +53,7 @@ def evaluate(parsed: argparse.Namespace) -> None:
 
 
 def reproduce(parsed: argparse.Namespace) -> int | None:
-    """Train by a recipe, evaluate, and save the result; without a recipe, list all."""
+    """Train and evaluate an agent by a recipe, and save the result; without a recipe, list all recipes."""
     from glimpse_gym.agents.experiments.recipes import load_recipe, recipe_names
 
     if parsed.recipe is None:

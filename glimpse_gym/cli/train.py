@@ -1,4 +1,4 @@
-"""``glimpse-gym train``: options made from the configurations of the algorithm and its policy, and the run itself."""
+"""Subcommand ``train``: options generated from the configurations of algorithm and policy, and the run itself."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DESCRIPTION = "Train an agent in an env. The options are those of one algorithm
 _DEFAULT_OUT = "(default: runs/ENV-seedSEED)"
 _ALGORITHM = arg(
     metavar="{" + ",".join(ALGORITHMS) + "}",
-    help="Learning algorithm. Each has options of its own; --algorithm NAME --help shows them.",
+    help="Learning algorithm. Each has its own options; --algorithm NAME --help shows them.",
 )
 _EnvArgs = UseAppendAction[tuple[Annotated[str, arg(metavar="NAME=VALUE")], ...]]
 _TrainConfigT = TypeVar("_TrainConfigT", bound=TrainConfig)
@@ -45,7 +45,7 @@ class TrainArguments(Generic[_TrainConfigT, _PolicyConfigT]):
     resume: FlagCreatePairsOff[bool] = False
     """Resume the run in that folder; start a new one if there is none."""
     env_arg: Annotated[_EnvArgs, arg(metavar="NAME=VALUE")] = ()
-    """Keyword argument of the env, such as num_glimpses=6 or images=FOLDER. VALUE is JSON, or else a string."""
+    """Keyword argument of the env, such as num_glimpses=6 or images=FOLDER. VALUE is JSON, or else a plain string."""
     augment: Annotated[_EnvArgs, arg(metavar="NAME=VALUE")] = ()
     """Keyword argument of the env during training only, not in evaluation, such as rotation=[-10,10]."""
 
@@ -54,7 +54,7 @@ def parse_train_arguments(arguments: Sequence[str]) -> TrainArguments[Any, Any]:
     """Parse the command line after ``train``.
 
     Raises:
-        SystemExit: status 2, something is wrong; a message on stderr says what is accepted. Status 0, after ``--help``.
+        SystemExit: status 2 if an argument is not accepted, with a message on stderr; status 0 after ``--help``.
     """
     env_id, algorithm = _find_env_and_algorithm(arguments)
     wants_help = "--help" in arguments or "-h" in arguments
@@ -78,7 +78,7 @@ def train_agent(arguments: TrainArguments[Any, Any], command_line: str) -> int |
     """Train, or resume training, in the folder of the run.
 
     Args:
-        arguments: what to train.
+        arguments: the parsed command line.
         command_line: recorded in the agent's metadata.
 
     Returns:
@@ -108,10 +108,10 @@ def train_agent(arguments: TrainArguments[Any, Any], command_line: str) -> int |
 
 
 def parse_assignments(pairs: Sequence[str]) -> dict[str, Any]:
-    """``NAME=VALUE`` pairs as a dict; a VALUE that is not valid JSON is a string.
+    """Parse ``NAME=VALUE`` pairs into a dict; a VALUE that is not valid JSON is a string.
 
     Raises:
-        ValueError: a pair without a name or an equals sign.
+        ValueError: if a pair lacks the name or the equals sign.
     """
     values = {}
     for pair in pairs:
@@ -126,7 +126,7 @@ def parse_assignments(pairs: Sequence[str]) -> dict[str, Any]:
 
 
 def _find_env_and_algorithm(arguments: Sequence[str]) -> tuple[str | None, str | None]:
-    """ENV and ``--algorithm``, which decide which other options there are. None where they are not given."""
+    """Find ENV and ``--algorithm``, which determine the other options; None if not given."""
     parser = argparse.ArgumentParser(prog=_PROGRAM, add_help=False, allow_abbrev=False)
     # Options with a value, so that the value is not taken for ENV. Flags take none and need not be known here.
     # nargs="?": a missing value is left to the main parser, whose message is better.

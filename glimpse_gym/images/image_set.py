@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Images and labels; the pixels lie end to end in one flat array, so images of any sizes need no padding.
+    """Images and labels; all pixels are in one flat array, so images of any sizes need no padding.
 
     Immutable: copies and deep copies return the set itself. A set opened from a name or a path is pickled as the
     call that opens it: the process that unpickles it reads the source itself, once.
@@ -50,7 +50,7 @@ class ImageSet:
         return len(self.class_names)
 
     def image(self, index: int) -> np.ndarray:
-        """Image number ``index``: a read-only view, uint8 (H, W) if C is 1, otherwise (H, W, C)."""
+        """Return image ``index``, a read-only view: uint8 (H, W) if C is 1, otherwise (H, W, C)."""
         height, width = map(int, self.sizes[index])
         start = int(self.offsets[index])
         flat = self.pixels[start : start + height * width * self.num_channels]

@@ -1,4 +1,4 @@
-"""Readers of image files: IDX, ``.npz``, and folders with one sub-folder of images per class."""
+"""Readers of image files: IDX, ``.npz``, and folders with one subfolder of images per class."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SPLIT_FOLDERS = {"train": "train", "validation": "validation", "val": "validati
 
 
 def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
-    """Read an IDX file of unsigned bytes, plain or gzip-compressed whatever its name.
+    """Read an IDX file of unsigned bytes, plain or gzip-compressed, whatever its name.
 
     Returns:
         A read-only uint8 array of the shape that the file states.
@@ -29,7 +29,7 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def parse_idx(content: bytes, where: str) -> np.ndarray:
-    """Array of the content of an IDX file, as in `read_idx`; ``where`` names the file in errors."""
+    """Parse the content of an IDX file, as in `read_idx`; ``where`` names the file in errors."""
     # Two zero bytes, the type (8: uint8), the rank, each dimension in 32 bits big-endian, then the elements.
     if len(content) < 4 or content[:2] != b"\0\0" or not 1 <= content[3] <= 32:
         raise DataError(f"{where}: not an IDX file: starts with {content[:4]!r}, expected 0, 0, 8 and the rank")
@@ -78,7 +78,7 @@ def read_npz(path: str) -> Source:
 
 
 def read_class_folders(root: Path) -> Source:
-    """Read a folder with one sub-folder of image files per class, or one such folder per split.
+    """Read a folder with one subfolder of image files per class, or one such folder per split.
 
     Raises:
         DataError: There are no images, an image is damaged, or there are two validation folders.
@@ -100,8 +100,8 @@ def read_class_folders(root: Path) -> Source:
     ]
     if not labeled:
         raise DataError(
-            f"{root}: no images found; expected a sub-folder of {', '.join(IMAGE_SUFFIXES)} files "
-            f"for each class, or train and test folders of such; found {sorted(trees) or 'no sub-folders'}"
+            f"{root}: no images found; expected a subfolder of {', '.join(IMAGE_SUFFIXES)} files "
+            f"for each class, or train and test folders of such; found {sorted(trees) or 'no subfolders'}"
         )
     images = gray_to_rgb([decode_image(file) for _, file, _ in labeled])
     counts = {split: sum(of == split for of, _, _ in labeled) for split in splits}
@@ -110,7 +110,7 @@ def read_class_folders(root: Path) -> Source:
 
 
 def decode_image(path: Path) -> np.ndarray:
-    """Pixels of the (first) image of a file: uint8 (H, W) if it is gray, otherwise (H, W, 3).
+    """Read the (first) image of a file: uint8 (H, W) if it is gray, otherwise (H, W, 3).
 
     Raises:
         DataError: The file is not a readable image.
@@ -126,9 +126,9 @@ def decode_image(path: Path) -> np.ndarray:
 
 
 def _consecutive_splits(counts: dict[str, int]) -> dict[str, np.ndarray]:
-    """Indices of each split, of images that lie in the order train, validation, test.
+    """Return the indices of each split, for images in the order train, validation, test.
 
-    If validation is not among the counts, every tenth training image is taken for it.
+    If there is no count for validation, it takes every tenth training image.
     """
     ends = np.cumsum([counts.get(name, 0) for name in SPLITS])
     train, validation, test = np.split(np.arange(ends[-1]), ends[:-1])
@@ -138,7 +138,7 @@ def _consecutive_splits(counts: dict[str, int]) -> dict[str, np.ndarray]:
 
 
 def _visible(folder: Path) -> list[Path]:
-    """Entries of a folder that are not hidden, by name."""
+    """List the entries of a folder that are not hidden, sorted by name."""
     try:
         return sorted((p for p in folder.iterdir() if p.name[0] != "."), key=lambda p: p.name)
     except OSError as error:

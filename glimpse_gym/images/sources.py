@@ -22,7 +22,7 @@ _TENTHS = {"train": range(8), "validation": [8], "test": [9], _ALL: range(10)}  
 
 
 def open_images(images: Any, labels: Any = None, split: str = _ALL, num_classes: int | None = None) -> ImageSet:
-    """Open images of any of the kinds below, with their labels.
+    """Open images of any kind in the table below, with their labels.
 
     | images | labels | splits |
     | --- | --- | --- |
@@ -32,12 +32,12 @@ def open_images(images: Any, labels: Any = None, split: str = _ALL, num_classes:
     | path of an ``.npz`` with ``images`` and ``labels`` | None | by index |
     | path of an ``.npz`` with ``x_train``, ``y_train``, ``x_test``, ``y_test`` | None | its own |
     | path of an IDX file of images, plain or ``.gz`` | path of its labels, or (N,) | by index |
-    | folder with one sub-folder of image files per class | None | by index |
-    | folder with ``train``, ``test``, perhaps ``validation`` (or ``val``), each such a folder | None | its own |
+    | folder with one subfolder of image files per class | None | by index |
+    | folder with such folders named ``train``, ``test`` and, optionally, ``validation`` or ``val`` | None | its own |
 
     By index: image i is in "test" if ``i % 10 == 9``, in "validation" if ``i % 10 == 8``, else in "train". This keeps
-    the file order and, since folders are read class by class, the balance of classes. If a source has splits of its
-    own but no validation split, every tenth training image is taken for it.
+    the file order and, since folders are read class by class, the balance of classes. If a source has its own splits
+    but none for validation, that split takes every tenth training image.
 
     An image has at most four channels, in the last dimension. A folder of image files is gray if every file is gray,
     else RGB; so is a list of PIL images. EXIF orientation is applied; transparent parts become white. Hidden files
@@ -57,7 +57,7 @@ def open_images(images: Any, labels: Any = None, split: str = _ALL, num_classes:
     Raises:
         TypeError: An argument is of a kind that is not accepted, or has the wrong dtype.
         ValueError: An argument, or the content of a file, is out of range, missing, or does not fit the rest.
-        DataError: A file is damaged, or is not of the kind that its name says.
+        DataError: A file is damaged, or is not what its name says.
     """
     check_choice("split", split, (*SPLITS, _ALL))
     if num_classes is not None:
@@ -71,7 +71,7 @@ def open_images(images: Any, labels: Any = None, split: str = _ALL, num_classes:
         path = _existing_path(images, "images")
         if isinstance(labels, str | os.PathLike):
             labels = _existing_path(labels, "labels")
-        elif labels is not None:  # an array beside a path
+        elif labels is not None:  # not cached: an array is not hashable
             arguments = (path, labels, split, num_classes)
             return _select(_read_source(path, labels), split, num_classes, arguments)
         with _lock:
@@ -134,7 +134,7 @@ def _existing_path(path: str | os.PathLike[str], argument: str) -> str:
 
 
 def _select(source: Source, split: str, num_classes: int | None, arguments: tuple[Any, ...] | None) -> ImageSet:
-    """The images of a split; ``arguments`` of `open_images` open it again."""
+    """Select the images of a split; ``arguments`` are those of `open_images` that open the set again, or None."""
     class_names = _class_names(source.class_names, source.labels, num_classes)
     if not source.class_names and num_classes is None:
         _warn_of_empty_classes(source.labels)
@@ -154,7 +154,7 @@ def _select(source: Source, split: str, num_classes: int | None, arguments: tupl
 
 
 def _class_names(names: tuple[str, ...], labels: np.ndarray, num_classes: int | None) -> tuple[str, ...]:
-    """Names of all classes; a class without a name is called by its number."""
+    """Return the names of all classes; a class without a name gets its number as name."""
     least = max(len(names), int(labels.max()) + 1)
     if num_classes is not None and num_classes < least:
         raise ValueError(f"num_classes must be at least {least}, the number of classes found, got {num_classes}")

@@ -1,4 +1,4 @@
-"""Array kernels: the functions that have one implementation per array library.
+"""Array kernels: the functions with one implementation per array library.
 
 ``sense`` computes glimpses, ``compose`` places images and clutter on canvases, and ``uniforms`` generates the random
 numbers of episodes. :mod:`glimpse_gym.kernels.numpy_kernels` implements them for NumPy arrays. The module for another
@@ -16,7 +16,7 @@ import numpy as np
 
 @cache
 def _numpy_kernels() -> ModuleType:
-    """Import the NumPy kernels on first use: importing Numba takes as long as everything else together."""
+    """Import the NumPy kernels on first use, because importing Numba takes as long as all other imports together."""
     from glimpse_gym.kernels import numpy_kernels
 
     return numpy_kernels

@@ -1,1 +1,5 @@
-"""Pictures of episodes as arrays: drawing primitives, a scene, frames of ``render()``, and figures of many episodes."""
+"""Pictures of episodes, by pygame: drawing primitives, views, frames, windows, text; and figures, by Matplotlib."""
+
+import os
+
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")

@@ -1,40 +1,43 @@
-"""Frames of ``render()``: the current state of an episode as an array. Opens no window.
+"""Frames of episodes: header, scene and current glimpse on one surface, and several surfaces as tiles of one.
 
-A frame is uint8 (height, width, 3) with even height and width, as video codecs require.
+Frames have even widths and heights, as video codecs require.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
-from gymnasium.error import ResetNeeded
+import pygame
 
 from glimpse_gym.rendering.drawing import (
     MUTED_TEXT,
     PADDING,
     SCALE_COLORS,
     TEXT,
-    blank_canvas,
+    array_to_surface,
     draw_progress,
     draw_text,
-    even_canvas,
+    even_size,
+    new_surface,
     outcome_color,
+    surface_to_array,
 )
-from glimpse_gym.rendering.scene import Scene, fit_rgb, upscale
+from glimpse_gym.rendering.scene import Scene, glimpse_patches
 from glimpse_gym.retina import Retina
-from glimpse_gym.world import Outcome, World
 
-# In pixels: the square that the image is fitted into, and the space around it for patches beyond the image.
+TILE_GAP = 8  # pixels around each of several frames
+# In pixels at scale 1: the square that the image is fitted into, and the space around it for patches beyond the image.
 _IMAGE_SIDE, _MARGIN = 480, 24
-_SCENE_SIDE = _IMAGE_SIDE + 2 * _MARGIN
-_HEADER_HEIGHT = 84
-_MAX_PATCH_SIDE, _MAX_PATCH_ROWS, _FRAME_WIDTH, _LABEL_HEIGHT, _GAP = 240, 4, 2, 20, 16
+_HEADER_HEIGHT, _BASELINE, _TEXT_SIZE = 84, 44, 20
+_PROGRESS_TOP, _PROGRESS_HEIGHT = 59, 6
+_MAX_PATCH_SIDE, _MAX_PATCH_ROWS, _FRAME_WIDTH, _LABEL_HEIGHT, _LABEL_SIZE, _GAP = 240, 4, 2, 20, 15, 16
 
 
 def render_frame(
     image: np.ndarray,
-    fixations: np.ndarray,
+    locations: np.ndarray,
     retina: Retina,
     glimpse: np.ndarray,
     *,
@@ -42,104 +45,133 @@ def render_frame(
     reward: float,
     ended: bool = False,
     image_moves: bool = False,
-) -> np.ndarray:
+    scale: float = 1.0,
+) -> pygame.Surface:
     """Draw the current state of an episode: the image, dimmed where it was not seen, the scanpath and the glimpse.
 
-    The size of the frame depends only on the retina.
+    The size of the frame depends only on the retina and the scale.
 
     Args:
         image: uint8 (H, W) or (H, W, C).
-        fixations: float (n, 2) in [-1, 1], n >= 1, locations of all glimpses, the current one last.
+        locations: float (n, 2) in [-1, 1], n >= 1, of all glimpses, the current one last.
         retina: the retina that took them.
         glimpse: float (k*C, g, g) in [0, 1], the current glimpse, finest scale first.
         progress: number of glimpses so far (of steps, if ``image_moves``), and the maximum.
         reward: sum of rewards so far.
         ended: the episode has ended; its reward is then shown in green if positive, else in red.
         image_moves: the image changes during an episode; then only the current glimpse is shown bright.
-
-    Returns:
-        uint8 (height, width, 3).
+        scale: factor of all sizes in pixels.
     """
-    scene = Scene(image, retina, fixations[-1:] if image_moves else fixations, _IMAGE_SIDE, _MARGIN)
-    scene.draw_patches(fixations[-1], width=2)
-    scene.draw_scanpath(fixations, radius=3.5, opacity=0.35 if image_moves else 0.9)
-    panel = _glimpse_panel(glimpse, retina)
-    top, left = _HEADER_HEIGHT, PADDING + _SCENE_SIDE + PADDING
-    width = left + panel.shape[1] + PADDING
-    frame = even_canvas(top + _SCENE_SIDE + PADDING, width)
-    frame[top : top + _SCENE_SIDE, PADDING : PADDING + _SCENE_SIDE] = scene.canvas
-    frame[top : top + _SCENE_SIDE, left : left + panel.shape[1]] = panel
-    reward_text, right = str(round(reward, 3) + 0.0), width - PADDING  # adding 0.0 turns -0.0 into 0.0
-    noun_width = draw_text(frame, 44, PADDING, "frame" if image_moves else "glimpse", 20, MUTED_TEXT)
-    draw_text(frame, 44, PADDING + noun_width + 8, f"{progress[0]} / {progress[1]}", 20, TEXT)
-    color = outcome_color(reward > 0 if ended else None)
-    reward_width = draw_text(frame, 44, right, reward_text, 20, color, align=1)
-    draw_text(frame, 44, right - reward_width - 8, "reward", 20, MUTED_TEXT, align=1)
-    draw_progress(frame, 62, PADDING, right, *progress, radius=3)
+    scene = Scene(
+        image, retina, locations[-1:] if image_moves else locations, round(_IMAGE_SIDE * scale), round(_MARGIN * scale)
+    )
+    scene.draw_patches(locations[-1], max(1, round(2 * scale)))
+    scene.draw_scanpath(locations, 3.5 * scale, 0.35 if image_moves else 0.9)
+    side, padding, top = scene.surface.get_height(), round(PADDING * scale), round(_HEADER_HEIGHT * scale)
+    panel = draw_glimpse_panel(glimpse, retina, side, scale)
+    left = padding + side + padding
+    width = left + panel.get_width() + padding
+    frame = new_surface(even_size(width, top + side + padding))
+    frame.blit(scene.surface, (padding, top))
+    frame.blit(panel, (left, top))
+    draw_header(frame, width, "frame" if image_moves else "glimpse", progress, reward, ended, scale)
     return frame
 
 
-def _glimpse_panel(glimpse: np.ndarray, retina: Retina) -> np.ndarray:
-    """Draw the patches of a glimpse, one framed and labeled square per scale, in columns as high as the scene."""
+def draw_header(
+    frame: pygame.Surface,
+    width: int,
+    noun: str,
+    progress: tuple[int, int],
+    reward: float,
+    ended: bool,
+    scale: float = 1.0,
+) -> None:
+    """Draw the progress, as numbers and as a bar, and the reward at the top of a frame, ``width`` pixels wide."""
+    padding, gap, baseline = round(PADDING * scale), round(8 * scale), round(_BASELINE * scale)
+    size, right = round(_TEXT_SIZE * scale), width - padding
+    noun_width = draw_text(frame, noun, (padding, baseline), size, MUTED_TEXT)
+    draw_text(frame, f"{progress[0]} / {progress[1]}", (padding + noun_width + gap, baseline), size, TEXT)
+    reward_text = str(round(reward, 3) + 0.0)  # adding 0.0 turns -0.0 into 0.0
+    color = outcome_color(reward > 0 if ended else None)
+    reward_width = draw_text(frame, reward_text, (right, baseline), size, color, align="right")
+    draw_text(frame, "reward", (right - reward_width - gap, baseline), size, MUTED_TEXT, align="right")
+    bar_height = max(2, round(_PROGRESS_HEIGHT * scale))
+    bar = pygame.Rect(padding, round(_PROGRESS_TOP * scale), width - 2 * padding, bar_height)
+    draw_progress(frame, bar, *progress)
+
+
+def draw_glimpse_panel(glimpse: np.ndarray, retina: Retina, height: int, scale: float = 1.0) -> pygame.Surface:
+    """Draw the patches of a glimpse: one framed and labeled square per scale, in columns of a height in pixels.
+
+    Args:
+        glimpse: float (k*C, g, g) in [0, 1], finest scale first.
+        retina: the retina that took it.
+        height: height of the panel in pixels; its width depends on the retina.
+        scale: factor of the other sizes in pixels.
+    """
     k, g = retina.num_scales, retina.patch_size
-    # (k*C, g, g), scale-major, to k patches of (g, g, C)
-    pixels = np.rint(255 * np.asarray(glimpse)).astype(np.uint8).reshape(k, -1, g, g).transpose(0, 2, 3, 1)
+    frame_width = max(1, round(_FRAME_WIDTH * scale))
+    gap, label_height, padding = (round(size * scale) for size in (_GAP, _LABEL_HEIGHT, PADDING))
     rows = min(k, _MAX_PATCH_ROWS)
-    max_side = min(_MAX_PATCH_SIDE, (_SCENE_SIDE + _GAP) // rows - _GAP - _LABEL_HEIGHT - 2 * _FRAME_WIDTH)
-    fitted = [fit_rgb(patch, max_side) for patch in pixels]
-    patches = [upscale(patch, max_side // len(patch)) for patch in fitted]
-    side = len(patches[0]) + 2 * _FRAME_WIDTH
-    column_pitch, row_pitch = side + PADDING, (_SCENE_SIDE - _LABEL_HEIGHT - side) // max(rows - 1, 1)
-    panel = blank_canvas(_SCENE_SIDE, math.ceil(k / rows) * column_pitch - PADDING)
-    for s, patch in enumerate(patches):
-        top, left = s % rows * row_pitch + _LABEL_HEIGHT, s // rows * column_pitch
+    max_side = (height + gap) // rows - gap - label_height - 2 * frame_width
+    max_side = max(1, min(round(_MAX_PATCH_SIDE * scale), max_side))
+    patch_side = max_side // g * g or max_side
+    side = patch_side + 2 * frame_width
+    column_pitch, row_pitch = side + padding, (height - label_height - side) // max(rows - 1, 1)
+    panel = new_surface((math.ceil(k / rows) * column_pitch - padding, height))
+    for s, pixels in enumerate(glimpse_patches(glimpse, retina)):
+        patch = array_to_surface(pixels)
+        resize = pygame.transform.scale if patch_side >= g else pygame.transform.smoothscale
+        rect = pygame.Rect(s // rows * column_pitch, s % rows * row_pitch + label_height, side, side)
         color = SCALE_COLORS[s % len(SCALE_COLORS)]
-        framed = panel[top : top + side, left : left + side]
-        framed[...] = color
-        framed[_FRAME_WIDTH:-_FRAME_WIDTH, _FRAME_WIDTH:-_FRAME_WIDTH] = patch
-        draw_text(panel, top - 9, left, f"{2**s}x", 15, color)
+        panel.fill(color, rect)
+        panel.blit(resize(patch, (patch_side, patch_side)), rect.move(frame_width, frame_width))
+        draw_text(panel, f"{2**s}x", (rect.left, rect.top - round(9 * scale)), round(_LABEL_SIZE * scale), color)
     return panel
 
 
-class Recorder:
-    """Record of the fixations and rewards of every row of a world, and renderer of its frames.
+def grid_size(count: int, columns: int | None = None) -> tuple[int, int]:
+    """Return the numbers of columns and rows of a grid of ``count`` pictures; without ``columns``, about equal."""
+    columns = min(columns or math.ceil(math.sqrt(count)), count)
+    return columns, math.ceil(count / columns)
 
-    Call :meth:`record_reset` and :meth:`record_step` after every reset and step of the world.
+
+def tile_surfaces(
+    surfaces: Sequence[pygame.Surface], columns: int | None = None, gap: int = TILE_GAP
+) -> pygame.Surface:
+    """Arrange surfaces of one size in a grid.
+
+    Args:
+        surfaces: at least one.
+        columns: number of surfaces per row; None: about as many as rows.
+        gap: space in pixels around each.
+
+    Raises:
+        ValueError: if there is no surface.
     """
+    if not surfaces:
+        raise ValueError("there is nothing to tile: pass at least one picture")
+    columns, rows = grid_size(len(surfaces), columns)
+    width, height = (side + gap for side in surfaces[0].get_size())
+    tiled = new_surface(even_size(columns * width + gap, rows * height + gap))
+    for i, surface in enumerate(surfaces):
+        tiled.blit(surface, (gap + i % columns * width, gap + i // columns * height))
+    return tiled
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._fixations: list[list[np.ndarray]] = [[] for _ in range(world.num_rows)]
-        self._rewards = np.zeros(world.num_rows)
 
-    def record_reset(self, rows: np.ndarray) -> None:
-        """Start the record of a new episode in some rows, int64 (R,)."""
-        self._rewards[rows] = 0.0
-        for row in rows:
-            self._fixations[row] = [self._world.locations[row].copy()]
+def tile_frames(frames: Sequence[np.ndarray], columns: int | None = None, gap: int = TILE_GAP) -> np.ndarray:
+    """Arrange frames of one size, such as those that a vector env renders, in a grid.
 
-    def record_step(self, outcome: Outcome) -> None:
-        """Record a step: the reward, and the location in the rows where a new glimpse was taken."""
-        self._rewards += outcome.reward
-        for row in np.flatnonzero(outcome.looked):
-            self._fixations[row].append(self._world.locations[row].copy())
+    Args:
+        frames: at least one, each uint8 (height, width, 3).
+        columns: number of frames per row; None: about as many as rows.
+        gap: space in pixels around each.
 
-    def render(self, row: int) -> np.ndarray:
-        """Draw the current frame of one row, uint8 (height, width, 3).
+    Returns:
+        uint8 (height, width, 3), with even height and width.
 
-        Raises:
-            ResetNeeded: if the row was never reset.
-        """
-        world, fixations = self._world, self._fixations[row]
-        if not fixations:
-            raise ResetNeeded("there is no episode to draw: call reset() before render()")
-        return render_frame(
-            world.image(row),
-            np.array(fixations),
-            world.retina,
-            world.observe(np.array([row]))["glimpse"][0],
-            progress=(int(world.steps[row]) if world.image_moves else len(fixations), world.horizon),
-            reward=float(self._rewards[row]),
-            ended=not world.running[row],
-            image_moves=world.image_moves,
-        )
+    Raises:
+        ValueError: if there is no frame.
+    """
+    return surface_to_array(tile_surfaces([array_to_surface(frame) for frame in frames], columns, gap))

@@ -1,0 +1,122 @@
+"""Subcommands ``replay`` and ``export``, which read recordings."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from glimpse_gym.cli.commands import FAILURE
+from glimpse_gym.cli.watch import add_viewer_options, show_or_save
+from glimpse_gym.extras import require_extra
+
+if TYPE_CHECKING:
+    from glimpse_gym.play.episode import PlayEnv
+    from glimpse_gym.play.recording import EpisodeRecord
+
+_HEAD = ("episode", "player", "env", "seed", "glimpses", "seconds", "answer", "truth", "result", "replay")
+_RESULTS = {"label": ("wrong", "right"), "move": ("missed", "caught")}
+
+
+def add_replay_command(add: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add ``replay FOLDER``."""
+    parser = add("replay", replay, "Play the episodes of a recording again, and check that they are bit-equal.")
+    _add_folder(parser)
+    parser.add_argument("--verify", action="store_true", help="only check, and print a table of the episodes")
+    add_viewer_options(parser)
+
+
+def add_export_command(add: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add ``export FOLDER --minari NAME``."""
+    parser = add("export", export, "Export the episodes of a recording to a Minari data set.")
+    _add_folder(parser)
+    parser.add_argument("--minari", metavar="NAME", required=True, help="name of the data set, such as people-v0")
+    parser.add_argument("--player", help="export the episodes of this player only")
+    parser.add_argument("--author", help="author of the data set")
+
+
+def _add_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="folder that --record wrote")
+
+
+def replay(parsed: argparse.Namespace) -> int | None:
+    """Replay the episodes of a folder: check them, print a table of them, and show them in a window or save them."""
+    records, complete = _load(parsed.folder)
+    problems = verify(records)
+    print(format_table(records, problems))
+    if not parsed.verify:
+        show_or_save(iter(records.values()), parsed)
+    for path, problem in problems.items():
+        print(f"{path.name}: {problem}", file=sys.stderr)
+    return None if complete and not problems else FAILURE
+
+
+def export(parsed: argparse.Namespace) -> int | None:
+    """Export the episodes of a folder to a Minari data set."""
+    require_extra("minari")
+    from glimpse_gym.play.export import to_minari
+
+    records, complete = _load(parsed.folder)
+    players = sorted({record.player for record in records.values()})
+    if parsed.player not in (None, *players):
+        raise ValueError(f"{parsed.folder} holds no episodes of {parsed.player!r}; players: {', '.join(players)}")
+    chosen = [record for record in records.values() if parsed.player in (None, record.player)]
+    to_minari(chosen, parsed.minari, parsed.author)
+    print(f"{len(chosen)} episodes exported: minari.load_dataset({parsed.minari!r})")
+    return None if complete else FAILURE
+
+
+def verify(records: dict[Path, EpisodeRecord]) -> dict[Path, str]:
+    """Replay records, and return what is wrong with those that differ."""
+    from glimpse_gym.play.episode import env_of_record, verify_record
+    from glimpse_gym.play.recording import RecordError
+
+    problems: dict[Path, str] = {}
+    env: PlayEnv | None = None
+    for path, record in records.items():
+        try:
+            if env is None or (env.env_id, env.env_kwargs) != (record.env_id, record.env_kwargs):
+                env = env_of_record(record)
+            verify_record(record, env)
+        except RecordError as error:
+            problems[path] = str(error)
+    return problems
+
+
+def format_table(records: dict[Path, EpisodeRecord], problems: dict[Path, str]) -> str:
+    """A text table of episodes, one line each, and a total for each player."""
+    rows: list[tuple[str, ...]] = [_HEAD]
+    rows += [(*_row(path, record), "differs" if path in problems else "equal") for path, record in records.items()]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    for player in dict.fromkeys(record.player for record in records.values()):
+        results = [record.success for record in records.values() if record.player == player]
+        lines.append(f"{player}: {sum(results)} of {len(results)} episodes successful")
+    return "\n".join(lines)
+
+
+def _row(path: Path, record: EpisodeRecord) -> tuple[str, ...]:
+    answer, truth = "", ""
+    if record.label >= 0:
+        answer, truth = record.choice_names[record.choices[-1]], record.choice_names[record.label]
+    seconds = "" if np.isnan(record.seconds).all() else f"{np.nansum(record.seconds):.1f}"
+    results = _RESULTS.get(record.choice_name, ("failure", "success"))
+    env_name = record.env_id.removeprefix("glimpse_gym/")
+    number, glimpses = path.name.partition("-")[0], str(record.num_glimpses)
+    return number, record.player, env_name, str(record.seed), glimpses, seconds, answer, truth, results[record.success]
+
+
+def _load(folder: Path) -> tuple[dict[Path, EpisodeRecord], bool]:
+    """Read a folder, naming damaged files on stderr. Returns the records, and whether no file was damaged."""
+    from glimpse_gym.play.recording import load_recording
+
+    records, damaged = load_recording(folder)
+    for error in damaged.values():
+        print(error, file=sys.stderr)
+    if not records:
+        raise RuntimeError(f"no episode of {folder} can be read")
+    return records, not damaged

@@ -1,0 +1,1 @@
+"""Episodes of people and agents: play, recordings, replay and export. Importing this package loads no torch."""

@@ -1,0 +1,60 @@
+"""Main loop of playing: connects a window's events to a game, and the game's picture to the window."""
+
+from __future__ import annotations
+
+import time
+
+from glimpse_gym.play.game import Game
+from glimpse_gym.play.view import DESIGN_SIZE, GameView
+from glimpse_gym.rendering.window import Event, Window
+
+
+def play_in_window(game: Game, fps: int = 60, scale: float = 1.0) -> None:
+    """Let a person play until the game is finished or the window is closed.
+
+    Args:
+        game: what to play.
+        fps: largest number of pictures per second.
+        scale: size of the window, relative to 960 x 640.
+
+    Raises:
+        NoDisplayError: there is no display.
+    """
+    size = round(DESIGN_SIZE[0] * scale), round(DESIGN_SIZE[1] * scale)
+    view, window = GameView(game), Window(game.episode.env.env_id, size, fps)
+    shown: tuple[int, tuple[int, int]] | None = None
+    before = time.monotonic()
+    try:
+        while not (window.closed or game.finished):
+            for event in window.events(wait=0.0 if game.is_animated or shown is None else 0.25):
+                _handle(event, game, view, window)
+            now = time.monotonic()
+            game.tick(now - before)
+            before = now
+            state = game.version, window.size
+            if state != shown and not window.closed:
+                window.show(view.draw(window.size))
+                shown = state
+            elif game.is_animated:
+                time.sleep(1 / fps)
+    finally:
+        window.close()
+
+
+def _handle(event: Event, game: Game, view: GameView, window: Window) -> None:
+    if event.kind == "key_down" and event.key == "escape" and not game.show_help:
+        window.close()
+    elif event.kind == "key_down":
+        game.press(event.key)
+    elif event.kind == "key_up":
+        game.release(event.key)
+    elif event.kind == "focus_lost":
+        game.release_all()
+    elif event.kind in ("mouse_move", "mouse_down") and (location := view.location_at(event.position)):
+        game.point(location)
+    if event.kind == "mouse_down" and event.button == 1:
+        choice = view.choice_at(event.position)
+        if choice is not None and not game.show_help:
+            game.choose(choice)
+        else:
+            game.click()

@@ -1,0 +1,199 @@
+"""Windows on the screen, and what the user does in them. Only this module needs a display."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, NamedTuple
+
+import pygame
+
+from glimpse_gym.rendering.drawing import BACKGROUND, Point, Size
+
+_MAX_FRACTION = 0.9  # of the desktop that a new window covers
+_MAX_UNSCALED = 1.06  # a picture that is so little smaller than the window is not enlarged, so that it stays sharp
+_TOLERANCE = 0.99  # of that factor, since the parts of a picture are rounded to whole pixels
+_KINDS = {
+    pygame.KEYDOWN: "key_down",
+    pygame.KEYUP: "key_up",
+    pygame.MOUSEMOTION: "mouse_move",
+    pygame.MOUSEBUTTONDOWN: "mouse_down",
+    pygame.MOUSEBUTTONUP: "mouse_up",
+    pygame.WINDOWSIZECHANGED: "resize",
+    pygame.WINDOWCLOSE: "close",
+    pygame.QUIT: "close",
+}
+
+
+class NoDisplayError(RuntimeError):
+    """A window was asked for where there is no display."""
+
+
+class WindowClosedError(RuntimeError):
+    """A window is needed that was closed."""
+
+
+class Event(NamedTuple):
+    """One input of the user."""
+
+    kind: str
+    """``"key_down"``, ``"key_up"``, ``"mouse_move"``, ``"mouse_down"``, ``"mouse_up"``, ``"resize"`` or ``"close"``."""
+    key: str = ""
+    """Name of the key in pygame, such as ``"a"``, ``"left"`` or ``"return"``."""
+    position: Point = (0.0, 0.0)
+    """Place of the mouse, in pixels of the surface that was shown last; it may be outside."""
+    button: int = 0
+    """Mouse button, 1 the left one."""
+
+
+class Window:
+    """Resizable window that shows surfaces as large as they fit.
+
+    Several windows can be open at once.
+
+    Args:
+        title: title of the window.
+        size: width and height of its content in pixels; less if the desktop is smaller.
+        fps: frames per second that :meth:`show` keeps to; None does not wait.
+
+    Raises:
+        NoDisplayError: if there is no display.
+    """
+
+    def __init__(self, title: str, size: Size, fps: float | None = None) -> None:
+        _open_display()
+        desktop = pygame.display.get_desktop_sizes()[0]
+        factor = min(1.0, *(_MAX_FRACTION * have / want for have, want in zip(desktop, size, strict=True)))
+        width, height = (max(1, round(side * factor)) for side in size)
+        try:
+            self._window = pygame.Window(title, (width, height), resizable=True, allow_high_dpi=True)
+            self._surface = self._window.get_surface()
+        except pygame.error as error:
+            raise NoDisplayError(_no_display(str(error))) from error
+        self._title = title
+        self.fps = fps
+        self.closed = False
+        """The window was closed, by the user or by :meth:`close`."""
+        self._clock = pygame.time.Clock()
+        self._shown: pygame.Rect = pygame.Rect(0, 0, *self.size)  # where the content is in the window
+        self._content_size: Size = self.size
+        self._events: list[Event] = []
+        _windows.append(self)
+
+    @property
+    def size(self) -> Size:
+        """Width and height in pixels, which may be more than the size asked for on screens of high density."""
+        return self._surface.get_size() if self.closed else self._window.get_surface().get_size()
+
+    def fit_scale(self, size: Point) -> float:
+        """Return the factor at which to draw a picture so that it fills the window, sharp.
+
+        Args:
+            size: width and height of the picture at factor 1.
+        """
+        largest = _fitting_factor(size, self.size)
+        return 1.0 if 1 <= largest < _MAX_UNSCALED else _TOLERANCE * largest
+
+    def show(self, surface: pygame.Surface, wait: bool = True) -> None:
+        """Show a surface, scaled to fit and centered, and wait until the next frame is due.
+
+        Draw it by :meth:`fit_scale` to keep it sharp.
+
+        Raises:
+            WindowClosedError: if the window was closed.
+        """
+        self.check_open()
+        target, size = self._window.get_surface(), surface.get_size()
+        self._surface = target
+        scale = _fitting_factor(size, target.get_size())
+        shown = surface
+        if not 1 <= scale < _MAX_UNSCALED:
+            shown = pygame.transform.smoothscale(surface, [max(1, int(side * scale)) for side in size])
+        self._shown, self._content_size = shown.get_rect(center=target.get_rect().center), size
+        target.fill(BACKGROUND)
+        target.blit(shown, self._shown)
+        self._window.flip()
+        if wait and self.fps:
+            self._clock.tick(self.fps)
+
+    def events(self) -> list[Event]:
+        """Return what the user did since the last call. Call it often: it also tells the system that we respond."""
+        if not self.closed:
+            _pump()
+        events, self._events = self._events, []
+        return events
+
+    def check_open(self) -> None:
+        """Notice whether the user has closed the window; other events are kept.
+
+        Raises:
+            WindowClosedError: if the window was closed.
+        """
+        if not self.closed:
+            _pump()
+        if self.closed:
+            raise WindowClosedError(f"the window {self._title!r} was closed; make a new one to go on watching")
+
+    def close(self) -> None:
+        """Close the window. Does nothing if it is closed."""
+        if self.closed:
+            return
+        self.closed = True
+        self._surface = self._surface.copy()
+        self._window.destroy()
+        _windows.remove(self)
+        if not _windows and pygame.display.get_surface() is None:  # others may have a window, too
+            pygame.display.quit()
+
+    def _receive(self, event: pygame.Event) -> None:
+        kind = _KINDS[event.type]
+        key = pygame.key.name(event.key) if kind.startswith("key") else ""
+        position = self._content_position(event.pos) if kind.startswith("mouse") else (0.0, 0.0)
+        self._events.append(Event(kind, key, position, getattr(event, "button", 0)))
+        if kind == "close":
+            self.close()
+
+    def _content_position(self, position: Point) -> Point:
+        """Convert a position in the window, in its own units, to pixels of the surface that is shown."""
+        x, y = (
+            (place * pixels / units - start) * content / shown
+            for place, pixels, units, start, content, shown in zip(
+                position, self.size, self._window.size, self._shown.topleft, self._content_size, self._shown.size,
+                strict=True,
+            )
+        )
+        return x, y
+
+
+_windows: list[Window] = []
+
+
+def _fitting_factor(size: Point, available: Point) -> float:
+    return min(have / want for have, want in zip(available, size, strict=True))
+
+
+def _pump() -> None:
+    """Hand all waiting events to the windows that they belong to, or to all."""
+    for event in pygame.event.get():
+        if event.type in _KINDS:
+            source: Any = getattr(event, "window", None)
+            for window in _windows.copy():
+                if source is None or source is window._window:
+                    window._receive(event)
+
+
+def _open_display() -> None:
+    try:
+        pygame.display.init()
+    except pygame.error as error:
+        raise NoDisplayError(_no_display(str(error))) from error
+    driver = pygame.display.get_driver()
+    if driver == "offscreen" and not os.environ.get("SDL_VIDEODRIVER"):  # SDL falls back to it silently
+        pygame.display.quit()
+        raise NoDisplayError(_no_display("SDL found none"))
+
+
+def _no_display(reason: str) -> str:
+    return (
+        f"there is no display to open a window on ({reason}). On a remote machine, log in with ssh -X, or use "
+        "render_mode='rgb_array', which needs no display; SDL_VIDEODRIVER=dummy opens windows that nobody sees"
+    )
