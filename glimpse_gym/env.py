@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -11,12 +11,14 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
 from glimpse_gym.actions import Keys, make_codec
-from glimpse_gym.rendering.frames import Recorder
 from glimpse_gym.rng import keys_from_seeds
 from glimpse_gym.validation import check_choice
 from glimpse_gym.world import World
 
-RENDER_MODES = ("rgb_array",)
+if TYPE_CHECKING:
+    from glimpse_gym.rendering.renderer import Renderer
+
+RENDER_MODES = ("human", "rgb_array", "ansi")
 OBSERVATIONS = ("dict", "flat")
 _ONE_ROW = np.array([0])
 _ACTIVE = np.array([True])
@@ -55,6 +57,17 @@ def make_world(env_class: type[Any], num_rows: int, kwargs: dict[str, Any]) -> W
             f"argument{'s' if len(missing) > 1 else ''}: {' and '.join(missing)}; accepted: {accepted}"
         )
     return world_class(num_rows, **kwargs)
+
+
+def make_renderer(
+    env_class: type[Any], world: World, render_mode: str | None, metadata: dict[str, Any]
+) -> Renderer | None:
+    """Make the renderer of an env; None without a render mode, so that pygame is imported only if needed."""
+    if render_mode is None:
+        return None
+    from glimpse_gym.rendering.renderer import Renderer
+
+    return Renderer(world, render_mode, metadata, title=env_class.__name__)
 
 
 def make_metadata(world: World) -> dict[str, Any]:
@@ -105,7 +118,8 @@ class GlimpseEnv(gym.Env[Any, Any]):
         actions: ``"hybrid"``, ``"discrete"`` or ``"multidiscrete"``; see :mod:`glimpse_gym.actions`.
         observations: ``"dict"``, or ``"flat"``: one float32 Box of glimpse, location and time, concatenated.
         grid_size: M, the side of the grid of locations in the two discrete forms.
-        render_mode: None or ``"rgb_array"``.
+        render_mode: None; ``"human"``, a window that shows every reset and step; ``"rgb_array"``, a frame from
+            ``render()``; ``"ansi"``, text for a terminal from ``render()``.
         **kwargs: keyword arguments of the world.
 
     Raises:
@@ -132,7 +146,7 @@ class GlimpseEnv(gym.Env[Any, Any]):
         self.observation_space = observation_space(self.world, observations)
         self.action_space = self.codec.space
         self._flat = observations == "flat"
-        self._recorder = Recorder(self.world) if render_mode else None
+        self._renderer = make_renderer(type(self), self.world, render_mode, self.metadata)
         self._was_reset = False
         self._info: dict[str, Any] = {}  # of the running episode; it changes only at the end
 
@@ -145,8 +159,12 @@ class GlimpseEnv(gym.Env[Any, Any]):
 
         Raises:
             ValueError: if the seed or an option is not accepted; the current episode does not change.
+            WindowClosedError: if the user has closed the window of ``render_mode="human"``.
+            NoDisplayError: if that mode finds no display.
         """
         checked = self.world.check_options({} if options is None else options, 1)
+        if self._renderer:
+            self._renderer.check_open()
         keys = None if seed is None else keys_from_seeds([seed])
         super().reset(seed=None if seed is None else int(seed))
         if keys is None and not self._was_reset:
@@ -155,8 +173,9 @@ class GlimpseEnv(gym.Env[Any, Any]):
             self.world.seed(_ONE_ROW, keys)
             self._was_reset = True
         self.world.reset(_ONE_ROW, **checked)
-        if self._recorder:
-            self._recorder.record_reset(_ONE_ROW)
+        if self._renderer:
+            self._renderer.record_reset(_ONE_ROW)
+            self._renderer.update()
         self._info = self._read_info()
         return self._observe(), self._info.copy()
 
@@ -166,22 +185,42 @@ class GlimpseEnv(gym.Env[Any, Any]):
         Raises:
             ResetNeeded: before the first reset, and after the end of an episode.
             ValueError: if the action does not belong to the space; the episode does not change.
+            WindowClosedError: if the user has closed the window; the episode does not change.
         """
         if not self.world.running[0]:
             raise ResetNeeded("no episode is running, or it has ended: call reset() first")
-        outcome = self.world.step(self.codec.decode(action, ()), _ACTIVE)
+        decoded = self.codec.decode(action, ())
+        if self._renderer:
+            self._renderer.check_open()
+        outcome = self.world.step(decoded, _ACTIVE)
         reward, terminated = float(outcome.reward[0]), bool(outcome.terminated[0])
-        if self._recorder:
-            self._recorder.record_step(outcome)
+        if self._renderer:
+            self._renderer.record_step(outcome)
+            self._renderer.update()
         info = self._read_info() if terminated else self._info.copy()
         return self._observe(), reward, terminated, False, info
 
-    def render(self) -> np.ndarray | None:
-        """Draw the episode, uint8 (height, width, 3); None if no ``render_mode`` was given."""
-        if self._recorder is None:
+    def render(self) -> np.ndarray | str | None:  # type: ignore[override]
+        """Draw the episode in the ``render_mode`` of the env.
+
+        Returns:
+            ``"rgb_array"``: uint8 (height, width, 3). ``"ansi"``: lines of text with colors, of only what was sensed.
+            ``"human"``: None; the window is drawn anew. None also if no ``render_mode`` was given.
+
+        Raises:
+            ResetNeeded: before the first reset.
+            WindowClosedError: if the user has closed the window.
+        """
+        if self._renderer is None:
             gym.logger.warn("render() draws nothing without a mode: make the env with render_mode='rgb_array'")
             return None
-        return self._recorder.render(0)
+        pictures = self._renderer.render()
+        return pictures[0] if pictures else None
+
+    def close(self) -> None:
+        """Close the window, if there is one."""
+        if self._renderer:
+            self._renderer.close()
 
     def action_masks(self) -> np.ndarray:
         """Return the mask of valid actions, bool (n,), as sb3-contrib's MaskablePPO reads it.

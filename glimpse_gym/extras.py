@@ -8,6 +8,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "agents": ("torch", "safetensors", "matplotlib", "tensorboard"),
     "figures": ("matplotlib",),
     "minari": ("minari", "h5py", "jax"),
+    "video": ("moviepy",),
 }
 """Extras of setup.cfg, each with the top-level modules that this package itself imports."""
 

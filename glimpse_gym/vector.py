@@ -10,8 +10,14 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from glimpse_gym.actions import make_codec
-from glimpse_gym.env import RENDER_MODES, flatten_observations, make_metadata, make_world, observation_space
-from glimpse_gym.rendering.frames import Recorder
+from glimpse_gym.env import (
+    RENDER_MODES,
+    flatten_observations,
+    make_metadata,
+    make_renderer,
+    make_world,
+    observation_space,
+)
 from glimpse_gym.rng import keys_from_seeds
 from glimpse_gym.validation import check_choice, check_integer
 from glimpse_gym.world import World
@@ -30,7 +36,8 @@ class GlimpseVectorEnv(VectorEnv[Any, Any, np.ndarray]):
         actions: as in the single env.
         observations: as in the single env.
         grid_size: as in the single env.
-        render_mode: as in the single env.
+        render_mode: None; ``"human"``, a window with all sub-envs side by side; ``"rgb_array"`` or ``"ansi"``, a
+            tuple with a frame or a text of each sub-env from ``render()``.
         **kwargs: keyword arguments of the world.
 
     Raises:
@@ -62,7 +69,7 @@ class GlimpseVectorEnv(VectorEnv[Any, Any, np.ndarray]):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._flat = observations == "flat"
-        self._recorder = Recorder(self.world) if render_mode else None
+        self._renderer = make_renderer(type(self), self.world, render_mode, self.metadata)
         self._was_reset = False
         self._info: dict[str, np.ndarray] = {}  # of all sub-envs, with masks; updated at resets only
 
@@ -87,8 +94,12 @@ class GlimpseVectorEnv(VectorEnv[Any, Any, np.ndarray]):
         rows = self._rows(options.pop("reset_mask", None))
         checked = self.world.check_options(options, self.num_envs)
         checked = {name: values[rows] for name, values in checked.items()}
+        if self._renderer:
+            self._renderer.check_open()
         self._seed(seed, rows)
         self._reset_rows(rows, **checked)
+        if self._renderer:
+            self._renderer.update()
         self._was_reset = True
         infos: dict[str, Any] = {}
         self._write_info(infos, self.world.info(rows), rows)
@@ -106,9 +117,12 @@ class GlimpseVectorEnv(VectorEnv[Any, Any, np.ndarray]):
         if not self._was_reset or (self.autoreset_mode is AutoresetMode.DISABLED and not all_active):
             inactive = np.flatnonzero(~active).tolist()
             raise ResetNeeded(f"no episode is running in the sub-envs {inactive}: call reset() first")
-        outcome = self.world.step(self.codec.decode(actions, (self.num_envs,)), active)
-        if self._recorder:
-            self._recorder.record_step(outcome)
+        decoded = self.codec.decode(actions, (self.num_envs,))
+        if self._renderer:
+            self._renderer.check_open()
+        outcome = self.world.step(decoded, active)
+        if self._renderer:
+            self._renderer.record_step(outcome)
         ended = outcome.terminated.nonzero()[0]
         finals: dict[str, Any] = {}
         if self.autoreset_mode is AutoresetMode.SAME_STEP:
@@ -121,12 +135,25 @@ class GlimpseVectorEnv(VectorEnv[Any, Any, np.ndarray]):
         if ended.size and not finals:
             for name, values in self.world.info(ended).items():
                 infos[name][ended] = values
+        if self._renderer:
+            self._renderer.update()
         truncated = np.zeros(self.num_envs, np.bool_)
         return self._observe(), outcome.reward, outcome.terminated, truncated, infos
 
-    def render(self) -> tuple[np.ndarray, ...] | None:
-        """Draw every sub-env, each uint8 (height, width, 3); None if no ``render_mode`` was given."""
-        return None if self._recorder is None else tuple(map(self._recorder.render, range(self.num_envs)))
+    def render(self) -> tuple[Any, ...] | None:
+        """Draw every sub-env in the ``render_mode`` of the env.
+
+        Returns:
+            ``"rgb_array"``: uint8 (height, width, 3) for each sub-env; :func:`glimpse_gym.rendering.frames.tile_frames`
+            puts them into one picture. ``"ansi"``: a str for each. None in the mode ``"human"``, which shows them, and
+            without a mode.
+        """
+        return self._renderer.render() if self._renderer else None
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Close the window, if there is one."""
+        if self._renderer:
+            self._renderer.close()
 
     def action_masks(self) -> np.ndarray:
         """Return the masks of valid actions, bool (num_envs, n), as in the single env."""
@@ -174,8 +201,8 @@ class GlimpseVectorEnv(VectorEnv[Any, Any, np.ndarray]):
 
     def _reset_rows(self, rows: np.ndarray, **options: Any) -> None:
         self.world.reset(rows, **options)
-        if self._recorder:
-            self._recorder.record_reset(rows)
+        if self._renderer:
+            self._renderer.record_reset(rows)
         info = self.world.info(rows)
         if not self._info:
             for name, values in info.items():

@@ -10,6 +10,8 @@ import pytest
 # Numba keeps compiled code by the file it is in, and would not see a change in a function called from another file.
 _cache = tempfile.TemporaryDirectory(prefix="numba-")
 os.environ["NUMBA_CACHE_DIR"] = _cache.name
+# Windows open on a display that does not exist; a test that needs a real one starts its own.
+os.environ["SDL_VIDEODRIVER"] = "dummy"
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from glimpse_gym.rendering.figures import ScanpathEpisode
+from glimpse_gym.rendering.animation import ScanpathEpisode
+from glimpse_gym.rendering.drawing import surface_to_array
 from glimpse_gym.rendering.frames import render_frame
 from glimpse_gym.retina import Retina
 
@@ -19,9 +20,10 @@ def random_fixations(count, seed=0):
 
 
 def frame_of(image, fixations, retina, **kwargs):
-    """A frame at the last of these fixations."""
+    """A frame at the last of these fixations, as an array."""
     glimpse = retina.sense(image[np.newaxis], fixations[-1:])[0]
-    return render_frame(image, fixations, retina, glimpse, **{"progress": (len(fixations), 7), "reward": 0.0} | kwargs)
+    arguments = {"progress": (len(fixations), 7), "reward": 0.0} | kwargs
+    return surface_to_array(render_frame(image, fixations, retina, glimpse, **arguments))
 
 
 def random_episodes(lengths, shape=(30, 30), **kwargs):

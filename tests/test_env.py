@@ -122,7 +122,7 @@ def test_metadata_of_the_class_is_not_changed():
     env = gym.make("glimpse_gym/Catch-v0").unwrapped
     env.metadata["render_modes"].clear()
     assert set(GlimpseEnv.metadata) == {"render_modes", "render_fps"}
-    assert gym.make("glimpse_gym/Catch-v0").metadata["render_modes"] == ["rgb_array"]
+    assert gym.make("glimpse_gym/Catch-v0").metadata["render_modes"] == ["human", "rgb_array", "ansi"]
 
 
 # ---------------------------------------------------------------- info

@@ -20,7 +20,6 @@ from glimpse_gym.rendering.paper_figures import (
     error_against_glimpses,
     fixation_density,
     fixation_heat_maps,
-    picture_figure,
     save_figure,
 )
 from glimpse_gym.retina import Retina
@@ -57,10 +56,9 @@ def bars(axes):
 
 
 ALL = {
-    "errors": lambda: error_against_glimpses([curve("Ann", 0.5, 0.2), curve("agent", 0.4, 0.1, task="other")], note="x"),
+    "errors": lambda: error_against_glimpses([curve("Ann", 0.5, 0.2), curve("agent", 0.1, task="other")], note="x"),
     "belief": belief,
     "heat maps": lambda: fixation_heat_maps([heat_map()] * 3, columns=2, title="t", note="note"),
-    "picture": lambda: picture_figure(np.zeros((30, 40, 3), np.uint8)),
 }
 
 
@@ -105,13 +103,6 @@ def test_folder_that_does_not_exist(tmp_path):
         save_figure(Figure(), tmp_path / "no" / "a.svg")
 
 
-def test_a_picture_keeps_its_pixels(tmp_path):
-    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
-    (path,) = save_figure(picture_figure(pixels), tmp_path / "a.png")
-    with Image.open(path) as picture:
-        np.testing.assert_array_equal(np.asarray(picture.convert("RGB")), pixels)
-
-
 def test_colors_of_okabe_and_ito_are_distinct():
     assert len(set(COLORS)) == 8
     assert all(re.fullmatch("#[0-9A-F]{6}", color) for color in COLORS)
@@ -119,10 +110,6 @@ def test_colors_of_okabe_and_ito_are_distinct():
 
 
 # ---------------------------------------------------------------- errors
-
-
-def lines(axes):
-    return {line.get_label(): line for line in axes.get_lines()}
 
 
 def test_errors_are_drawn_with_their_intervals(monkeypatch):
@@ -194,9 +181,9 @@ def test_belief_without_a_label():
 
 def test_many_small_classes_are_one_gray_bar():
     probs = np.full((1, 100), 0.01)
-    axes = belief(
-        locations=np.zeros((1, 2)), probs=probs, class_names=[str(k) for k in range(100)], label=None
-    ).axes[-1]
+    axes = belief(locations=np.zeros((1, 2)), probs=probs, class_names=[str(k) for k in range(100)], label=None).axes[
+        -1
+    ]
     np.testing.assert_allclose(bars(axes), [(1, 0, 1)])
     assert not axes.texts
 

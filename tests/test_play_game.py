@@ -20,7 +20,9 @@ def catch():
 
 def make_game(env, **kwargs):
     settings = {name: kwargs.pop(name) for name in ("num_episodes", "guess_every_glimpse", "pace") if name in kwargs}
-    return Game(lambda seed: Episode(env, seed), GameSettings(**settings), **kwargs)
+    game = Game(lambda seed: Episode(env, seed), GameSettings(**settings), **kwargs)
+    game.paused = False
+    return game
 
 
 def true_label(env, seed):
@@ -187,6 +189,15 @@ def test_records_are_handed_over_and_a_full_disk_is_shown(digits):
 
 
 # ----------------------------------------------------------------------------------------------------- Catch
+
+
+def test_catch_waits_for_the_start(catch):
+    game = Game(lambda seed: Episode(catch, seed), GameSettings(pace=10))
+    game.tick(1.0)
+    assert game.episode.num_steps == 0
+    game.click()
+    game.tick(0.1)
+    assert game.episode.num_steps == 1
 
 
 def test_catch_moves_at_its_pace(catch):

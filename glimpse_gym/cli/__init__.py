@@ -15,7 +15,7 @@ from pathlib import Path
 
 import gymnasium as gym
 
-from glimpse_gym.cli import commands, compare, replay
+from glimpse_gym.cli import commands, compare, play, replay, watch
 from glimpse_gym.cli.commands import FAILURE, INTERRUPTED
 from glimpse_gym.images.datasets import DATA_SETS, SPLITS
 from glimpse_gym.version import __version__
@@ -89,6 +89,8 @@ def _make_parser() -> argparse.ArgumentParser:
         add("reproduce", commands.reproduce, "Train and evaluate an agent by a recipe, and save the result.")
     )
     _add_report(add("report", commands.report, "Write the results page, with its tables and figures."))
+    play.add_play_command(add)
+    watch.add_watch_command(add)
     replay.add_replay_command(add)
     replay.add_export_command(add)
     compare.add_compare_commands(add)

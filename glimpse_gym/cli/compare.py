@@ -103,6 +103,8 @@ def figure(parsed: argparse.Namespace) -> None:
     elif parsed.kind == "belief":
         drawn = files.belief_figure(_belief_trial(trials, parsed.episode))
     else:
+        if parsed.num_episodes < 1:
+            raise ValueError(f"--num-episodes must be at least 1, got {parsed.num_episodes}")
         shown = [trial for trial in trials if parsed.player is not None or not trial.is_baseline]
         drawn = files.scanpath_figure(shown[: parsed.num_episodes])
     print(*save_figure(drawn, parsed.out or Path(parsed.kind)), sep="\n")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from glimpse_gym.extras import require_extra
 
 
-def add_play_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``play``."""
+def add_play_command(add: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add ``play ENV``."""
+    parser = add("play", play, "Play an env in a window: look with the mouse, answer with the keys.")
     parser.add_argument(
         "env", metavar="ENV", nargs="?", default="glimpse_gym/MNIST-v0", help="id of an env with hybrid actions"
     )

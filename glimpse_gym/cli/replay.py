@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from glimpse_gym.play.recording import EpisodeRecord
 
 _HEAD = ("episode", "player", "env", "seed", "glimpses", "seconds", "answer", "truth", "result", "replay")
-_RESULTS = {"label": ("wrong", "right"), "move": ("missed", "caught")}
 
 
 def add_replay_command(add: Callable[..., argparse.ArgumentParser]) -> None:
@@ -104,10 +103,9 @@ def _row(path: Path, record: EpisodeRecord) -> tuple[str, ...]:
     if record.label >= 0:
         answer, truth = record.choice_names[record.choices[-1]], record.choice_names[record.label]
     seconds = "" if np.isnan(record.seconds).all() else f"{np.nansum(record.seconds):.1f}"
-    results = _RESULTS.get(record.choice_name, ("failure", "success"))
     env_name = record.env_id.removeprefix("glimpse_gym/")
     number, glimpses = path.name.partition("-")[0], str(record.num_glimpses)
-    return number, record.player, env_name, str(record.seed), glimpses, seconds, answer, truth, results[record.success]
+    return number, record.player, env_name, str(record.seed), glimpses, seconds, answer, truth, record.outcome
 
 
 def _load(folder: Path) -> tuple[dict[Path, EpisodeRecord], bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -17,7 +17,7 @@ from glimpse_gym.agents.evaluation import LOCATIONS
 from glimpse_gym.agents.pretrained import agent_folder
 from glimpse_gym.agents.task_envs import has_splits
 from glimpse_gym.play.recording import EpisodeRecord
-from glimpse_gym.play.trials import Trial, describe_task, picture_key
+from glimpse_gym.play.trials import Trial, describe_task, picture_of
 from glimpse_gym.retina import Retina
 
 
@@ -103,56 +103,74 @@ def _play_all(
         policy.check_env(envs)
         policy.seed(0)
         player = Path(name).name + {"random": ", random locations", "center": ", fixed at center"}.get(locations, "")
-        trials += _play(policy, envs, player, task, seeds, image_index, locations)
+        options = None if image_index is None else {"image_index": image_index}
+        played = _play(policy, envs, seeds, options, locations)
+        trials += _trials(played, envs.metadata, player, task, seeds, locations != "learned")
         envs.close()
     return trials
 
 
+class _Played(NamedTuple):
+    """B whole episodes of T glimpses."""
+
+    locations: np.ndarray
+    """float32 (B, T, 2)."""
+    choices: np.ndarray
+    """int64 (B, T)."""
+    probs: np.ndarray | None
+    """float32 (B, T, K); None if the policy has none."""
+    images: list[np.ndarray]
+    """At the end."""
+    infos: dict[str, np.ndarray]
+    """At the end, each (B,)."""
+
+
 def _play(
-    policy: Policy,
-    envs: VectorEnv[Any, Any, Any],
-    player: str,
-    task: str,
-    seeds: list[int],
-    image_index: np.ndarray | None,
-    locations: str,
-) -> list[Trial]:
-    options = None if image_index is None else {"image_index": image_index}
+    policy: Policy, envs: VectorEnv[Any, Any, Any], seeds: list[int], options: dict[str, Any] | None, locations: str
+) -> _Played:
+    """Play one episode in each row; ``locations`` is one of LOCATIONS."""
     observation, _ = envs.reset(seed=seeds, options=options)  # type: ignore[arg-type]
     choice_name, rng = TaskSpec.from_env(envs).choice_name, np.random.default_rng(seeds[0])
-    images = list(envs.unwrapped.image)  # type: ignore[attr-defined]
     state, terminated = policy.initial_state(len(seeds)), np.zeros(len(seeds), np.bool_)
-    seen, guesses, probs = [], [], []
+    looked, choices, probs = [], [], []
     while not terminated.all():  # with hybrid actions all episodes have the same length
-        action, state, choice_probs, *_ = policy.decide(observation, state)
+        decision = policy.decide(observation, state)
+        action, state = decision.action, decision.state
         if locations == "random":
             action["next_location"] = rng.uniform(-1.0, 1.0, (len(seeds), 2)).astype(np.float32)
         elif locations == "center":
             action["next_location"] = np.zeros((len(seeds), 2), np.float32)
-        seen.append(observation["location"])
-        guesses.append(action[choice_name])
-        probs.append(choice_probs)
+        looked.append(observation["location"])
+        choices.append(action[choice_name])
+        if decision.choice_probs is not None:
+            probs.append(decision.choice_probs)
         observation, _, terminated, _, infos = envs.step(action)
-    metadata = envs.metadata
-    if metadata["image_moves"]:
-        images = list(envs.unwrapped.image)  # type: ignore[attr-defined]
-    paths, said = np.stack(seen, axis=1), np.stack(guesses, axis=1)
+    images = list(envs.unwrapped.image)  # type: ignore[attr-defined]
+    all_probs = np.stack(probs, axis=1) if probs else None
+    return _Played(np.stack(looked, axis=1), np.stack(choices, axis=1), all_probs, images, infos)
+
+
+def _trials(
+    played: _Played, metadata: dict[str, Any], player: str, task: str, seeds: list[int], is_baseline: bool
+) -> list[Trial]:
+    infos, image_moves, (num_episodes, num_glimpses) = played.infos, metadata["image_moves"], played.choices.shape
+    no_labels = np.full(num_episodes, -1)
     return [
         Trial(
             player=player,
             task=task,
-            picture=f"{task}, seed {seeds[i]}" if metadata["image_moves"] else picture_key(images[i]),
-            image=images[i],
-            locations=paths[i],
-            guesses=said[i] if "label" in infos else np.full(len(said[i]), -1),
-            label=int(infos["label"][i]) if "label" in infos else -1,
+            picture=picture_of(task, seeds[i], played.images[i], image_moves),
+            image=played.images[i],
+            locations=played.locations[i],
+            guesses=played.choices[i] if "label" in infos else np.full(num_glimpses, -1),
+            label=int(infos.get("label", no_labels)[i]),
             success=bool(infos["success"][i]),
-            seconds=np.full(len(said[i]), np.nan),
-            image_moves=metadata["image_moves"],
+            seconds=np.full(num_glimpses, np.nan),
+            image_moves=image_moves,
             choice_names=tuple(metadata["choice_names"]),
-            guess_probs=None if probs[0] is None else np.stack([p[i] for p in probs]),
+            guess_probs=None if played.probs is None else played.probs[i],
             retina=Retina(metadata["patch_size"], metadata["num_scales"]),
-            is_baseline=locations != "learned",
+            is_baseline=is_baseline,
         )
-        for i in range(len(seeds))
+        for i in range(num_episodes)
     ]

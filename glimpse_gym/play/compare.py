@@ -190,8 +190,8 @@ def matching_pairs(
         Pairs with the same picture, and True. If there is none: all pairs of trials of two players whose images are of
         one size and kind, and False.
     """
-    usable, by_picture = [trial for trial in first if len(trial.chosen)], {}
-    others = [trial for trial in second if len(trial.chosen)]
+    usable, others = ([trial for trial in trials if len(trial.chosen)] for trials in (first, second))
+    by_picture: dict[str, list[Trial]] = {}
     for trial in others:
         by_picture.setdefault(trial.picture, []).append(trial)
     pairs = [(a, b) for a in usable for b in by_picture.get(a.picture, []) if a is not b]

@@ -35,7 +35,7 @@ def format_comparison(comparison: Comparison) -> str:
 
 
 def _format_task(comparison: Comparison, chosen: Sequence[int]) -> list[str]:
-    groups, curves = [[each[i] for i in chosen] for each in (comparison.groups, comparison.accuracies)]
+    groups, curves = [comparison.groups[i] for i in chosen], [comparison.accuracies[i] for i in chosen]
     rows = [("player", "trials", "success %", "s/glimpse")]
     for i in chosen:
         seconds, rate = comparison.seconds[i], comparison.successes[i]
@@ -222,8 +222,8 @@ def scanpath_figure(trials: Sequence[Trial]) -> Figure:
     Raises:
         ValueError: no trial whose retina is known.
     """
-    from glimpse_gym.rendering.figures import ScanpathEpisode, scanpath_plate
-    from glimpse_gym.rendering.paper_figures import picture_figure
+    from glimpse_gym.rendering.animation import ScanpathEpisode
+    from glimpse_gym.rendering.figures import scanpath_plate
 
     episodes = [
         ScanpathEpisode(trial.image, trial.locations, trial.retina, _caption(trial), trial.success)
@@ -232,7 +232,8 @@ def scanpath_figure(trials: Sequence[Trial]) -> Figure:
     ]
     if not episodes:
         raise ValueError("scanpaths are drawn with the patches of the retina, and that of AttentionMNIST is unknown")
-    return picture_figure(scanpath_plate(episodes))
+    players = {trial.player for trial in trials}
+    return scanpath_plate(episodes, title=players.pop() if len(players) == 1 else "")
 
 
 def _caption(trial: Trial) -> str:

@@ -92,7 +92,7 @@ class Game:
         self.opponent_score = Scoreboard(self.opponent.name) if self.opponent else None
         self.records: list[EpisodeRecord] = []
         self.opponent_records: list[EpisodeRecord] = []
-        self.show_help = self.show_strip = self.paused = self.finished = False
+        self.show_help = self.show_strip = self.finished = False
         self.problem = ""
         """Why episodes are no longer recorded; empty as long as they are."""
         self.version = 0
@@ -100,6 +100,8 @@ class Game:
         self._held: set[str] = set()
         self._tapped_move = _STAY
         self._start()
+        self.paused = self.episode.image_moves
+        """The image stands still; so it does before the first start."""
 
     # ------------------------------------------------------------------------------------------- the course of a game
 

@@ -113,11 +113,17 @@ class EpisodeRecord:
         return self.images[-1]
 
     @property
+    def outcome(self) -> str:
+        """Outcome in a word: right or wrong, caught or missed, success or failure."""
+        return _OUTCOMES.get(self.choice_name, ("failure", "success"))[self.success]
+
+    @property
     def retina(self) -> Retina:
         """The retina of the glimpses."""
         return Retina(self.patch_size, self.num_scales)
 
 
+_OUTCOMES = {"label": ("wrong", "right"), "move": ("missed", "caught")}
 _ARRAYS = tuple(field.name for field in fields(EpisodeRecord) if str(field.type).startswith("np.ndarray"))
 _ENTRIES = tuple(field.name for field in fields(EpisodeRecord) if field.name not in _ARRAYS)
 _OPTIONAL = ("guess_probs", "location_means")

@@ -68,7 +68,7 @@ def trial_of_record(record: EpisodeRecord) -> Trial:
     return Trial(
         player=record.player,
         task=task,
-        picture=f"{task}, seed {record.seed}" if record.image_moves else picture_key(record.image),
+        picture=picture_of(task, record.seed, record.image, record.image_moves),
         image=record.image,
         locations=record.fixations,
         guesses=guesses,
@@ -93,6 +93,11 @@ def describe_task(env_id: str, env_kwargs: dict[str, Any]) -> str:
         if name not in defaults or json.dumps(defaults[name], default=str) != json.dumps(value, default=str)
     ]
     return f"{env_id} ({', '.join(values)})" if values else env_id
+
+
+def picture_of(task: str, seed: int, image: np.ndarray, image_moves: bool) -> str:
+    """Value of :attr:`Trial.picture`: a still image is known by its pixels, a game by its task and seed."""
+    return f"{task}, seed {seed}" if image_moves else picture_key(image)
 
 
 def picture_key(image: np.ndarray) -> str:

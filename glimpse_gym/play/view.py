@@ -167,7 +167,9 @@ class GameView:
             + ("" if game.settings.guess_every_glimpse else f"; {answer} as soon as you know what it is"),
             "guess": f"Your guess so far: {answer}",
             "answer": f"No glimpse is left. What is it? {answer.capitalize()}",
-            "move": "Look with the mouse, move the paddle with the left and right arrow keys",
+            "move": "Click or press space to start"
+            if game.paused and game.episode.num_steps == 0
+            else "Look with the mouse, move the paddle with the left and right arrow keys",
             "review": "Click or press space to continue",
         }[game.phase]
 
@@ -306,11 +308,11 @@ def describe_outcome(record: EpisodeRecord) -> str:
     """Answer and truth of a record in words."""
     glimpses = f"{record.num_glimpses} glimpse{'s' if record.num_glimpses > 1 else ''}"
     if record.label < 0:
-        return "success" if record.success else "failure"
+        return record.outcome
     answer, truth = record.choice_names[int(record.choices[-1])], record.choice_names[record.label]
     if record.success:
-        return f"{answer}, correct, after {glimpses}"
-    return f"{answer}, wrong: it is {truth}, after {glimpses}"
+        return f"{answer}, {record.outcome}, after {glimpses}"
+    return f"{answer}, {record.outcome}: it is {truth}, after {glimpses}"
 
 
 def _score_text(score: Scoreboard) -> str:

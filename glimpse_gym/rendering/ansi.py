@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 import pygame
 
-from glimpse_gym.rendering.drawing import SCALE_COLORS, UNSEEN, surface_to_array
+from glimpse_gym.rendering.drawing import SCALE_COLORS, UNSEEN_BLACK, surface_to_array
 from glimpse_gym.rendering.scene import GlimpseView
 from glimpse_gym.retina import Retina
 
 _MAX_WIDE_SIDE = 40  # images up to this side have two characters per pixel, larger ones half a character
 _MAX_SIDE = 120  # characters per line; larger images are reduced
-_DARK = 96  # the frame of the gaze covers pixels that are darker, so that it never hides what was seen
+_BRIGHT, _DARK = 160, 48  # the frame of the gaze covers only pixels that are dark, so that it hides nothing
 _RESET = "\x1b[0m"
 
 
@@ -50,16 +52,15 @@ def _frame_mask(view: GlimpseView, location: Any) -> np.ndarray:
 
 
 def _wide_lines(pixels: np.ndarray, frame: np.ndarray) -> list[str]:
-    """Draw each pixel as two characters: blocks where it is bright, dots in the frame, spaces where it is dark."""
-    background = tuple(round(0.78 * channel) for channel in UNSEEN)
+    """Draw each pixel as two characters: blocks where it is bright, shades where it is less so, and in the frame."""
     lines = []
     for row, framed in zip(pixels, frame, strict=True):
         cells = []
-        for color, in_frame in zip(row.tolist(), framed.tolist(), strict=True):
-            text = "\u2591\u2591" if in_frame else "\u2588\u2588" if max(color) >= _DARK else "  "
-            behind = background if in_frame else color
-            cells.append(f"{_color(38, color)}{_color(48, behind)}{text}")
-        lines.append("".join(cells) + _RESET)
+        for color, in_frame in zip(map(tuple, row.tolist()), framed.tolist(), strict=True):
+            shade = "\u2591" if in_frame else "\u2588" if max(color) >= _BRIGHT else "\u2592"
+            text = 2 * (shade if in_frame or max(color) >= _DARK else " ")
+            cells.append((color, UNSEEN_BLACK if in_frame else color, text))
+        lines.append(_line(cells))
     return lines
 
 
@@ -68,16 +69,15 @@ def _half_block_lines(pixels: np.ndarray) -> list[str]:
     if len(pixels) % 2:
         pixels = np.concatenate([pixels, np.zeros_like(pixels[:1])])
     return [
-        "".join(
-            f"{_color(38, over)}{_color(48, under)}\u2580"
-            for over, under in zip(top.tolist(), bottom.tolist(), strict=True)
-        )
-        + _RESET
-        for top, bottom in zip(pixels[::2], pixels[1::2], strict=True)
+        _line([(tuple(over), tuple(under), "\u2580") for over, under in zip(top, bottom, strict=True)])
+        for top, bottom in zip(pixels[::2].tolist(), pixels[1::2].tolist(), strict=True)
     ]
 
 
-def _color(kind: int, color: Any) -> str:
-    """Return the escape sequence of a text color (kind 38) or a background color (48)."""
-    red, green, blue = color
-    return f"\x1b[{kind};2;{red};{green};{blue}m"
+def _line(cells: Sequence[tuple[tuple[int, ...], tuple[int, ...], str]]) -> str:
+    """Join cells of a text color, a background color and a text."""
+    parts = []
+    for (color, background), group in groupby(cells, key=lambda cell: cell[:2]):
+        codes = ";".join(map(str, (38, 2, *color, 48, 2, *background)))
+        parts.append(f"\x1b[{codes}m" + "".join(text for _, _, text in group))
+    return "".join(parts) + _RESET

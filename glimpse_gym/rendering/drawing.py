@@ -1,7 +1,7 @@
 """Drawing primitives on pygame surfaces: lines, dots, rectangles, text, colors. None needs a display.
 
-Points are (x, y) and sizes (width, height), in pixels. Surfaces are 32 bits deep, without transparency. Everything drawn
-is clipped to its surface.
+Points are (x, y) and sizes (width, height), in pixels. Surfaces are 32 bits deep, without transparency. Everything
+drawn is clipped to its surface.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ Size = tuple[int, int]
 """Width and height in pixels."""
 
 BACKGROUND, SCENE_BACKGROUND, BORDER, UNSEEN = (15, 17, 23), (23, 26, 35), (62, 68, 86), (34, 39, 54)
+UNSEEN_BLACK = (27, 30, 42)  # a black pixel that was not seen
 TEXT, MUTED_TEXT, SUCCESS, FAILURE = (232, 235, 242), (134, 142, 162), (74, 211, 130), (255, 104, 104)
 # One per scale, the finest first and most vivid; reused from the start if there are more scales.
 SCALE_COLORS: tuple[Color, ...] = (
@@ -60,7 +61,7 @@ def surface_to_array(surface: pygame.Surface) -> np.ndarray:
     """Copy a surface to a new array, uint8 (height, width, 3)."""
     width, height = surface.get_size()
     array = np.empty((height, width, 3), np.uint8)
-    pygame.image.frombuffer(memoryview(array).cast("B"), (width, height), "RGB").blit(surface, (0, 0))
+    pygame.image.frombuffer(array.data, (width, height), "RGB").blit(surface, (0, 0))
     return array
 
 
@@ -119,8 +120,8 @@ def draw_polyline(
     def draw(target: pygame.Surface) -> None:
         for start, end in pairwise(points):
             # pygame counts from the centers of pixels.
-            shifted = [(x - 0.5, y - 0.5) for x, y in (start, end)]
-            pygame.draw.aaline(target, color, *shifted, whole_width)
+            (x, y), (end_x, end_y) = start, end
+            pygame.draw.aaline(target, color, (x - 0.5, y - 0.5), (end_x - 0.5, end_y - 0.5), whole_width)
 
     draw_with_opacity(surface, area, opacity, draw)
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -17,7 +16,7 @@ from glimpse_gym.rendering.drawing import surface_to_array, time_colors
 from glimpse_gym.rendering.paper_figures import COLORS, STYLE
 from glimpse_gym.rendering.scene import Scene
 
-_CELL_INCHES = 1.25
+_CELL, _GAP, _CAPTION, _TITLE = 1.25, 0.12, 0.18, 0.42  # inches; the gap is part of the cell
 _OUTCOME_COLORS = {None: "#333333", True: COLORS[2], False: COLORS[1]}
 _MAX_SIDE = 240  # pixels of the image in the figure; larger images are reduced
 
@@ -39,17 +38,19 @@ def scanpath_plate(episodes: Sequence[ScanpathEpisode], *, title: str = "", colu
         raise ValueError("there is nothing to draw: pass episodes, each with at least one fixation")
     columns = min(columns, len(episodes))
     rows = math.ceil(len(episodes) / columns)
+    width = _CELL * columns + _GAP
+    height = (_CELL + _CAPTION) * rows + (_TITLE if title else _GAP)
     with rc_context(STYLE):
-        figure = Figure(
-            figsize=(_CELL_INCHES * columns, (_CELL_INCHES + 0.2) * rows + 0.3 * bool(title)), layout="constrained"
-        )
-        figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03)  # type: ignore[union-attr]
+        figure = Figure(figsize=(width, height))
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
-        for axes in panels:
+        for i, axes in enumerate(panels):
+            left, top = _GAP + i % columns * _CELL, (_TITLE if title else _GAP) + i // columns * (_CELL + _CAPTION)
+            side = _CELL - _GAP
+            axes.set_position((left / width, 1 - (top + side) / height, side / width, side / height))
             axes.set_axis_off()
         for axes, episode in zip(panels, episodes, strict=False):
             _draw_episode(axes, episode)
-        figure.suptitle(title, fontsize=10)
+        figure.text(_GAP / width, 1 - _GAP / height, title, fontsize=10, va="top")
     return figure
 
 
@@ -70,12 +71,16 @@ def _draw_episode(axes: Axes, episode: ScanpathEpisode) -> None:
     for (x, y, _), (next_x, next_y, color) in pairwise(centers):
         axes.plot((x, next_x), (y, next_y), color=color, lw=0.9, clip_on=False)
     for number, (x, y, color) in enumerate(centers, start=1):
-        axes.plot(x, y, "o", color=color, ms=5.5, mec="black", mew=0.4, clip_on=False, zorder=3)
-        axes.text(x, y, number, ha="center", va="center_baseline", fontsize=4, color="black", zorder=4)
+        axes.plot(x, y, "o", color=color, ms=5.5, mec="black", mew=0.4, clip_on=False, zorder=3 + number)
+        axes.text(x, y, str(number), ha="center", va="center_baseline", fontsize=4, color="black", zorder=3 + number)
     axes.set(xlim=(-1, 1), ylim=(1, -1))
     axes.set_aspect(height / width)
     axes.text(
-        *(0.5, -0.04, episode.caption), transform=axes.transAxes, ha="center", va="top", fontsize=8,
+        *(0.5, -0.04, episode.caption),
+        transform=axes.transAxes,
+        ha="center",
+        va="top",
+        fontsize=8,
         color=_OUTCOME_COLORS[episode.success],
     )
 

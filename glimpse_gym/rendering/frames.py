@@ -62,18 +62,18 @@ def render_frame(
         image_moves: the image changes during an episode; then only the current glimpse is shown bright.
         scale: factor of all sizes in pixels.
     """
-    scene = Scene(
-        image, retina, locations[-1:] if image_moves else locations, round(_IMAGE_SIDE * scale), round(_MARGIN * scale)
-    )
-    scene.draw_patches(locations[-1], max(1, round(2 * scale)))
-    scene.draw_scanpath(locations, 3.5 * scale, 0.35 if image_moves else 0.9)
-    side, padding, top = scene.surface.get_height(), round(PADDING * scale), round(_HEADER_HEIGHT * scale)
+    padding, top = round(PADDING * scale), round(_HEADER_HEIGHT * scale)
+    max_side, margin = round(_IMAGE_SIDE * scale), round(_MARGIN * scale)
+    side = max_side + 2 * margin
     panel = draw_glimpse_panel(glimpse, retina, side, scale)
     left = padding + side + padding
     width = left + panel.get_width() + padding
     frame = new_surface(even_size(width, top + side + padding))
-    frame.blit(scene.surface, (padding, top))
     frame.blit(panel, (left, top))
+    seen = locations[-1:] if image_moves else locations
+    scene = Scene(image, retina, seen, max_side, margin, frame.subsurface((padding, top, side, side)))
+    scene.draw_patches(locations[-1], max(1, round(2 * scale)))
+    scene.draw_scanpath(locations, 3.5 * scale, 0.35 if image_moves else 0.9)
     draw_header(frame, width, "frame" if image_moves else "glimpse", progress, reward, ended, scale)
     return frame
 

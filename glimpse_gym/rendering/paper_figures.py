@@ -34,7 +34,7 @@ _BAR_COLORS = (
     *((COLORS[4], "black"), (COLORS[5], "black"), (COLORS[7], "black")),
 )
 """Colors of bars and of the text in them."""
-STYLE = {
+STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.titlesize": 10,
@@ -104,21 +104,6 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> list[Path]:
         with atomic_write(each) as temporary, rc_context(STYLE):
             figure.savefig(temporary, dpi=200, metadata=metadata, facecolor="white")
     return paths
-
-
-@_in_style
-def picture_figure(picture: np.ndarray) -> Figure:
-    """A picture, such as that of :func:`glimpse_gym.rendering.figures.scanpath_plate`, as a figure without a frame.
-
-    Args:
-        picture: uint8 (height, width, 3).
-    """
-    height, width = picture.shape[:2]
-    figure = Figure(figsize=(width / 200, height / 200))
-    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    axes.imshow(picture, interpolation="none", aspect="auto")
-    axes.set_axis_off()
-    return figure
 
 
 @_in_style

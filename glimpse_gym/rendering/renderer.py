@@ -32,7 +32,7 @@ class Renderer:
         self._world = world
         self._metadata = metadata
         self._title = title
-        self._is_human = render_mode == "human"
+        self._render_mode = render_mode
         self._window: Window | None = None
         self._natural_size = (1, 1)  # of all frames together at scale 1
         self._locations: list[list[np.ndarray]] = [[] for _ in range(world.num_rows)]
@@ -66,7 +66,7 @@ class Renderer:
             NoDisplayError: if there is no display.
             WindowClosedError: if the user has closed the window.
         """
-        if self._is_human:
+        if self._render_mode == "human":
             self.show(wait=True)
 
     def show(self, wait: bool = False) -> None:
@@ -79,24 +79,27 @@ class Renderer:
                 width, height = columns * (width + TILE_GAP) + TILE_GAP, rows * (height + TILE_GAP) + TILE_GAP
             self._natural_size = width, height
             self._window = Window(self._title, self._natural_size)
-        self._window.check_open()
         self._window.fps = self._metadata["render_fps"] if wait else None
         scale = self._window.fit_scale(self._natural_size)
         frames = [self.draw(row, scale) for row in range(count)]
         self._window.show(frames[0] if count == 1 else tile_surfaces(frames, columns, round(TILE_GAP * scale)))
 
-    def render(self) -> tuple[np.ndarray, ...] | None:
-        """Draw every row: uint8 (height, width, 3) each. In the mode ``"human"``, show them; then the result is None.
+    def render(self) -> tuple[Any, ...] | None:
+        """Draw every row in the render mode: uint8 (height, width, 3) or str; None in the mode ``"human"``.
 
         Raises:
             ResetNeeded: if a row was never reset.
             NoDisplayError: if there is no display.
             WindowClosedError: if the user has closed the window.
         """
-        if self._is_human:
+        if self._render_mode == "human":
+            self.check_open()
             self.show()
             return None
-        return tuple(surface_to_array(self.draw(row)) for row in range(self._world.num_rows))
+        rows = range(self._world.num_rows)
+        if self._render_mode == "ansi":
+            return tuple(map(self.render_text, rows))
+        return tuple(surface_to_array(self.draw(row)) for row in rows)
 
     def render_text(self, row: int) -> str:
         """Draw what was sensed of the image of a row as text for a terminal, with colors.

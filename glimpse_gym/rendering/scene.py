@@ -15,6 +15,7 @@ from glimpse_gym.rendering.drawing import (
     SCENE_BACKGROUND,
     TEXT,
     UNSEEN,
+    UNSEEN_BLACK,
     Color,
     Point,
     array_to_surface,
@@ -45,9 +46,17 @@ class ImageView:
         retina: the retina that takes the glimpses.
         max_side: side in pixels of the square that the image is fitted into.
         margin: space in pixels around that square.
+        surface: surface to draw on, of side ``max_side + 2 * margin``; None makes one.
     """
 
-    def __init__(self, image_size: tuple[int, int], retina: Retina, max_side: int, margin: int) -> None:
+    def __init__(
+        self,
+        image_size: tuple[int, int],
+        retina: Retina,
+        max_side: int,
+        margin: int,
+        surface: pygame.Surface | None = None,
+    ) -> None:
         self.image_size = image_size
         self.retina = retina
         height, width = image_size
@@ -60,7 +69,9 @@ class ImageView:
         self._factor = max_side // max(height, width)
         side = max_side + 2 * margin
         width, height = width * self._factor, height * self._factor
-        self.surface = new_surface((side, side), SCENE_BACKGROUND)
+        if surface:
+            surface.fill(SCENE_BACKGROUND)
+        self.surface = surface or new_surface((side, side), SCENE_BACKGROUND)
         """The surface, of side ``max_side + 2 * margin``."""
         self.image_rect = pygame.Rect((side - width) // 2, (side - height) // 2, width, height)
         """Where the image is on the surface."""
@@ -102,7 +113,7 @@ class ImageView:
     def draw_scanpath(self, locations: Any, radius: float, opacity: float = 1.0) -> None:
         """Draw locations (n, 2), n >= 1, as connected dots of a radius in pixels, the last one highlighted."""
         points = [self.patch_center(location) for location in locations]
-        draw_polyline(self.surface, points, 0.6 * radius, TEXT, 0.6 * opacity)
+        draw_polyline(self.surface, points, 0.75 * radius, TEXT, 0.6 * opacity)
         for point in points[:-1]:
             self._draw_rimmed_dot(point, radius, TEXT, opacity)
         self._draw_rimmed_dot(points[-1], 1.35 * radius, SCALE_COLORS[0], 1.0)
@@ -160,10 +171,19 @@ class Scene(ImageView):
         seen_locations: float (n, 2) in [-1, 1], glimpses whose patches are shown bright.
         max_side: side in pixels of the square that the image is fitted into.
         margin: space in pixels around that square.
+        surface: as in :class:`ImageView`.
     """
 
-    def __init__(self, image: np.ndarray, retina: Retina, seen_locations: Any, max_side: int, margin: int) -> None:
-        super().__init__((image.shape[0], image.shape[1]), retina, max_side, margin)
+    def __init__(
+        self,
+        image: np.ndarray,
+        retina: Retina,
+        seen_locations: Any,
+        max_side: int,
+        margin: int,
+        surface: pygame.Surface | None = None,
+    ) -> None:
+        super().__init__((image.shape[0], image.shape[1]), retina, max_side, margin, surface)
         picture = array_to_surface(image)
         if picture.get_size() != self._picture_size:
             picture = pygame.transform.smoothscale(picture, self._picture_size)
@@ -191,6 +211,7 @@ class GlimpseView(ImageView):
         margin: space in pixels around that square.
         fade: factor of the brightness of a glimpse with each later one, down to a minimum; 1 does not fade. Where
             images move, a small value leaves little but the latest glimpse.
+        surface: as in :class:`ImageView`.
     """
 
     def __init__(
@@ -202,9 +223,10 @@ class GlimpseView(ImageView):
         max_side: int,
         margin: int,
         fade: float = 0.85,
+        surface: pygame.Surface | None = None,
     ) -> None:
-        super().__init__(image_size, retina, max_side, margin)
-        self.surface.fill(_blend(UNSEEN, (0, 0, 0), _UNSEEN_BRIGHTNESS), self.image_rect)
+        super().__init__(image_size, retina, max_side, margin, surface)
+        self.surface.fill(UNSEEN_BLACK, self.image_rect)
         count = len(glimpses)
         patches = [glimpse_patches(glimpse, retina) for glimpse in glimpses]
         self.surface.set_clip(self.image_rect)
@@ -230,8 +252,3 @@ def _dim(picture: pygame.Surface, brightness: float) -> pygame.Surface:
     picture.set_alpha(round(255 * (_UNSEEN_BRIGHTNESS + (1 - _UNSEEN_BRIGHTNESS) * brightness)))
     dimmed.blit(picture, (0, 0))
     return dimmed
-
-
-def _blend(color: Color, other: Color, opacity: float) -> Color:
-    red, green, blue = (round(a + (b - a) * opacity) for a, b in zip(color, other, strict=True))
-    return red, green, blue

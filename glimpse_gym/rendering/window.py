@@ -19,9 +19,11 @@ _KINDS = {
     pygame.MOUSEBUTTONDOWN: "mouse_down",
     pygame.MOUSEBUTTONUP: "mouse_up",
     pygame.WINDOWSIZECHANGED: "resize",
+    pygame.WINDOWFOCUSLOST: "focus_lost",
     pygame.WINDOWCLOSE: "close",
     pygame.QUIT: "close",
 }
+_BUTTONS = (1, 2, 3)  # the others are turns of the wheel
 
 
 class NoDisplayError(RuntimeError):
@@ -36,7 +38,8 @@ class Event(NamedTuple):
     """One input of the user."""
 
     kind: str
-    """``"key_down"``, ``"key_up"``, ``"mouse_move"``, ``"mouse_down"``, ``"mouse_up"``, ``"resize"`` or ``"close"``."""
+    """``"key_down"``, ``"key_up"``, ``"mouse_move"``, ``"mouse_down"``, ``"mouse_up"``, ``"resize"``,
+    ``"focus_lost"`` or ``"close"``."""
     key: str = ""
     """Name of the key in pygame, such as ``"a"``, ``"left"`` or ``"return"``."""
     position: Point = (0.0, 0.0)
@@ -69,7 +72,7 @@ class Window:
             self._surface = self._window.get_surface()
         except pygame.error as error:
             raise NoDisplayError(_no_display(str(error))) from error
-        self._title = title
+        self._closed_message = f"the window {title!r} was closed; to continue, make a new window or env"
         self.fps = fps
         self.closed = False
         """The window was closed, by the user or by :meth:`close`."""
@@ -101,7 +104,8 @@ class Window:
         Raises:
             WindowClosedError: if the window was closed.
         """
-        self.check_open()
+        if self.closed:
+            raise WindowClosedError(self._closed_message)
         target, size = self._window.get_surface(), surface.get_size()
         self._surface = target
         scale = _fitting_factor(size, target.get_size())
@@ -114,11 +118,16 @@ class Window:
         self._window.flip()
         if wait and self.fps:
             self._clock.tick(self.fps)
+        _pump()  # the next call notices if the user has closed the window
 
-    def events(self) -> list[Event]:
-        """Return what the user did since the last call. Call it often: it also tells the system that we respond."""
+    def events(self, wait: float = 0.0) -> list[Event]:
+        """Return what the user did since the last call. Call it often: it also tells the system that we respond.
+
+        Args:
+            wait: seconds to wait for an event at most, if there is none yet.
+        """
         if not self.closed:
-            _pump()
+            _pump(0.0 if self._events else wait)
         events, self._events = self._events, []
         return events
 
@@ -131,7 +140,7 @@ class Window:
         if not self.closed:
             _pump()
         if self.closed:
-            raise WindowClosedError(f"the window {self._title!r} was closed; make a new one to go on watching")
+            raise WindowClosedError(self._closed_message)
 
     def close(self) -> None:
         """Close the window. Does nothing if it is closed."""
@@ -146,6 +155,8 @@ class Window:
 
     def _receive(self, event: pygame.Event) -> None:
         kind = _KINDS[event.type]
+        if kind in ("mouse_down", "mouse_up") and event.button not in _BUTTONS:
+            return
         key = pygame.key.name(event.key) if kind.startswith("key") else ""
         position = self._content_position(event.pos) if kind.startswith("mouse") else (0.0, 0.0)
         self._events.append(Event(kind, key, position, getattr(event, "button", 0)))
@@ -157,7 +168,12 @@ class Window:
         x, y = (
             (place * pixels / units - start) * content / shown
             for place, pixels, units, start, content, shown in zip(
-                position, self.size, self._window.size, self._shown.topleft, self._content_size, self._shown.size,
+                position,
+                self.size,
+                self._window.size,
+                self._shown.topleft,
+                self._content_size,
+                self._shown.size,
                 strict=True,
             )
         )
@@ -171,9 +187,10 @@ def _fitting_factor(size: Point, available: Point) -> float:
     return min(have / want for have, want in zip(available, size, strict=True))
 
 
-def _pump() -> None:
-    """Hand all waiting events to the windows that they belong to, or to all."""
-    for event in pygame.event.get():
+def _pump(wait: float = 0.0) -> None:
+    """Hand all waiting events to the windows that they belong to, or to all; wait some seconds for the first."""
+    events = [pygame.event.wait(max(1, round(1000 * wait)))] if wait > 0 else []
+    for event in events + pygame.event.get():
         if event.type in _KINDS:
             source: Any = getattr(event, "window", None)
             for window in _windows.copy():

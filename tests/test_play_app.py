@@ -1,0 +1,81 @@
+"""The main loop of playing, on a display that does not exist, with scripted input."""
+
+import pytest
+
+from glimpse_gym.play.app import play_in_window
+from glimpse_gym.rendering.window import Event, Window
+from play_games import CATCH, DIGITS, make_game
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """Feed a window with lists of events, one for each turn of the loop; then it is closed."""
+
+    def feed(*turns):
+        remaining = list(turns)
+
+        def events(window, wait=0.0):
+            if remaining:
+                return remaining.pop(0)
+            window.close()
+            return []
+
+        monkeypatch.setattr(Window, "events", events)
+
+    return feed
+
+
+def key(name):
+    return [Event("key_down", name), Event("key_up", name)]
+
+
+def test_mouse_and_keys_play_an_episode(script):
+    game = make_game(*DIGITS, num_episodes=1)
+    click = [Event("mouse_move", position=(320, 330)), Event("mouse_down", position=(320, 330), button=1)]
+    script([], click, key("a"), key("space"), key("3"), key("return"))
+    play_in_window(game)
+    assert game.finished
+    assert game.records[0].num_glimpses == 3
+
+
+def test_escape_closes_and_loses_only_the_episode_in_hand(script):
+    game = make_game(*DIGITS)
+    script([], key("3"), key("space"), key("space"), key("escape"))
+    play_in_window(game)
+    assert len(game.records) == 1
+    assert not game.finished
+
+
+def test_escape_closes_the_help_first(script):
+    game = make_game(*DIGITS)
+    script([], key("h"), key("escape"), key("3"))
+    play_in_window(game)
+    assert len(game.records) == 1
+
+
+def test_window_closed_by_the_user(script):
+    game = make_game(*DIGITS)
+    script([])
+    play_in_window(game)
+    assert game.records == []
+
+
+def test_right_button_takes_no_glimpse(script):
+    game = make_game(*DIGITS)
+    script([], [Event("mouse_down", position=(320, 330), button=3)])
+    play_in_window(game)
+    assert game.episode.num_glimpses == 1
+
+
+def test_catch_runs_by_itself(script):
+    game = make_game(*CATCH, pace=60.0, num_episodes=1)
+    script([], key("space"), *[[] for _ in range(40)])
+    play_in_window(game)
+    assert game.episode.over
+
+
+def test_lost_focus_releases_keys(script):
+    game = make_game(*DIGITS)
+    script([], [Event("key_down", "a")], [Event("focus_lost")], [])
+    play_in_window(game)
+    assert not game.is_animated
