@@ -173,7 +173,7 @@ class CatchEnv(GlimpseEnv, gym.Env[Any, Any]):
     | `actions` | `"hybrid"` | or `"discrete"`, `"multidiscrete"` |
     | `observations` | `"dict"` | or `"flat"` |
     | `grid_size` | 5 | M |
-    | `render_mode` | None | or `"rgb_array"` |
+    | `render_mode` | None | or `"human"`, a window; `"rgb_array"`, frames; `"ansi"`, text for a terminal |
 
     ## Version History
     * v0: first version.

@@ -22,12 +22,13 @@ from glimpse_gym.registration import WORLDS, env_id
 from glimpse_gym.validation import check_integer
 
 _REFERENCE_ID = "CartPole-v1"
+_RENDERED_ID = "glimpse_gym/ClutteredMNIST100-v0"
 _NUM_ROUNDS = 5
 _BATCH_SIZE = 512  # of training; larger batches are faster per image but learn less from each
 
 
 def bench(seconds: float = 1.0, num_envs: int = 256) -> Iterator[str]:
-    """Measure the speed of every world, of the import and of training, and yield the report line by line.
+    """Measure the speed of every world, of rendering, of the import and of training, and yield the report line by line.
 
     Worlds and CartPole take turns for several rounds, so that disturbances affect all of them, and the median ratio is
     reported. Actions are sampled beforehand, so that only the envs are measured.
@@ -47,7 +48,8 @@ def bench(seconds: float = 1.0, num_envs: int = 256) -> Iterator[str]:
     yield from _compare(lambda name: _make_vector_step(name, num_envs), num_envs, seconds)
     yield "\nsingle env through gym.make, random actions"
     yield from _compare(_make_single_step, 1, seconds)
-    yield f"\nimport glimpse_gym: {_import_seconds():.2f} s beyond import gymnasium"
+    yield f"\nrender() as rgb_array, {_RENDERED_ID}: {_render_milliseconds(seconds):.2f} ms per frame"
+    yield f"import glimpse_gym: {_import_seconds():.2f} s beyond import gymnasium"
     yield from _bench_training(seconds)
 
 
@@ -117,6 +119,17 @@ def _make_single_step(name: str) -> Callable[[], None]:
 
     step()
     return step
+
+
+def _render_milliseconds(seconds: float) -> float:
+    """Measure the time that one frame takes, at the last glimpse of an episode, as a median."""
+    env = gym.make(_RENDERED_ID, render_mode="rgb_array")
+    env.action_space.seed(0)
+    env.reset(seed=0)
+    for _ in range(env.metadata["num_glimpses"] - 1):
+        env.step(env.action_space.sample())
+    rates = [_calls_per_second(env.render, seconds / _NUM_ROUNDS) for _ in range(_NUM_ROUNDS)]
+    return 1000 / statistics.median(rates)
 
 
 def _import_seconds() -> float:

@@ -200,7 +200,7 @@ class GlimpseEnv(gym.Env[Any, Any]):
         info = self._read_info() if terminated else self._info.copy()
         return self._observe(), reward, terminated, False, info
 
-    def render(self) -> np.ndarray | str | None:  # type: ignore[override]
+    def render(self) -> np.ndarray | str | None:
         """Draw the episode in the ``render_mode`` of the env.
 
         Returns:

@@ -65,13 +65,15 @@ def test_one_row_per_world_for_vector_and_single_env(report):
         assert row[1] != "CartPole-v1" or row[3] == "1.000"
 
 
-def test_training_import_and_memory_rows(report):
+def test_training_rendering_import_and_memory_rows(report):
     rows = [match for line in report if (match := TRAINING.fullmatch(line))]
     assert [row[1] for row in rows] == ["glimpse_gym/MNIST-v0", "glimpse_gym/ClutteredMNIST-v0"]
     assert [row[2] for row in rows] == ["6", "8"]
     assert [row[3] for row in rows] == ["8", "8"]
     assert all(int(row[4].replace(",", "")) > 0 for row in rows)
-    assert any(re.fullmatch(r"\nimport glimpse_gym: -?\d+\.\d\d s beyond import gymnasium", line) for line in report)
+    assert any(re.fullmatch(r"import glimpse_gym: -?\d+\.\d\d s beyond import gymnasium", line) for line in report)
+    rendering = r"\nrender\(\) as rgb_array, glimpse_gym/ClutteredMNIST100-v0: \d+\.\d\d ms per frame"
+    assert any(re.fullmatch(rendering, line) for line in report)
     memory = re.fullmatch(r"peak memory of this process: ([\d,]+) MiB", report[-1])
     assert memory
     assert 20 < int(memory[1].replace(",", "")) < 100_000

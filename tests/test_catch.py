@@ -488,7 +488,7 @@ def test_step_needs_a_reset_first_and_after_the_end():
         *(("grid_size", bad) for bad in (0, 2.5, None)),
         *(("observe", bad) for bad in ("image", None, 1)),
         *(("actions", bad) for bad in ("continuous", None)),
-        ("render_mode", "ansi"),
+        ("render_mode", "svg"),
         ("images", "mnist"),
         ("glimpses", 23),
     ],

@@ -220,7 +220,7 @@ def test_step_needs_a_reset_first_and_after_the_end():
         *(("num_classes", bad) for bad in (0, 3, "4")),
         *(("images", bad) for bad in ("no-such-set", None, 5, IMAGES.astype(np.float32), IMAGES[:, 0])),
         *(("labels", bad) for bad in (None, LABELS[:5], LABELS / 2, LABELS - 1)),
-        ("render_mode", "ansi"),
+        ("render_mode", "svg"),
         ("glimpses", 6),
     ],
     ids=repr,

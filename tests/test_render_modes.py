@@ -186,7 +186,8 @@ def test_ansi_remembers_glimpses_of_still_images_only():
     seen = []
     for x in (-1, 0, 1):
         env.step({"next_location": np.array([x, x], np.float32), "label": 0})
-        seen.append(env.render().count("48;2;27;30;42m"))  # runs of unseen pixels
+        runs = re.findall("\x1b\\[([0-9;]*)m([^\x1b]*)", env.render())
+        seen.append(sum(len(text) for code, text in runs if not code.endswith("48;2;27;30;42")))
     assert seen == sorted(seen)
     assert seen[0] < seen[-1]
 

@@ -52,7 +52,7 @@ def test_frame_never_covers_what_was_seen():
 def test_coarse_patches_are_visible_though_their_values_are_small():
     image = np.zeros((8, 8), np.uint8)
     image[0, 0] = 255  # a sixteenth of a cell of the coarsest patch
-    assert board(view(image, (0, 0), Retina(2, 3)))[:3] == ["++++    ", "++++    ", "++.... "]
+    assert board(view(image, (0, 0), Retina(2, 3)))[:3] == ["++++    ", "++++    ", "++....  "]
 
 
 def test_status_and_colors():

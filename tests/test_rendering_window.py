@@ -146,6 +146,20 @@ def test_the_last_window_ends_the_display():
     Window("again", (50, 50)).close()
 
 
+def test_quit_of_pygame_by_others():
+    window = Window("test", (50, 50))
+    pygame.quit()
+    assert window.size == (50, 50)
+    with pytest.raises(WindowClosedError):
+        window.show(new_surface((10, 10)))
+    assert window.events() == []
+    other = Window("test", (50, 50))
+    surface = new_surface((50, 50))
+    assert drawing.draw_text(surface, "new after all fonts were ended", (0, 20), 12)
+    other.show(surface)
+    other.close()
+
+
 @pytest.mark.parametrize("driver", [None, "x11"])
 def test_no_display_is_a_clear_error(driver):
     program = """

@@ -87,7 +87,9 @@ def _save_scanpaths(folder: Path) -> list[Path]:
     for name in pretrained_names():
         policy, metadata = load_agent(agent_folder(name))
         path = folder / f"scanpaths-{name}.png"
-        save_figure(scanpath_figure(record_scanpaths(policy, metadata, "test", seed=0, num_episodes=24), metadata), path)
+        save_figure(
+            scanpath_figure(record_scanpaths(policy, metadata, "test", seed=0, num_episodes=24), metadata), path
+        )
         paths.append(path)
     return paths
 

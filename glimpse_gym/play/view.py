@@ -19,6 +19,7 @@ from glimpse_gym.rendering.drawing import (
     SCENE_BACKGROUND,
     SUCCESS,
     TEXT,
+    Color,
     draw_progress,
     draw_rectangle,
     draw_text,
@@ -119,7 +120,7 @@ class GameView:
         x: float,
         baseline: float,
         size: float = 16,
-        color: tuple[int, ...] = TEXT,
+        color: Color = TEXT,
         align: str = "left",
         max_width: float | None = None,
     ) -> int:

@@ -185,9 +185,19 @@ def fill_rectangle(
 
 
 @lru_cache(maxsize=64)
-def _font(size: int, ascii_only: bool) -> pygame.font.Font:
+def _load_font(size: int, ascii_only: bool) -> pygame.font.Font:
     pygame.font.init()  # does nothing if already done
     return pygame.font.Font(_FONT_FILE if ascii_only else None, size)
+
+
+def _font(size: int, ascii_only: bool) -> pygame.font.Font:
+    font = _load_font(size, ascii_only)
+    try:
+        font.get_height()
+    except pygame.error:  # others have called pygame.quit(), which ends all fonts
+        _load_font.cache_clear()
+        font = _load_font(size, ascii_only)
+    return font
 
 
 def _split_runs(text: str) -> list[tuple[str, bool]]:

@@ -69,7 +69,7 @@ class Window:
         width, height = (max(1, round(side * factor)) for side in size)
         try:
             self._window = pygame.Window(title, (width, height), resizable=True, allow_high_dpi=True)
-            self._surface = self._window.get_surface()
+            self._size: Size = self._window.get_surface().get_size()
         except pygame.error as error:
             raise NoDisplayError(_no_display(str(error))) from error
         self._closed_message = f"the window {title!r} was closed; to continue, make a new window or env"
@@ -85,7 +85,9 @@ class Window:
     @property
     def size(self) -> Size:
         """Width and height in pixels, which may be more than the size asked for on screens of high density."""
-        return self._surface.get_size() if self.closed else self._window.get_surface().get_size()
+        if not self.closed and pygame.display.get_init():
+            self._size = self._window.get_surface().get_size()
+        return self._size
 
     def fit_scale(self, size: Point) -> float:
         """Return the factor at which to draw a picture so that it fills the window, sharp.
@@ -104,10 +106,10 @@ class Window:
         Raises:
             WindowClosedError: if the window was closed.
         """
+        self._check_display()
         if self.closed:
             raise WindowClosedError(self._closed_message)
         target, size = self._window.get_surface(), surface.get_size()
-        self._surface = target
         scale = _fitting_factor(size, target.get_size())
         shown = surface
         if not 1 <= scale < _MAX_UNSCALED:
@@ -126,6 +128,7 @@ class Window:
         Args:
             wait: seconds to wait for an event at most, if there is none yet.
         """
+        self._check_display()
         if not self.closed:
             _pump(0.0 if self._events else wait)
         events, self._events = self._events, []
@@ -137,6 +140,7 @@ class Window:
         Raises:
             WindowClosedError: if the window was closed.
         """
+        self._check_display()
         if not self.closed:
             _pump()
         if self.closed:
@@ -147,11 +151,17 @@ class Window:
         if self.closed:
             return
         self.closed = True
-        self._surface = self._surface.copy()
-        self._window.destroy()
         _windows.remove(self)
+        if not pygame.display.get_init():
+            return
+        self._window.destroy()
         if not _windows and pygame.display.get_surface() is None:  # others may have a window, too
             pygame.display.quit()
+
+    def _check_display(self) -> None:
+        """Close the window if others have called ``pygame.quit()``."""
+        if not self.closed and not pygame.display.get_init():
+            self.close()
 
     def _receive(self, event: pygame.Event) -> None:
         kind = _KINDS[event.type]
