@@ -148,7 +148,7 @@ def test_the_license(wheel, metadata):
 def test_the_metadata(metadata):
     assert metadata["Name"] in ("glimpse_gym", "glimpse-gym")
     assert metadata["Version"] == glimpse_gym.__version__
-    assert set(metadata.get_all("Provides-Extra")) == {"agents", "minari", "sb3", "test"}
+    assert set(metadata.get_all("Provides-Extra")) == {"agents", "figures", "minari", "sb3", "test", "video"}
     assert metadata["Description-Content-Type"] == "text/markdown"
     assert (
         metadata.get_payload(decode=True).decode().strip() == (ROOT / "README.md").read_text(encoding="utf-8").strip()
@@ -231,11 +231,11 @@ def test_every_package_is_in_both_lists():
 
 def test_every_import_is_a_requirement():
     declared = {"core": entries("options", "install_requires")}
-    for extra in ("agents", "minari", "sb3", "test"):
+    for extra in ("agents", "minari", "video", "sb3", "test"):
         declared[extra] = [line for line in entries("options.extras_require", extra) if not line.startswith("%")]
     names = {extra: {Requirement(line).name for line in lines} for extra, lines in declared.items()}
     core, agents = names["core"], names["core"] | names["agents"]
-    allowed = {"glimpse_gym": agents | names["minari"], "envs": core, "agents": agents | names["sb3"]}
+    allowed = {"glimpse_gym": agents | names["minari"] | names["video"], "envs": core, "agents": agents | names["sb3"]}
     # packaging is a requirement of build and pytest.
     allowed["tests"] = set().union(*names.values(), ["packaging"])
     distributions = importlib.metadata.packages_distributions()
@@ -253,7 +253,7 @@ def test_every_requirement_is_pinned():
     pinned = {normal(Requirement(line).name): Requirement(line).specifier for line in pins}
     assert len(pinned) == len(pins), "some package is pinned twice"
     lines = entries("options", "install_requires")
-    for extra in ("agents", "minari", "sb3", "test"):
+    for extra in ("agents", "minari", "video", "sb3", "test"):
         lines += [line for line in entries("options.extras_require", extra) if not line.startswith("%")]
     for requirement in map(Requirement, lines):
         (pin,) = pinned[normal(requirement.name)]
