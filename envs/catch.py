@@ -47,7 +47,7 @@ class CatchWorld(World):
         self.sizes[:] = side
         self.side = side
         self.ball = np.zeros(num_rows)  # column, a real number in [0, side - 1]; the row is the step
-        self.speed = np.zeros(num_rows)  # columns per step, in [-1, 1]; negative to the left
+        self.velocity = np.zeros(num_rows)  # columns per step, in [-1, 1]; negative to the left
         self.paddle = np.zeros(num_rows, np.int64)  # the left of the paddle's two columns
         self.screens = np.zeros((num_rows, side, side), np.uint8)
 
@@ -57,27 +57,33 @@ class CatchWorld(World):
 
     def _reset_rows(self, rows: np.ndarray, draws: np.ndarray) -> None:
         self.ball[rows] = integers_below(draws[:, 0], self.side)
-        self.speed[rows] = 2 * draws[:, 1] - 1
+        self.velocity[rows] = 2 * draws[:, 1] - 1
         self.paddle[rows] = integers_below(draws[:, 2], self.side - 1)
         self.locations[rows] = 0.0
         self._draw_screens(rows)
 
     def _step_rows(self, action: Action, active: np.ndarray) -> Outcome:
-        right = self.side - 1
-        # Move the paddle, blocked by the walls. It also covers the column to the right of self.paddle.
-        self.paddle = np.minimum(np.maximum(self.paddle + (action.choice - 1) * active, 0), right - 1)
-        # Move the ball, reflected by the walls.
-        self.ball = self.ball + self.speed * active
-        over, under = self.ball > right, self.ball < 0
-        np.copyto(self.ball, 2 * right - self.ball, where=over)
-        np.copyto(self.ball, -self.ball, where=under)
-        np.copyto(self.speed, -self.speed, where=over | under)
+        self._move_paddle(action.choice, active)
+        self._move_ball(active)
         if not self.whole_screen:
             np.copyto(self.locations, action.location, where=active[:, None])
         self._draw_screens(active.nonzero()[0])
         # The episode ends when the ball reaches the bottom row.
         landed = active & self.time_is_up
         return Outcome((landed & self.caught).astype(np.float64), landed, looked=active)
+
+    def _move_paddle(self, move: np.ndarray, active: np.ndarray) -> None:
+        """Move the paddles by one column, blocked by the walls. A paddle also covers the column to its right."""
+        self.paddle = np.minimum(np.maximum(self.paddle + (move - 1) * active, 0), self.side - 2)
+
+    def _move_ball(self, active: np.ndarray) -> None:
+        """Move the balls sideways, reflected by the walls."""
+        right = self.side - 1
+        self.ball = self.ball + self.velocity * active
+        over, under = self.ball > right, self.ball < 0
+        np.copyto(self.ball, 2 * right - self.ball, where=over)
+        np.copyto(self.ball, -self.ball, where=under)
+        np.copyto(self.velocity, -self.velocity, where=over | under)
 
     @property
     def column(self) -> np.ndarray:
@@ -88,7 +94,7 @@ class CatchWorld(World):
     def landing_column(self) -> np.ndarray:
         """int64 (B,): the column in which each ball will land, in closed form; for the scripted oracle and tests."""
         right = self.side - 1
-        unreflected = self.ball + self.speed * (self.horizon - self.steps)
+        unreflected = self.ball + self.velocity * (self.horizon - self.steps)
         folded = np.abs(unreflected) % (2 * right)  # the path repeats after two reflections
         return (np.minimum(folded, 2 * right - folded) + 0.5).astype(np.int64)
 

@@ -38,10 +38,10 @@ def info(caught):
     return {"caught": caught, "success": caught}
 
 
-def set_up(env, ball, speed, paddle):
+def set_up(env, ball, velocity, paddle):
     """Start a game with this ball and this paddle (the left one of its two columns)."""
     env.reset(seed=0)
-    env.world.ball[:], env.world.speed[:], env.world.paddle[:] = ball, speed, paddle
+    env.world.ball[:], env.world.velocity[:], env.world.paddle[:] = ball, velocity, paddle
     return env
 
 
@@ -58,7 +58,7 @@ def follow(env, moves):
 
 
 def test_ball_falls_one_row_per_step():
-    screens = follow(set_up(make(num_glimpses=4), ball=3, speed=0.0, paddle=0), [STAY] * 4)
+    screens = follow(set_up(make(num_glimpses=4), ball=3, velocity=0.0, paddle=0), [STAY] * 4)
     expected = [
         screen(".....", "...o.", ".....", ".....", "__..."),
         screen(".....", ".....", "...o.", ".....", "__..."),
@@ -70,7 +70,7 @@ def test_ball_falls_one_row_per_step():
 
 def test_ball_moves_by_fractions_of_a_column():
     # Positions 0.5, 1, 1.5, 2: halves are rounded to the right.
-    screens = follow(set_up(make(num_glimpses=4), ball=0, speed=0.5, paddle=3), [STAY] * 4)
+    screens = follow(set_up(make(num_glimpses=4), ball=0, velocity=0.5, paddle=3), [STAY] * 4)
     expected = [
         screen(".....", ".o...", ".....", ".....", "...__"),
         screen(".....", ".....", ".o...", ".....", "...__"),
@@ -82,7 +82,7 @@ def test_ball_moves_by_fractions_of_a_column():
 
 def test_ball_is_reflected_at_the_right_wall():
     # Positions 3.75, 3.5, 2.75, 2: 4.5 is half a column beyond the wall and is reflected to 3.5.
-    screens = follow(set_up(make(num_glimpses=4), ball=3, speed=0.75, paddle=0), [STAY] * 4)
+    screens = follow(set_up(make(num_glimpses=4), ball=3, velocity=0.75, paddle=0), [STAY] * 4)
     expected = [
         screen(".....", "....o", ".....", ".....", "__..."),
         screen(".....", ".....", "....o", ".....", "__..."),
@@ -94,7 +94,7 @@ def test_ball_is_reflected_at_the_right_wall():
 
 def test_ball_is_reflected_at_the_left_wall():
     # Positions 0.25, 0.5, 1.25, 2.
-    screens = follow(set_up(make(num_glimpses=4), ball=1, speed=-0.75, paddle=3), [STAY] * 4)
+    screens = follow(set_up(make(num_glimpses=4), ball=1, velocity=-0.75, paddle=3), [STAY] * 4)
     expected = [
         screen(".....", "o....", ".....", ".....", "...__"),
         screen(".....", ".....", ".o...", ".....", "...__"),
@@ -105,7 +105,7 @@ def test_ball_is_reflected_at_the_left_wall():
 
 
 def test_ball_at_full_speed_reaches_the_wall():
-    screens = follow(set_up(make(num_glimpses=4), ball=3, speed=1.0, paddle=0), [STAY] * 4)
+    screens = follow(set_up(make(num_glimpses=4), ball=3, velocity=1.0, paddle=0), [STAY] * 4)
     expected = [
         screen(".....", "....o", ".....", ".....", "__..."),
         screen(".....", ".....", "...o.", ".....", "__..."),
@@ -113,7 +113,7 @@ def test_ball_at_full_speed_reaches_the_wall():
         screen(".....", ".....", ".....", ".....", "_*..."),
     ]
     oracles.assert_identical(screens, expected)
-    screens = follow(set_up(make(num_glimpses=4), ball=0, speed=-1.0, paddle=0), [STAY] * 4)
+    screens = follow(set_up(make(num_glimpses=4), ball=0, velocity=-1.0, paddle=0), [STAY] * 4)
     expected = [
         screen(".....", ".o...", ".....", ".....", "__..."),
         screen(".....", ".....", "..o..", ".....", "__..."),
@@ -124,7 +124,7 @@ def test_ball_at_full_speed_reaches_the_wall():
 
 
 def test_paddle_moves_one_column_per_step():
-    screens = follow(set_up(make(num_glimpses=4), ball=0, speed=0.0, paddle=1), [RIGHT, STAY, LEFT, RIGHT])
+    screens = follow(set_up(make(num_glimpses=4), ball=0, velocity=0.0, paddle=1), [RIGHT, STAY, LEFT, RIGHT])
     expected = [
         screen(".....", "o....", ".....", ".....", "..__."),
         screen(".....", ".....", "o....", ".....", "..__."),
@@ -135,7 +135,7 @@ def test_paddle_moves_one_column_per_step():
 
 
 def test_walls_block_the_paddle():
-    screens = follow(set_up(make(num_glimpses=4), ball=2, speed=0.0, paddle=1), [LEFT, LEFT, LEFT, RIGHT])
+    screens = follow(set_up(make(num_glimpses=4), ball=2, velocity=0.0, paddle=1), [LEFT, LEFT, LEFT, RIGHT])
     expected = [
         screen(".....", "..o..", ".....", ".....", "__..."),
         screen(".....", ".....", "..o..", ".....", "__..."),
@@ -144,7 +144,7 @@ def test_walls_block_the_paddle():
     ]
     expected[3][4, 2] = 255
     oracles.assert_identical(screens, expected)
-    screens = follow(set_up(make(num_glimpses=4), ball=2, speed=0.0, paddle=2), [RIGHT, RIGHT, RIGHT, LEFT])
+    screens = follow(set_up(make(num_glimpses=4), ball=2, velocity=0.0, paddle=2), [RIGHT, RIGHT, RIGHT, LEFT])
     expected = [
         screen(".....", "..o..", ".....", ".....", "...__"),
         screen(".....", ".....", "..o..", ".....", "...__"),
@@ -162,7 +162,7 @@ def test_walls_block_the_paddle():
 def test_paddle_catches_with_both_pixels(bottom, paddle, caught):
     if caught:
         bottom = bottom.replace(".__", "._*")
-    env = set_up(make(num_glimpses=4), ball=2, speed=0.0, paddle=paddle)
+    env = set_up(make(num_glimpses=4), ball=2, velocity=0.0, paddle=paddle)
     for _ in range(3):
         oracles.assert_identical(env.step(act(STAY))[1:], (0.0, False, False, info(False)))
     observation, *others = env.step(act(STAY))
@@ -175,19 +175,19 @@ def test_paddle_catches_with_both_pixels(bottom, paddle, caught):
     ("paddle", "move", "caught"), [(3, LEFT, True), (2, RIGHT, False), (0, RIGHT, True), (1, LEFT, False)]
 )
 def test_last_move_of_the_paddle_counts(paddle, move, caught):
-    env = set_up(make(num_glimpses=4), ball=2, speed=0.0, paddle=paddle)
+    env = set_up(make(num_glimpses=4), ball=2, velocity=0.0, paddle=paddle)
     for _ in range(3):
         env.step(act(STAY))
     assert env.step(act(move))[1] == float(caught)
 
 
 @pytest.mark.parametrize("start", [0, 1, 11, 22, 23])
-@pytest.mark.parametrize("speed", [-1.0, -0.8125, -0.5, -0.03125, 0.0, 0.25, 0.96875, 1.0])
-def test_ball_path_matches_the_closed_form(start, speed):
-    env = set_up(make(), ball=start, speed=speed, paddle=0)
+@pytest.mark.parametrize("velocity", [-1.0, -0.8125, -0.5, -0.03125, 0.0, 0.25, 0.96875, 1.0])
+def test_ball_path_matches_the_closed_form(start, velocity):
+    env = set_up(make(), ball=start, velocity=velocity, paddle=0)
     for step in range(1, 24):
         env.step(act(STAY))
-        position = oracles.reflected(Fraction(start) + step * Fraction(speed), 23)
+        position = oracles.reflected(Fraction(start) + step * Fraction(velocity), 23)
         expected = np.zeros((24, 24), np.uint8)
         expected[23, :2] = 255
         expected[step, math.floor(position + Fraction(1, 2))] = 255
@@ -222,11 +222,11 @@ def test_starting_states():
     counts = np.bincount(paddle, minlength=23)
     assert len(counts) == 23
     assert abs(oracles.chi_square(counts)) < 5
-    speed = env.unwrapped.world.speed
-    assert (abs(speed) <= 1).all()
-    assert abs(oracles.chi_square(np.bincount(((speed + 1) * 10).astype(int), minlength=20))) < 5
+    velocity = env.unwrapped.world.velocity
+    assert (abs(velocity) <= 1).all()
+    assert abs(oracles.chi_square(np.bincount(((velocity + 1) * 10).astype(int), minlength=20))) < 5
     # The three are independent.
-    for a, b in ((ball, paddle), (ball, speed), (paddle, speed)):
+    for a, b in ((ball, paddle), (ball, velocity), (paddle, velocity)):
         assert abs(np.corrcoef(a, b)[0, 1]) < 5 / math.sqrt(6000)
 
 
@@ -373,7 +373,10 @@ def test_policy_that_knows_the_landing_column_scores_1(num_glimpses):
     def towards_landing(world):
         left = num_glimpses - world.steps
         landing = np.array(
-            [oracles.reflected(p + s * n, num_glimpses) for p, s, n in zip(world.ball, world.speed, left, strict=True)]
+            [
+                oracles.reflected(p + s * n, num_glimpses)
+                for p, s, n in zip(world.ball, world.velocity, left, strict=True)
+            ]
         )
         target = np.minimum(np.floor(landing), num_glimpses - 1)
         return (np.sign(target - world.paddle) + 1).astype(int)

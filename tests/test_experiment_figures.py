@@ -21,7 +21,7 @@ def test_error_by_glimpses_is_the_mean_over_seeds():
         x, y = drawn.pop(name)
         assert x == glimpses
         assert y == pytest.approx([last + 8 - t for t in glimpses])
-    assert drawn.pop("RAM in the paper") == [[4, 6, 8], [4.96, 4.08, 4.04]]
+    assert drawn.pop("paper (published)") == [[4, 6, 8], [4.96, 4.08, 4.04]]
     assert drawn.pop("CNN, whole image")[1] == pytest.approx([1.0, 1.0])
     assert not drawn
     assert axes.get_title() == "Cluttered, 60 × 60"
@@ -43,7 +43,7 @@ def test_learning_has_a_line_for_each_seed():
     ours, papers = pytest.approx([10.0, 5.0, 10 / 3]), pytest.approx([40.0, 20.0, 40 / 3])
     assert lines == [[[1.0, 2.0, 3.0], errors] for errors in (ours, ours, papers)]
     labels = [text.get_text() for text in axes.figure.legends[0].get_texts()]
-    assert labels == ["RAM, ours", "RAM, as in the paper"]
+    assert labels == ["our RAM", "RAM as in the paper, trained here"]
 
 
 def test_catch_has_balls_caught_and_gaze_distances():
@@ -52,7 +52,7 @@ def test_catch_has_balls_caught_and_gaze_distances():
     frames = pytest.approx([23.0, 46.0, 69.0])  # 23 frames per episode
     assert drawn["RAM, retina"] == [frames, pytest.approx([90.0, 95.0, 100 - 10 / 3])]
     assert drawn["RAM, whole screen"] == [frames, pytest.approx([94.0, 97.0, 98.0])]
-    assert drawn["RAM in the paper (approximate)"] == [[20.0], [85.0]]
+    assert drawn["paper (published, approximate)"] == [[20.0], [85.0]]
     assert [np.array(line.get_data()).tolist() for line in gaze.get_lines()] == [[[0.0, 1.0, 2.0], [4.0, 3.0, 2.5]]]
 
 

@@ -88,7 +88,7 @@ def _error_by_glimpses(tasks: Sequence[str], results: Sequence[Result]) -> Figur
     figure, panels = _panels(len(tasks))
     for axes, task in zip(panels, tasks, strict=True):
         _plot_errors(axes, of_recipe(results, f"ram-{task}"), values_per_glimpse=1)
-        axes.plot(*zip(*PAPER[task].items(), strict=True), "x", color=_COLORS["paper"], label="RAM in the paper")
+        axes.plot(*zip(*PAPER[task].items(), strict=True), "x", color=_COLORS["paper"], label="paper (published)")
         if cnn := of_recipe(results, f"cnn-{task}"):
             axes.axhline(error_curves(cnn).mean(), color=_COLORS["image"], ls="--", label="CNN, whole image")
         axes.set(xlabel="glimpses", title=TASK_NAMES[task])
@@ -106,7 +106,7 @@ def _error_by_values(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
             if baseline := of_recipe(results, f"{recipe}-{task}"):
                 point = baseline[0].values_per_glimpse, error_curves(baseline).mean()
                 axes.plot(*point, marker, color=_COLORS["image"], label=f"{baseline[0].model}, whole image")
-        axes.set(xlabel="values sensed", title=TASK_NAMES[task], xscale="log")
+        axes.set(xlabel="input values (cumulative)", title=TASK_NAMES[task], xscale="log")
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.xaxis.set_minor_formatter(lambda x, _: f"{x:,.0f}" if f"{x:e}"[0] in "25" else "")
         _percent_axis(axes, "test error")
@@ -117,7 +117,10 @@ def _error_by_values(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
 def _learning(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
     figure, panels = _panels(len(tasks))
     for axes, task in zip(panels, tasks, strict=True):
-        for recipe, name, color in (("ram", "RAM, ours", "learned"), ("paper", "RAM, as in the paper", "paper")):
+        for recipe, name, color in (
+            ("ram", "our RAM", "learned"),
+            ("paper", "RAM as in the paper, trained here", "paper"),
+        ):
             for i, result in enumerate(of_recipe(results, f"{recipe}-{task}")):
                 episodes = [record["episodes"] / 1e6 for record in result.history]
                 errors = [100 * record["validation_error"] for record in result.history]
@@ -141,7 +144,7 @@ def _catch(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
             learning.plot(frames, caught, color=_COLORS[color], label=None if i else name)
             if result.gaze_distances and recipe == "ram-catch":
                 gaze.plot(range(len(result.gaze_distances)), result.gaze_distances, ".-", color=_COLORS[color])
-    learning.plot(20, 100 - PAPER_CATCH.error, "x", color=_COLORS["paper"], label="RAM in the paper (approximate)")
+    learning.plot(20, 100 - PAPER_CATCH.error, "x", color=_COLORS["paper"], label="paper (published, approximate)")
     learning.set(xlabel="million frames", ylabel="balls caught, %", ylim=(0, 100))
     learning.legend(fontsize="small")
     gaze.set(xlabel="frame", ylabel="distance from gaze to ball, pixels", ylim=(0, None))

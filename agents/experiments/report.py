@@ -24,7 +24,7 @@ from glimpse_gym.rendering.paper_figures import save_figure
 
 _CAPTIONS = {
     "error-by-glimpses": "Test error after each glimpse, at learned and random locations and fixed at the center",
-    "error-by-values": "Test error against the number of values sensed",
+    "error-by-values": "Test error against the number of input values that the glimpses hold",
     "learning": "Validation error during training",
     "catch": "Balls caught during training, and distance from gaze to ball at each frame",
     "generalization": "Generalization: test error in environments that the agent was not trained in",
