@@ -47,11 +47,7 @@ def set_up(env, ball, velocity, paddle):
 
 def follow(env, moves):
     """Screens after each move."""
-    screens = []
-    for move in moves:
-        env.step(act(move))
-        screens.append(env.image)
-    return screens
+    return [(env.step(act(move)), env.image)[1] for move in moves]
 
 
 # ---------------------------------------------------------------- boards
