@@ -111,7 +111,7 @@ def test_attention_mnist_alone(cli, attention_mnist, tmp_path):
     result = cli("compare", "--attention-mnist", attention_mnist, "--out", tmp_path / "out")
     assert result.status == 0, result.err
     notes = SELECTION_NOTE.split()
-    for name in ("error-against-glimpses.svg", "heat-maps.svg"):  # text is stored as a comment beside its outlines
+    for name in ("error-against-glimpses.svg", "heat-maps.svg"):  # text is stored as a comment next to its outlines
         assert notes[0] in (tmp_path / "out" / name).read_text()
 
 
@@ -148,7 +148,8 @@ def test_damaged_files_are_left_out(cli, folder, tmp_path):
     (damaged_only / damaged.name).write_bytes(b"")
     result = cli("compare", damaged_only)
     assert result.status == 1
-    assert "is damaged" in result.message
+    assert "is damaged" in result.err
+    assert result.err.endswith(f"no episode of {damaged_only} can be read\n")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The main loop of playing, on a display that does not exist, with scripted input."""
 
+import numpy as np
 import pytest
 
 from glimpse_gym.play.app import play_in_window
@@ -38,7 +39,7 @@ def test_mouse_and_keys_play_an_episode(script):
     assert game.records[0].num_glimpses == 3
 
 
-def test_escape_closes_and_loses_only_the_episode_in_hand(script):
+def test_escape_closes_and_loses_only_the_episode_in_progress(script):
     game = make_game(*DIGITS)
     script([], key("3"), key("space"), key("space"), key("escape"))
     play_in_window(game)
@@ -58,6 +59,22 @@ def test_window_closed_by_the_user(script):
     script([])
     play_in_window(game)
     assert game.records == []
+
+
+def test_clicks_on_the_list_choose_a_name_and_take_no_glimpse(script, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (24, 20, 20), dtype=np.uint8)
+    np.savez(tmp_path / "images.npz", images=images, labels=np.arange(24) % 12)
+    game = make_game(
+        "glimpse_gym/Images-v0", {"images": str(tmp_path / "images.npz"), "split": "all"}, guess_every_glimpse=True
+    )
+    head, row = (
+        [Event("mouse_down", position=(760, y), button=1)] for y in (85, 147)
+    )  # the box above the names, and the second of them
+    script([], key("1"), head, row, head, key("escape"))
+    play_in_window(game)
+    assert game.guess == 10
+    assert game.choices.filter == ""
+    assert game.episode.num_glimpses == 1
 
 
 def test_right_button_takes_no_glimpse(script):

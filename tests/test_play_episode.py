@@ -30,7 +30,7 @@ def catch_agent():
 # ---------------------------------------------------------------- envs
 
 
-def test_keyword_values_are_complete_and_storable(tmp_path):
+def test_keyword_arguments_are_complete_and_storable(tmp_path):
     env = images_env(tmp_path)
     assert env.env_kwargs["split"] == "all"
     assert env.env_kwargs["images"] == str(tmp_path / "images.npz")

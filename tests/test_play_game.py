@@ -143,6 +143,19 @@ def test_help_and_strip_are_toggled(digits):
     assert game.show_strip
 
 
+def test_help_ignores_keys_that_do_not_close_it(digits):
+    game = make_game(digits)
+    game.press("h")
+    for key in ("4", "tab", "a"):
+        game.press(key)
+    assert game.phase == "look"
+    assert game.show_help
+    assert not game.show_strip
+    assert not game.is_animated
+    game.press("escape")
+    assert not game.show_help
+
+
 def test_version_changes_with_the_picture_only(digits):
     game = make_game(digits)
     game.point((0.1, 0.1))
@@ -219,6 +232,33 @@ def test_catch_paddle_follows_taps_and_held_arrows(catch):
         game.tick(0.1)
     assert game.phase == "review"
     assert game.records[0].choices.tolist() == [0, 2, 2, 2, 2]
+
+
+def test_catch_paddle_follows_the_latest_of_two_held_arrows(catch):
+    game = make_game(catch, pace=10)
+    for keys in (("left", "right"), ("left",), ("right",)):
+        for key in keys:
+            game.press(key)
+        game.tick(0.1)
+    game.release("right")
+    game.tick(0.1)
+    game.release("left")
+    game.tick(0.1)
+    assert game.records[0].choices.tolist() == [2, 0, 2, 0, 1]
+
+
+def test_catch_keeps_its_pace_whatever_the_frame_rate():
+    game = make_game(PlayEnv("glimpse_gym/Catch-v0"), pace=25)
+    for _ in range(30):
+        game.tick(1 / 60)
+    assert game.episode.num_steps == 12
+
+
+def test_catch_takes_no_burst_of_steps_after_a_delay(catch):
+    game = make_game(catch, pace=8)
+    game.tick(30.0)
+    game.tick(0.01)
+    assert game.episode.num_steps == 1
 
 
 def test_catch_gaze_follows_the_mouse_and_wasd(catch):

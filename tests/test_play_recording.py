@@ -254,6 +254,15 @@ def test_what_a_killed_writer_left_is_ignored_and_removed(catch_record, tmp_path
     assert visible_and_hidden(tmp_path) == ["000001-Bob.npz", "000002-Bob.npz"]
 
 
+def test_a_file_system_without_locks_is_an_error(monkeypatch, catch_record, tmp_path):
+    def refuse(*args, **kwargs):
+        raise NotImplementedError("no locks")
+
+    monkeypatch.setattr(recording.FileLock, "acquire", refuse)
+    with pytest.raises(RecordError, match=r"cannot be written to .* \(no locks\)"):
+        save_record(tmp_path, catch_record)
+
+
 def test_a_writer_that_never_ends_is_an_error(monkeypatch, catch_record, tmp_path):
     monkeypatch.setattr(recording, "_LOCK_SECONDS", 0.1)
     with recording.FileLock(tmp_path / ".lock"), pytest.raises(RecordError, match="could not be acquired"):
@@ -347,6 +356,9 @@ def test_another_format_names_the_version_that_reads_it(catch_record, tmp_path):
         {"num_glimpses": 1000},
         {"patch_size": 3},
         {"image_moves": False},
+        {"num_scales": 2},
+        {"num_scales": 0},
+        {"location_std": "0.1"},
         {"unknown": 1},
     ],
     ids=str,
@@ -365,6 +377,15 @@ def test_arrays_that_do_not_fit_are_damage(catch_record, tmp_path, name):
         path = save_record(tmp_path, dataclasses.replace(catch_record, **{name: np.asarray(wrong)}))
         with pytest.raises(RecordError, match=re.escape(f"{path} is damaged: ")):
             load_record(path)
+
+
+@pytest.mark.parametrize("value", [np.nan, 1.5])
+def test_locations_outside_the_image_are_damage(catch_record, tmp_path, value):
+    locations = catch_record.locations.copy()
+    locations[1, 0] = value
+    path = save_record(tmp_path, dataclasses.replace(catch_record, locations=locations))
+    with pytest.raises(RecordError, match="is damaged: locations must be from -1 to 1"):
+        load_record(path)
 
 
 def test_a_missing_array_is_named(catch_record, tmp_path):

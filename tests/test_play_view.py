@@ -59,6 +59,16 @@ def test_gaze_moves_without_redrawing_the_memory():
     assert np.array_equal(surface_to_array(view.draw((960, 640))), first)
 
 
+def test_memory_is_that_of_the_current_episode():
+    game = make_game(*DIGITS)
+    view = GameView(game)
+    for _ in range(3):
+        view.draw((960, 640))
+        assert view._memory[0][0] is game.episode  # not its id(), which a later episode may have
+        game.press("3")
+        game.press("return")
+
+
 def test_location_under_the_mouse():
     game = make_game(*DIGITS)
     view = GameView(game)
@@ -89,6 +99,8 @@ def test_classes_with_names_are_clicked_in_a_list(tmp_path):
     rect, choice = view._rows[2]
     assert view.choice_at(rect.center) == choice == 2
     assert view.choice_at((5, 5)) is None
+    assert view.in_list(rect.center)
+    assert not view.in_list((5, 5))
     game.press("1")
     view.draw((960, 640))
     assert [choice for _, choice in view._rows] == [1, 10, 11]

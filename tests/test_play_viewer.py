@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from glimpse_gym import extras
 from glimpse_gym.play.agent_player import AgentPlayer
 from glimpse_gym.play.record_view import draw_record
 from glimpse_gym.play.viewer import Viewer, save_records, show_records
@@ -120,6 +121,18 @@ def test_other_formats_are_refused(tmp_path, records):
     with pytest.raises(ValueError, match=r"\.gif, \.mp4, \.png"):
         save_records(tmp_path / "a.bmp", iter(records))
     assert not list(tmp_path.iterdir())
+
+
+def test_files_that_cannot_be_written_are_refused_before_any_episode(tmp_path, monkeypatch):
+    def records():
+        pytest.fail("an episode was played")
+        yield
+
+    with pytest.raises(FileNotFoundError, match=r"a\.gif cannot be written: there is no folder"):
+        save_records(tmp_path / "missing" / "a.gif", records())
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match=r"moviepy is not installed: pip install 'glimpse_gym\[video\]'"):
+        save_records(tmp_path / "a.mp4", records())
 
 
 def test_window_closes_after_the_last_episode(records):

@@ -131,6 +131,17 @@ def test_window_closed_by_the_user(call):
     env.close()
 
 
+@pytest.mark.parametrize("num_envs", [1, 3])
+def test_window_resized_to_a_sliver(num_envs):
+    envs = make_vec("human", num_envs)
+    envs.reset(seed=0)
+    for size in ((500, 1), (1, 500), (1, 1), (3, 3), (400, 300)):
+        window_of(envs)._window.size = size
+        envs.step(envs.action_space.sample())
+        assert content(envs).shape[:2] == size[::-1]
+    envs.close()
+
+
 def test_vector_window_closed_by_the_user():
     envs = make_vec("human")
     envs.reset(seed=0)

@@ -1,18 +1,17 @@
-"""Subcommands ``compare`` and ``figure``: players side by side, and pictures for papers."""
+"""Subcommands ``compare`` and ``figure``: comparison of players, and figures for papers."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glimpse_gym.cli.replay import load_folder
 from glimpse_gym.extras import require_extra
 
 if TYPE_CHECKING:
     from glimpse_gym.play.compare import Group
-    from glimpse_gym.play.recording import EpisodeRecord
     from glimpse_gym.play.trials import Trial
 
 FIGURES = ("scanpaths", "belief", "heat-maps", "class-heat-maps", "errors")
@@ -79,7 +78,7 @@ def compare(parsed: argparse.Namespace) -> None:
 
 
 def figure(parsed: argparse.Namespace) -> None:
-    """Draw one figure."""
+    """Draw one figure, and write it as SVG, PNG or both."""
     require_extra("figures")
     from glimpse_gym.play import comparison_files as files
     from glimpse_gym.play.compare import compare, group_trials
@@ -111,7 +110,7 @@ def figure(parsed: argparse.Namespace) -> None:
 
 
 def load_trials(parsed: argparse.Namespace) -> tuple[list[Trial], list[str]]:
-    """Trials from all sources that the command line names, and notes on them.
+    """Read trials from all sources on the command line, and return them with notes on them.
 
     Raises:
         ValueError: no source is named.
@@ -121,7 +120,7 @@ def load_trials(parsed: argparse.Namespace) -> tuple[list[Trial], list[str]]:
 
     if not parsed.folders and not parsed.attention_mnist:
         raise ValueError("name a recording FOLDER (made with --record), or --attention-mnist FILE")
-    records = [record for folder in parsed.folders for record in _load_records(folder)]
+    records = [record for folder in parsed.folders for record in load_folder(folder)[0].values()]
     names = [Path(name).name for name in parsed.agent]
     trials = [trial_of_record(record) for record in records if not (record.is_agent and record.player in names)]
     people = load_attention_mnist(parsed.attention_mnist) if parsed.attention_mnist else []
@@ -140,18 +139,6 @@ def load_trials(parsed: argparse.Namespace) -> tuple[list[Trial], list[str]]:
     return trials, notes
 
 
-def _load_records(folder: Path) -> list[EpisodeRecord]:
-    """Read a recording; files that cannot be read are named on stderr and left out."""
-    from glimpse_gym.play.recording import load_recording
-
-    records, damaged = load_recording(folder)
-    if not records:
-        raise next(iter(damaged.values()))
-    for error in damaged.values():
-        print(f"left out: {error}", file=sys.stderr)
-    return list(records.values())
-
-
 def _selection_notes(trials: list[Trial]) -> list[str]:
     from glimpse_gym.play.attention_mnist import SELECTION_NOTE, TASK
 
@@ -163,7 +150,7 @@ def _first_with_labels(groups: list[Group]) -> Group:
 
 
 def _belief_trial(trials: list[Trial], number: int) -> Trial:
-    """The trial of that number among those with probabilities."""
+    """Return one of the trials with probabilities, by its number."""
     known = [trial for trial in trials if trial.guess_probs is not None and trial.label >= 0] or trials[:1]
     if not 0 <= number < len(known):
         raise ValueError(f"--episode must be from 0 to {len(known) - 1}, got {number}")

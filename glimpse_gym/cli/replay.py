@@ -12,6 +12,7 @@ import numpy as np
 
 from glimpse_gym.cli.commands import FAILURE
 from glimpse_gym.cli.watch import add_viewer_options, show_or_save
+from glimpse_gym.cli.window_options import check_window_options
 from glimpse_gym.extras import require_extra
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def _add_folder(parser: argparse.ArgumentParser) -> None:
 
 def replay(parsed: argparse.Namespace) -> int | None:
     """Replay the episodes of a folder: check them, print a table of them, and show them in a window or save them."""
-    records, complete = _load(parsed.folder)
+    check_window_options(parsed)
+    records, complete = load_folder(parsed.folder)
     problems = verify(records)
     print(format_table(records, problems))
     if not parsed.verify:
@@ -59,7 +61,7 @@ def export(parsed: argparse.Namespace) -> int | None:
     require_extra("minari")
     from glimpse_gym.play.export import to_minari
 
-    records, complete = _load(parsed.folder)
+    records, complete = load_folder(parsed.folder)
     players = sorted({record.player for record in records.values()})
     if parsed.player not in (None, *players):
         raise ValueError(f"{parsed.folder} holds no episodes of {parsed.player!r}; players: {', '.join(players)}")
@@ -70,7 +72,7 @@ def export(parsed: argparse.Namespace) -> int | None:
 
 
 def verify(records: dict[Path, EpisodeRecord]) -> dict[Path, str]:
-    """Replay records, and return what is wrong with those that differ."""
+    """Replay records, and return the problems of those that differ."""
     from glimpse_gym.play.episode import env_of_record, verify_record
     from glimpse_gym.play.recording import RecordError
 
@@ -87,11 +89,12 @@ def verify(records: dict[Path, EpisodeRecord]) -> dict[Path, str]:
 
 
 def format_table(records: dict[Path, EpisodeRecord], problems: dict[Path, str]) -> str:
-    """A text table of episodes, one line each, and a total for each player."""
+    """Text table of episodes, one line each, and a total for each player."""
+    from glimpse_gym.play.comparison_files import align_columns
+
     rows: list[tuple[str, ...]] = [_HEAD]
     rows += [(*_row(path, record), "differs" if path in problems else "equal") for path, record in records.items()]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    lines = align_columns(rows)
     for player in dict.fromkeys(record.player for record in records.values()):
         results = [record.success for record in records.values() if record.player == player]
         lines.append(f"{player}: {sum(results)} of {len(results)} episodes successful")
@@ -108,13 +111,20 @@ def _row(path: Path, record: EpisodeRecord) -> tuple[str, ...]:
     return number, record.player, env_name, str(record.seed), glimpses, seconds, answer, truth, record.outcome
 
 
-def _load(folder: Path) -> tuple[dict[Path, EpisodeRecord], bool]:
-    """Read a folder, naming damaged files on stderr. Returns the records, and whether no file was damaged."""
+def load_folder(folder: Path) -> tuple[dict[Path, EpisodeRecord], bool]:
+    """Read a recording; damaged files are named on stderr and left out.
+
+    Returns:
+        The records, and True if no file was damaged.
+
+    Raises:
+        RuntimeError: the folder does not exist, or no episode can be read.
+    """
     from glimpse_gym.play.recording import load_recording
 
     records, damaged = load_recording(folder)
     for error in damaged.values():
-        print(error, file=sys.stderr)
+        print(f"left out: {error}", file=sys.stderr)
     if not records:
         raise RuntimeError(f"no episode of {folder} can be read")
     return records, not damaged

@@ -1,4 +1,4 @@
-"""Agents as players of single episodes, to race a person or to be recorded."""
+"""Agents that play single episodes, as opponents of a person or to be recorded."""
 
 from __future__ import annotations
 
@@ -85,3 +85,25 @@ class AgentPlayer:
         while not episode.over:
             self.step(episode)
         return episode.record(self.name, is_agent=True)
+
+
+class AgentOpponent:
+    """Agent that plays the episodes of a person, in an env of its own.
+
+    Args:
+        name_or_path: as in :class:`AgentPlayer`.
+        env: the person's env.
+
+    Raises:
+        ValueError: the agent was made for another kind of env.
+    """
+
+    def __init__(self, name_or_path: str | Path, env: PlayEnv) -> None:
+        self._player = AgentPlayer(name_or_path)
+        self._player.check_env(env)
+        self._env_id, self._env_kwargs = env.env_id, env.env_kwargs
+        self.name = self._player.name
+
+    def play(self, seed: int) -> EpisodeRecord:
+        """Play the whole episode of a seed."""
+        return self._player.play(self._env_id, self._env_kwargs, seed)

@@ -1,4 +1,4 @@
-"""Trials of an agent at the pictures that others saw, with its own locations and with two baselines of locations."""
+"""Trials of an agent on the pictures that others saw: at learned, random and central locations."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from glimpse_gym.retina import Retina
 
 
 def agent_trials_of_records(name_or_path: str, records: Sequence[EpisodeRecord]) -> list[Trial]:
-    """Let an agent play recorded episodes: with learned locations, at random places and at the center.
+    """Let an agent play recorded episodes at learned locations, at random locations and fixed at the center.
 
     Args:
         name_or_path: name of a pretrained agent, or path of a checkpoint folder.
@@ -38,25 +38,25 @@ def agent_trials_of_records(name_or_path: str, records: Sequence[EpisodeRecord])
         key = record.env_id + json.dumps(record.env_kwargs, sort_keys=True)
         tasks.setdefault(key, (record.env_id, record.env_kwargs, []))[2].append(record.seed)
     trials: list[Trial] = []
-    refusals: list[ValueError] = []
+    errors: list[ValueError] = []
     for env_id, env_kwargs, seeds in tasks.values():
         try:
             task = describe_task(env_id, env_kwargs)
             trials += _play_all(policy, name_or_path, task, env_id, env_kwargs, list(dict.fromkeys(seeds)))
         except ValueError as error:
-            refusals.append(error)
-    if not trials and refusals:
-        raise ValueError(f"{name_or_path} cannot play the recorded episodes: {refusals[0]}") from refusals[0]
+            errors.append(error)
+    if not trials and errors:
+        raise ValueError(f"{name_or_path} cannot play the recorded episodes: {errors[0]}") from errors[0]
     return trials
 
 
 def agent_trials_of_images(name_or_path: str, others: Sequence[Trial], seed: int = 0) -> list[Trial]:
-    """Let an agent play each still image that others saw once, as :func:`agent_trials_of_records`.
+    """Let an agent play each distinct still image of others, as :func:`agent_trials_of_records` does.
 
     Args:
         name_or_path: name of a pretrained agent, or path of a checkpoint folder.
-        others: trials of one task, at images of one size.
-        seed: of the first glimpses.
+        others: trials of one task, with images of one size.
+        seed: seed of the first glimpses.
 
     Raises:
         CheckpointError: no such agent.
@@ -111,7 +111,7 @@ def _play_all(
 
 
 class _Played(NamedTuple):
-    """B whole episodes of T glimpses."""
+    """B finished episodes of T glimpses."""
 
     locations: np.ndarray
     """float32 (B, T, 2)."""
@@ -120,9 +120,9 @@ class _Played(NamedTuple):
     probs: np.ndarray | None
     """float32 (B, T, K); None if the policy has none."""
     images: list[np.ndarray]
-    """At the end."""
+    """Image of each row at the end."""
     infos: dict[str, np.ndarray]
-    """At the end, each (B,)."""
+    """Infos of the last step, each (B,)."""
 
 
 def _play(

@@ -1,27 +1,27 @@
-"""Main loop of playing: connects a window's events to a game, and the game's picture to the window."""
+"""Main loop of a game in a window: passes the window's events to the game, and shows the game in the window."""
 
 from __future__ import annotations
 
 import time
 
 from glimpse_gym.play.game import Game
-from glimpse_gym.play.view import DESIGN_SIZE, GameView
+from glimpse_gym.play.layout import window_size
+from glimpse_gym.play.view import GameView
 from glimpse_gym.rendering.window import Event, Window
 
 
 def play_in_window(game: Game, fps: int = 60, scale: float = 1.0) -> None:
-    """Let a person play until the game is finished or the window is closed.
+    """Play a game until it is finished or the window is closed.
 
     Args:
-        game: what to play.
+        game: the game.
         fps: largest number of pictures per second.
         scale: size of the window, relative to 960 x 640.
 
     Raises:
         NoDisplayError: there is no display.
     """
-    size = round(DESIGN_SIZE[0] * scale), round(DESIGN_SIZE[1] * scale)
-    view, window = GameView(game), Window(game.episode.env.env_id, size, fps)
+    view, window = GameView(game), Window(game.episode.env.env_id, window_size(scale), fps)
     shown: tuple[int, tuple[int, int]] | None = None
     before = time.monotonic()
     try:
@@ -53,8 +53,7 @@ def _handle(event: Event, game: Game, view: GameView, window: Window) -> None:
     elif event.kind in ("mouse_move", "mouse_down") and (location := view.location_at(event.position)):
         game.point(location)
     if event.kind == "mouse_down" and event.button == 1:
-        choice = view.choice_at(event.position)
-        if choice is not None and not game.show_help:
-            game.choose(choice)
-        else:
+        if game.show_help or not view.in_list(event.position):
             game.click()
+        elif (choice := view.choice_at(event.position)) is not None:  # a click that misses the names does nothing
+            game.choose(choice)

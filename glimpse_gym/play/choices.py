@@ -22,7 +22,7 @@ class ChoiceKeys:
         self.is_list = len(self.names) > _MAX_KEYS or not all(len(name) == 1 and name.isdigit() for name in self.names)
         self.filter = ""
         self.selected = 0
-        """Position of the selection among the matches."""
+        """Index of the selection in :attr:`matches`."""
 
     @property
     def matches(self) -> list[int]:
@@ -30,7 +30,7 @@ class ChoiceKeys:
         return [i for i, name in enumerate(self.names) if self.filter in name.lower()]
 
     def takes(self, key: str) -> bool:
-        """Whether a key is a part of the name being typed, so that it has no other meaning."""
+        """Return whether a key is a character of the name being typed, so that it has no other meaning."""
         return self.is_list and len(key) == 1 and (key.isalnum() or key in "-_")
 
     def press(self, key: str) -> int | None:
@@ -45,7 +45,7 @@ class ChoiceKeys:
         matches = self.matches
         if key in ("return", "enter") and matches:
             choice = matches[min(self.selected, len(matches) - 1)]
-            self.filter, self.selected = "", 0
+            self.clear()
             return choice
         if key in ("up", "down") and matches:
             self.selected = (self.selected + (1 if key == "down" else -1)) % len(matches)
@@ -55,7 +55,6 @@ class ChoiceKeys:
             self.filter, self.selected = self.filter + key, 0
         return None
 
-    def choose_row(self, row: int) -> int | None:
-        """The choice in a row of the list, as clicked with the mouse; None if there is no such row."""
-        matches = self.matches
-        return matches[row] if 0 <= row < len(matches) else None
+    def clear(self) -> None:
+        """Clear the filter and the selection."""
+        self.filter, self.selected = "", 0

@@ -1,4 +1,4 @@
-"""Comparison of players: accuracy after each glimpse, and similarity of scanpaths beside two baselines."""
+"""Comparison of players: accuracy after each glimpse, and similarity of scanpaths with two baselines."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Group(NamedTuple):
 
 
 class Rate(NamedTuple):
-    """A number of successes, and the fraction that they are, with a 95 % Wilson score interval."""
+    """Success rate with a 95 % Wilson score interval."""
 
     successes: int
     trials: int
@@ -58,7 +58,7 @@ class Rate(NamedTuple):
 
 
 class Similarity(NamedTuple):
-    """Distance between the scanpaths of two players, beside the distances of two baselines from the second one."""
+    """Distance between the scanpaths of two players, and the distances of two baselines from the second one."""
 
     player: str
     reference: str
@@ -72,9 +72,9 @@ class Similarity(NamedTuple):
     standard_error: float
     """Standard error of ``distance`` over pictures; NaN for one picture."""
     center: float
-    """The same with fixations at the center in place of the player's, as many."""
+    """The same for as many fixations at the center, in place of the player's."""
     random: float
-    """The same with fixations at uniformly random places in place of the player's, as many."""
+    """The same for as many fixations at uniformly random locations, in place of the player's."""
 
 
 @dataclass(frozen=True)
@@ -83,14 +83,14 @@ class Comparison:
 
     groups: list[Group]
     successes: list[Rate]
-    """Of each group."""
+    """Success rate of each group."""
     seconds: list[float]
     """Median response time of each group; NaN if unknown."""
     accuracies: list[list[Rate]]
-    """Of each group: accuracy after 1, 2, ... glimpses; empty without labels."""
+    """Accuracies of each group after 1, 2, ... glimpses; empty without labels."""
     similarities: list[Similarity]
     notes: list[str]
-    """What a reader of the numbers must know."""
+    """Caveats for readers of the numbers."""
 
 
 def compare(trials: Sequence[Trial], seed: int = 0) -> Comparison:

@@ -24,7 +24,7 @@ _BASELINE_NOTE = "Gray: the agent at random locations, or fixed at the center."
 
 
 def format_comparison(comparison: Comparison) -> str:
-    """Tables for the terminal."""
+    """Format a comparison as tables for the terminal."""
     parts = []
     for task in dict.fromkeys(group.task for group in comparison.groups):
         chosen = [i for i, group in enumerate(comparison.groups) if group.task == task]
@@ -41,7 +41,7 @@ def _format_task(comparison: Comparison, chosen: Sequence[int]) -> list[str]:
         seconds, rate = comparison.seconds[i], comparison.successes[i]
         shown = "" if math.isnan(seconds) else f"{seconds:.2f}"
         rows.append((comparison.groups[i].player, str(rate.trials), _format_rate(rate, rate.trials), shown))
-    lines = _table(rows)
+    lines = align_columns(rows)
     if any(curves):
         lines += ["", "Accuracy in % after each glimpse"]
         table = [("glimpses", *(group.player for group in groups))]
@@ -51,12 +51,12 @@ def _format_task(comparison: Comparison, chosen: Sequence[int]) -> list[str]:
                 for group, curve in zip(groups, curves, strict=True)
             ]
             table.append((str(t + 1), *cells))
-        lines += _table(table)
+        lines += align_columns(table)
     return lines
 
 
 def _format_rate(rate: Rate, num_trials: int) -> str:
-    """Per cent with interval, and the number of trials where it is not that of all."""
+    """Percentage with interval, and the number of trials if it is not that of all trials."""
     if not rate.trials:
         return "no guesses"
     some = f" of {rate.trials}" if rate.trials != num_trials else ""
@@ -72,10 +72,11 @@ def _format_similarities(similarities: Sequence[Similarity]) -> list[str]:
             kind = f"{each.num_pairs}, no shared pictures: all pairs"
         numbers = f"{each.distance:.3f}{error}", f"{each.center:.3f}", f"{each.random:.3f}"
         rows.append((each.player, each.reference, *numbers, kind))
-    return _table(rows)
+    return align_columns(rows)
 
 
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+def align_columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Format rows of text as lines with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
@@ -131,7 +132,7 @@ def _without_nan(value: Any) -> Any:
 
 
 def error_figure(comparison: Comparison) -> Figure:
-    """Error of all players after each glimpse.
+    """Figure of the error of all players after each glimpse.
 
     Raises:
         ValueError: no player gave labels.
@@ -158,7 +159,7 @@ def error_figure(comparison: Comparison) -> Figure:
 
 
 def heat_map_figure(groups: Sequence[Group], notes: Sequence[str] = ()) -> Figure:
-    """Fixations of each player over the mean image, a panel each."""
+    """Figure of the fixations of each player over the mean image, one panel per player."""
     from glimpse_gym.rendering.paper_figures import HeatMap, fixation_heat_maps
 
     maps = [
@@ -170,7 +171,7 @@ def heat_map_figure(groups: Sequence[Group], notes: Sequence[str] = ()) -> Figur
 
 
 def class_heat_map_figure(group: Group, notes: Sequence[str] = ()) -> Figure:
-    """Fixations of one player over the mean image of each class, a panel each.
+    """Figure of the fixations of one player over the mean image of each class, one panel per class.
 
     Raises:
         ValueError: the task has no labels.
@@ -194,7 +195,7 @@ def class_heat_map_figure(group: Group, notes: Sequence[str] = ()) -> Figure:
 
 
 def belief_figure(trial: Trial) -> Figure:
-    """Belief of an agent over time at one image.
+    """Figure of the class probabilities of an agent after each glimpse at one image.
 
     Raises:
         ValueError: probabilities or the retina are not known, as for people, or the task has no labels.
@@ -217,7 +218,7 @@ def belief_figure(trial: Trial) -> Figure:
 
 
 def scanpath_figure(trials: Sequence[Trial]) -> Figure:
-    """Plate of scanpaths.
+    """Figure of the scanpaths of several trials.
 
     Raises:
         ValueError: no trial whose retina is known.

@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from glimpse_gym.agents.base import Decision
 
 _RESERVED = {"num_envs", "autoreset_mode", "render_mode"}
-# What verify_record compares; the player's guesses and times do not come from the env.
+# Fields that verify_record compares; the player's guesses and times do not come from the env.
 _REPLAYED = ("glimpses", "locations", "times", "rewards", "images", "image_index", "label", "success")
 
 
 class PlayEnv:
-    """A vector env with one row, and how to make it again. One episode runs at a time.
+    """Vector env with one row, and the arguments to make it again. One episode runs at a time.
 
     Args:
         env_id: id of one of this package's envs.
-        env_kwargs: its keyword values, ``split`` included; the others are those of the id.
+        env_kwargs: its keyword arguments, ``split`` included; the others are those of the id.
 
     Raises:
         ValueError: an env without hybrid actions and dict observations, not of this package, a value that is not
@@ -46,7 +46,7 @@ class PlayEnv:
         vector_env_class(env_id)
         env_kwargs = gym.spec(env_id).kwargs | (env_kwargs or {})
         if chosen := env_kwargs.keys() & _RESERVED:
-            raise ValueError(f"{sorted(chosen)} cannot be given as env keyword values: playing sets them")
+            raise ValueError(f"{sorted(chosen)} cannot be given as env keyword arguments: playing sets them")
         if env_kwargs.get("actions", "hybrid") != "hybrid" or env_kwargs.get("observations", "dict") != "dict":
             raise ValueError(
                 f"{env_id} is made with other actions or observations than people and agents play with: use an id "
@@ -74,10 +74,10 @@ class PlayEnv:
 
 
 class Episode:
-    """An episode in progress, which collects all that a record holds.
+    """Episode in progress, which collects the data of its record.
 
     Args:
-        env: where it takes place. An earlier episode in the same env can no longer be continued.
+        env: the env to play in. An earlier episode in the same env can no longer be continued.
         seed: integer >= 0.
 
     Raises:
@@ -145,7 +145,7 @@ class Episode:
 
     @property
     def image_moves(self) -> bool:
-        """Whether the image changes in the course of the episode."""
+        """True if the image changes in the course of the episode."""
         return bool(self.env.metadata["image_moves"])
 
     @property
@@ -319,7 +319,7 @@ def verify_record(record: EpisodeRecord, env: PlayEnv | None = None) -> None:
 
 
 def _equal(a: Any, b: Any) -> bool:
-    """Whether two values are equal, arrays bit for bit."""
+    """Return whether two values are equal, arrays bit for bit."""
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
     return bool(a == b)

@@ -1,4 +1,4 @@
-"""Recorded episodes as a data set of Minari, the standard form of data for offline reinforcement learning."""
+"""Export of recorded episodes to Minari, the standard format of data sets for offline reinforcement learning."""
 
 from __future__ import annotations
 
@@ -40,10 +40,7 @@ def to_minari(records: Sequence[EpisodeRecord], name: str, author: str | None = 
 
     first = _check_same_env(records)
     path = _new_dataset_path(name)
-    try:
-        env = gym.make(first.env_id, **first.env_kwargs)
-    except (gym.error.Error, OSError, TypeError, ValueError) as error:
-        raise RecordError(f"the env of the episodes, {first.env_id}, cannot be made: {error}") from error
+    env = _make_env(first)
     players = ", ".join(sorted({record.player for record in records}))
     try:
         with warnings.catch_warnings():
@@ -73,8 +70,16 @@ def _check_same_env(records: Sequence[EpisodeRecord]) -> EpisodeRecord:
     return records[0]
 
 
+def _make_env(record: EpisodeRecord) -> gym.Env[Any, Any]:
+    """Make the single env of a record, whose spaces the data set stores."""
+    try:
+        return gym.make(record.env_id, **record.env_kwargs)
+    except (gym.error.Error, ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
+        raise RecordError(f"the env of the episodes, {record.env_id}, cannot be made: {error}") from error
+
+
 def _new_dataset_path(name: str) -> Path:
-    """Folder of a data set that does not exist yet; raise a ValueError for a name that exists or is not accepted."""
+    """Return the folder of a new data set; raise a ValueError for a name that exists or is not accepted."""
     from minari.dataset.minari_dataset import parse_dataset_id
     from minari.storage import get_dataset_path
 

@@ -1,7 +1,7 @@
-"""Rules of a person's play: phases, key bindings, score. Knows neither pygame nor the rules of any world.
+"""Rules of interactive play: phases, key bindings, score. Knows neither pygame nor the rules of any world.
 
 :class:`Game` turns the input of a person (a pointer, clicks, keys, time) into the steps of one :class:`Episode` after
-the other. :mod:`glimpse_gym.play.view` draws it, and :mod:`glimpse_gym.play.app` connects both to a window.
+another. :mod:`glimpse_gym.play.view` draws it, and :mod:`glimpse_gym.play.app` connects both to a window.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _STAY = 1
 
 
 class Opponent(Protocol):
-    """Plays the episode of a seed, with the same image and the same number of glimpses."""
+    """Player of the same episodes, with the same images and the same number of glimpses."""
 
     @property
     def name(self) -> str:
         """Name on the scoreboard."""
 
     def play(self, seed: int) -> EpisodeRecord:
-        """Play one whole episode."""
+        """Play the whole episode of a seed."""
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Scoreboard:
 
 @dataclass(frozen=True)
 class GameSettings:
-    """How a game is played."""
+    """Settings of a game."""
 
     first_seed: int = 0
     """Seed of the first episode; each later one has the next seed."""
@@ -69,13 +69,13 @@ class GameSettings:
 
 @dataclass
 class Game:
-    """A person's game: one episode after the other.
+    """Game of a person, one episode after another.
 
     Args:
         make_episode: starts the episode of a seed.
         settings: how the game is played.
         player: name of the person in records.
-        opponent: plays every episode too, after the person.
+        opponent: plays every episode as well, after the person.
         on_record: called with the record of every finished episode.
         clock: current time in seconds, for response times.
     """
@@ -94,23 +94,23 @@ class Game:
         self.opponent_records: list[EpisodeRecord] = []
         self.show_help = self.show_strip = self.finished = False
         self.problem = ""
-        """Why episodes are no longer recorded; empty as long as they are."""
+        """Reason why recording has stopped; empty while it works."""
         self.version = 0
-        """Grows whenever the picture of the game changes."""
-        self._held: set[str] = set()
+        """Number that grows whenever the picture of the game changes."""
+        self._held: list[str] = []  # keys that are held down, the latest last
         self._tapped_move = _STAY
         self._start()
         self.paused = self.episode.image_moves
-        """The image stands still; so it does before the first start."""
+        """True while a moving image stands still, as it does before the first start."""
 
-    # ------------------------------------------------------------------------------------------- the course of a game
+    # ----------------------------------------------------------------------------------------------------- the phases
 
     def _start(self) -> None:
         self.episode = self.make_episode(self.settings.first_seed + len(self.records))
         self.choices = ChoiceKeys(self.episode.choice_names)
         self.gaze = self.episode.observation["location"].astype(np.float64)
         self.guess: int | None = None
-        """The guess after the present glimpse, if one was given."""
+        """The guess after the current glimpse, if one was given."""
         self._frame_time = 0.0
         self._last_response = self.clock()
         self._changed()
@@ -134,10 +134,11 @@ class Game:
 
     def choose(self, choice: int) -> None:
         """Give a guess or the answer. An answer before the last glimpse gives up the glimpses that are left."""
+        self.choices.clear()
         if self.phase == "guess":
             self.guess = choice
             self._changed()
-        elif self.phase in ("look", "answer") and not (self.phase == "look" and self.settings.guess_every_glimpse):
+        elif self.phase == "answer" or (self.phase == "look" and not self.settings.guess_every_glimpse):
             self.episode.answer(choice, self._response_time())
             self._finish()
 
@@ -179,7 +180,7 @@ class Game:
             return
         try:
             self.on_record(record)
-        except RecordError as error:  # a full disk, for example: the game goes on and shows the problem
+        except RecordError as error:  # a full disk, for example: the game continues, and shows the problem
             self.problem = f"no longer recording: {error}"
 
     def _changed(self) -> None:
@@ -195,7 +196,7 @@ class Game:
             self._changed()
 
     def click(self) -> None:
-        """Left mouse button: take the glimpse, or leave the review or the help."""
+        """Handle a click: take the glimpse, start, or leave the review or the help."""
         if self.show_help:
             self._toggle("show_help")
         elif self.phase == "review":
@@ -206,10 +207,11 @@ class Game:
             self.look()
 
     def press(self, key: str) -> None:
-        """A key goes down; names are those of ``pygame.key.name``."""
+        """Handle a pressed key; names are those of ``pygame.key.name``. The help ignores keys that do not close it."""
         is_help = key == "f1" or (key == "h" and not self._is_typed(key))
-        if is_help or (self.show_help and key in ("escape", "space", "return")):
-            self._toggle("show_help")
+        if is_help or self.show_help:
+            if is_help or key in ("escape", "space", "return"):
+                self._toggle("show_help")
         elif key == "tab":
             self._toggle("show_strip")
         elif self.phase == "review":
@@ -222,30 +224,33 @@ class Game:
         elif key == "space":
             self.look()
         elif self._direction(key):
-            self._held.add(key)
+            self._hold(key)
         self._changed()
 
     def _press_in_motion(self, key: str) -> None:
-        if key == "p":
+        if key in ("p", "space"):
             self._toggle("paused")
         elif key in (".", "return") and self.paused:
             self._advance()
-        elif key == "space":
-            self._toggle("paused")
         else:
             self._tapped_move = _MOVES.get(key, self._tapped_move)
-            self._held.add(key)
+            self._hold(key)
+
+    def _hold(self, key: str) -> None:
+        self.release(key)
+        self._held.append(key)
 
     def release(self, key: str) -> None:
-        """A key goes up."""
-        self._held.discard(key)
+        """Handle a released key."""
+        if key in self._held:
+            self._held.remove(key)
 
     def release_all(self) -> None:
-        """The window lost the focus: no key is held any more."""
+        """Release all keys: the window has lost the focus, and will not tell when they are released."""
         self._held.clear()
 
     def _is_typed(self, key: str) -> bool:
-        """Whether a key is a letter of a class name that is being typed."""
+        """Return whether a key is a letter of a class name that is being typed."""
         return not self.episode.image_moves and self.choices.takes(key)
 
     def _toggle(self, name: str) -> None:
@@ -261,7 +266,7 @@ class Game:
     # -------------------------------------------------------------------------------------------------------- the time
 
     def tick(self, seconds: float) -> None:
-        """Let time pass: held keys move the gaze, and a moving image moves on."""
+        """Advance time: held keys move the gaze, and a moving image takes its next step when that is due."""
         if self.show_help or self.phase == "review":
             return
         for key in self._held:
@@ -271,17 +276,18 @@ class Game:
                 self.point((self.gaze[0] + x * step, self.gaze[1] + y * step))
         if self.phase == "move" and not self.paused:
             self._frame_time += min(seconds, 0.5)
-            if self._frame_time >= 1 / self.settings.pace:
-                self._frame_time = 0.0
+            period = 1 / self.settings.pace
+            if self._frame_time >= period:
+                self._frame_time %= period  # keeps the pace, without a burst of steps after a delay
                 self._advance()
 
     @property
     def is_animated(self) -> bool:
-        """Whether the picture changes by itself as time passes."""
+        """True if the picture changes with time, without new input."""
         return bool(self._held) or (self.phase == "move" and not self.paused and not self.show_help)
 
     def _advance(self) -> None:
-        """One frame of a moving image. A tapped key moves the paddle once, a held key in every frame."""
+        """Advance a moving image by one step. A tapped key moves the paddle once, a held key at every step."""
         held = [_MOVES[key] for key in self._held if key in _MOVES]
         self._step(held[-1] if held else self._tapped_move)
         self._tapped_move = _STAY

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import re
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import NoneType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,7 +52,7 @@ class EpisodeRecord:
     """Date and time of the start, UTC, in ISO 8601."""
     env_id: str
     env_kwargs: dict[str, Any]
-    """Keyword values of the vector env, those of the id included. It has one row, and was reset with ``[seed]``."""
+    """Keyword arguments of the vector env, those of the id included. It has one row, and was reset with ``[seed]``."""
     seed: int
     versions: dict[str, str]
     """Versions of Python and of the packages that the episode was played with."""
@@ -188,9 +190,10 @@ def save_record(folder: str | os.PathLike[str], record: EpisodeRecord) -> Path:
             with atomic_write(path) as temporary:
                 temporary.write_bytes(content)
             _flush_folder(folder)
-    except OSError as error:
+    except (OSError, NotImplementedError) as error:  # FileLock raises the latter where files cannot be locked
+        reason = getattr(error, "strerror", None) or error
         raise RecordError(
-            f"an episode cannot be written to {folder} ({error.strerror or error}), and is not recorded: "
+            f"an episode cannot be written to {folder} ({reason}), and is not recorded: "
             "free some space, or record into another folder"
         ) from error
     return path
@@ -300,6 +303,8 @@ def _decode(entries: dict[str, Any], arrays: dict[str, np.ndarray]) -> EpisodeRe
     check_types(entries, player=str, is_agent=bool, started=str, env_id=str, env_kwargs=dict, seed=int, versions=dict)
     check_types(entries, choice_name=str, choice_names=list, choice_is_final=bool, num_scales=int, patch_size=int)
     check_types(entries, image_size=list, image_moves=bool, num_glimpses=int, image_index=int, label=int, success=bool)
+    if type(entries["location_std"]) not in (float, int, NoneType):
+        raise TypeError(f"location_std must be a number or null, got {entries['location_std']!r:.80}")
     for name in ("choice_names", "image_size"):
         entries[name] = tuple(entries[name])
     record = EpisodeRecord(**entries, **dict.fromkeys(_OPTIONAL) | arrays)  # type: ignore[arg-type]
@@ -312,7 +317,7 @@ def _check_arrays(record: EpisodeRecord) -> None:
     n, num_choices = len(record.rewards), len(record.choice_names)
     num_images = n + 1 if record.image_moves else 1
     expected: dict[str, tuple[type, tuple[int, ...]]] = {
-        "glimpses": (np.float32, (n + 1, *record.glimpses.shape[1:2], record.patch_size, record.patch_size)),
+        "glimpses": (np.float32, (n + 1, *record.retina.glimpse_shape(math.prod(record.images.shape[3:])))),
         "locations": (np.float32, (n + 1, 2)),
         "times": (np.float32, (n + 1,)),
         "next_locations": (np.float32, (n, 2)),
@@ -335,5 +340,7 @@ def _check_arrays(record: EpisodeRecord) -> None:
     ):
         if values.min() < lowest or values.max() >= num_choices:
             raise ValueError(f"{name} must be from {lowest} to {num_choices - 1}, got {values.tolist()}")
+    if not (np.abs(record.locations) <= 1).all():  # also if one is NaN
+        raise ValueError("locations must be from -1 to 1")
     if not 1 <= record.num_glimpses <= n:
         raise ValueError(f"num_glimpses must be from 1 to {n}, got {record.num_glimpses}")

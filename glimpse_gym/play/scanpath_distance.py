@@ -1,4 +1,4 @@
-"""Distance of scanpaths: dynamic time warping over locations, and the baselines that it is compared with."""
+"""Distance between scanpaths: dynamic time warping over locations, and scanpaths of two baselines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def dtw_distance(first: np.ndarray, second: np.ndarray) -> float:
-    """Distance of two scanpaths; see :func:`dtw_distances`.
+    """Distance between two scanpaths; see :func:`dtw_distances`.
 
     Example:
         >>> dtw_distance(np.array([[-1.0, 0.0], [1.0, 0.0]]), np.array([[-1.0, 0.5], [-1.0, 0.5], [1.0, 0.5]]))
@@ -18,7 +18,7 @@ def dtw_distance(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def dtw_distances(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> np.ndarray:
-    """Distances of B pairs of scanpaths by dynamic time warping (Sakoe and Chiba, 1978).
+    """Distances between B pairs of scanpaths by dynamic time warping (Sakoe and Chiba, 1978).
 
     A warping path pairs the fixations of two scanpaths in order: the first with the first, the last with the last,
     every fixation with at least one of the other. The optimal path has the least sum of Euclidean distances and, of

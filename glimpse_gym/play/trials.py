@@ -1,4 +1,4 @@
-"""Trials: finished episodes of people and agents, from any source, in the form that comparisons and figures use."""
+"""Trials: finished episodes of people and agents, from any source, as comparisons and figures use them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from glimpse_gym.retina import Retina
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One player at one picture, with T glimpses."""
+    """Episode of one player with one picture and T glimpses."""
 
     player: str
     task: str
-    """Env id and keyword values, or the name of a data set. Accuracies are counted for each task separately."""
+    """Env id and keyword arguments, or the name of a data set. Accuracies are counted for each task separately."""
     picture: str
     """Equal in two trials if both players saw the same picture: the same still image, or the same game."""
     image: np.ndarray
@@ -84,7 +84,7 @@ def trial_of_record(record: EpisodeRecord) -> Trial:
 
 
 def describe_task(env_id: str, env_kwargs: dict[str, Any]) -> str:
-    """Env id, and the keyword values that differ from those of the id, as text; equal for equal tasks."""
+    """Env id, and the keyword arguments that differ from those of the id, as text; equal for equal tasks."""
     spec = gym.registry.get(env_id)
     defaults = spec.kwargs if spec else {}
     values = [

@@ -1,4 +1,4 @@
-"""Picture of a person's game: what the retina senses, the gaze, a scoreboard, and the whole image after the episode."""
+"""Picture of a game: the glimpses, the gaze and a scoreboard; after an episode, the whole image with scanpaths."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pygame
 
 from glimpse_gym.play.game import Game, Scoreboard
+from glimpse_gym.play.layout import MARGIN, Layout
 from glimpse_gym.play.recording import EpisodeRecord
 from glimpse_gym.rendering.drawing import (
     BACKGROUND,
@@ -17,22 +18,17 @@ from glimpse_gym.rendering.drawing import (
     MUTED_TEXT,
     SCALE_COLORS,
     SCENE_BACKGROUND,
-    SUCCESS,
     TEXT,
-    Color,
-    draw_progress,
+    Point,
+    Size,
     draw_rectangle,
-    draw_text,
     fill_rectangle,
-    new_surface,
     outcome_color,
 )
 from glimpse_gym.rendering.frames import draw_glimpse_panel
 from glimpse_gym.rendering.scene import GlimpseView, ImageView, Scene
 
-DESIGN_SIZE = (960, 640)
-"""Size in which the sizes below are meant, in pixels; a window of another size is scaled."""
-_HEADER, _FOOTER, _MARGIN, _PANEL = 76, 48, 20, 300
+_PANEL, _MAX_PANEL = 300, 1 / 3  # width of the panel at the right, and the largest fraction of the body it takes
 _MEMORY_FADE = 0.85  # brightness of a remembered glimpse, from each glimpse to the one before
 _MEMORY_FADE_MOVING = 0.5  # the same where the image has changed since
 _MAX_MEMORY_MOVING = 4
@@ -60,22 +56,22 @@ _HELP = {
 
 
 class GameView:
-    """Draws a game, at any size.
+    """View of a game, drawn at the size of its window.
 
     Args:
-        game: what to draw.
+        game: the game.
     """
 
     def __init__(self, game: Game) -> None:
         self._game = game
-        self._memory: tuple[object, ImageView] | None = None
+        self._memory: tuple[object, ImageView] | None = None  # the glimpses so far, and the key of their drawing
         self._scene_rect = pygame.Rect(0, 0, 1, 1)
         self._image_view: ImageView | None = None
+        self._list_rect = pygame.Rect(0, 0, 0, 0)
         self._rows: list[tuple[pygame.Rect, int]] = []
-        self._unit = 1.0
 
-    def location_at(self, position: tuple[float, float]) -> tuple[float, float] | None:
-        """Location in the image under a position of the picture, clipped to [-1, 1]; None far from the image."""
+    def location_at(self, position: Point) -> tuple[float, float] | None:
+        """Location in the image under a position of the picture, clipped to [-1, 1]; None outside the scene."""
         if self._image_view is None or not self._scene_rect.collidepoint(position):
             return None
         x, y = self._image_view.to_location(
@@ -83,77 +79,50 @@ class GameView:
         ).tolist()
         return x, y
 
-    def choice_at(self, position: tuple[float, float]) -> int | None:
-        """Choice whose name in the list is under a position of the picture."""
+    def in_list(self, position: Point) -> bool:
+        """Return whether a position of the picture is in the list of classes."""
+        return self._list_rect.collidepoint(position)
+
+    def choice_at(self, position: Point) -> int | None:
+        """Choice whose name in the list is under a position of the picture; None if there is none."""
         return next((choice for rect, choice in self._rows if rect.collidepoint(position)), None)
 
-    def draw(self, size: tuple[int, int]) -> pygame.Surface:
-        """Draw the game in a picture of this size."""
-        width, height = max(size[0], 64), max(size[1], 64)
-        self._unit = min(width / DESIGN_SIZE[0], height / DESIGN_SIZE[1])
-        surface = new_surface((width, height))
-        self._rows = []
-        body = pygame.Rect(
-            self._px(_MARGIN),
-            self._px(_HEADER),
-            width - 2 * self._px(_MARGIN),
-            max(height - self._px(_HEADER) - self._px(_FOOTER), 16),
-        )
-        self._draw_header(surface)
+    def draw(self, size: Size) -> pygame.Surface:
+        """Draw the game at a size in pixels, at least 64 x 64."""
+        layout = Layout(size)
+        self._list_rect, self._rows = pygame.Rect(0, 0, 0, 0), []
+        self._draw_header(layout)
         if self._game.phase == "review":
-            self._draw_review(surface, body)
+            self._draw_review(layout)
         else:
-            self._draw_play(surface, body)
-        self._draw_footer(surface)
+            self._draw_play(layout)
+        self._draw_footer(layout)
         if self._game.show_help:
-            self._draw_help(surface)
-        return surface
-
-    def _px(self, length: float) -> int:
-        """Design pixels to pixels of the picture, at least 1."""
-        return max(round(length * self._unit), 1)
-
-    def _text(
-        self,
-        surface: pygame.Surface,
-        text: str,
-        x: float,
-        baseline: float,
-        size: float = 16,
-        color: Color = TEXT,
-        align: str = "left",
-        max_width: float | None = None,
-    ) -> int:
-        return draw_text(surface, text, (x, baseline), self._px(size), color, align, max_width)
+            self._draw_help(layout)
+        return layout.surface
 
     # ----------------------------------------------------------------------------------------------- header and footer
 
-    def _draw_header(self, surface: pygame.Surface) -> None:
-        game, episode, margin = self._game, self._game.episode, self._px(_MARGIN)
-        right, baseline = surface.get_width() - margin, self._px(38)
-        noun, total = ("frame", "num_glimpses") if episode.image_moves else ("glimpse", "num_glimpses")
-        limit = int(episode.env.metadata[total])
-        count = episode.num_steps if episode.image_moves else episode.num_glimpses
-        x = margin + self._text(surface, noun, margin, baseline, 20, MUTED_TEXT) + self._px(8)
-        x += self._text(surface, f"{count} / {limit}", x, baseline, 20) + self._px(16)
+    def _draw_header(self, layout: Layout) -> None:
+        game, episode, baseline = self._game, self._game.episode, layout.baseline
+        noun, count = ("frame", episode.num_steps) if episode.image_moves else ("glimpse", episode.num_glimpses)
+        x = layout.draw_count(noun, count, int(episode.env.metadata["num_glimpses"]), layout.left)
         if game.paused:
-            x += self._text(surface, "paused", x, baseline, 20, SCALE_COLORS[0])
+            x += layout.text("paused", x, baseline, 20, SCALE_COLORS[0])
         scores = [game.score] + ([game.opponent_score] if game.opponent_score else [])
         texts = [_score_text(score) for score in scores]
         if len(scores) > 1 and scores[0].episodes:
             texts.append(leader(scores))
-        self._text(surface, "  ·  ".join(texts), right, baseline, 18, align="right", max_width=right - x - self._px(8))
-        bar = pygame.Rect(margin, self._px(52), right - margin, self._px(6))
-        draw_progress(surface, bar, count, limit)
+        max_width = layout.right - x - layout.px(8)
+        layout.text("  ·  ".join(texts), layout.right, baseline, 18, align="right", max_width=max_width)
 
-    def _draw_footer(self, surface: pygame.Surface) -> None:
-        game, margin = self._game, self._px(_MARGIN)
-        baseline, width = surface.get_height() - self._px(18), surface.get_width() - 2 * margin
-        if game.problem:
-            self._text(surface, game.problem, margin, baseline, 16, FAILURE, max_width=width)
+    def _draw_footer(self, layout: Layout) -> None:
+        baseline, width = layout.footer_baseline, layout.right - layout.left
+        if self._game.problem:
+            layout.text(self._game.problem, layout.left, baseline, 16, FAILURE, max_width=width)
             return
-        help_width = self._text(surface, f"{self._help_key} help", margin + width, baseline, 16, MUTED_TEXT, "right")
-        self._text(surface, self._hint(), margin, baseline, 16, max_width=width - help_width - self._px(16))
+        help_width = layout.text(f"{self._help_key} help", layout.right, baseline, 16, MUTED_TEXT, "right")
+        layout.text(self._hint(), layout.left, baseline, 16, max_width=width - help_width - layout.px(16))
 
     @property
     def _help_key(self) -> str:
@@ -176,36 +145,39 @@ class GameView:
 
     # -------------------------------------------------------------------------------------------------------- the game
 
-    def _draw_play(self, surface: pygame.Surface, body: pygame.Rect) -> None:
+    def _draw_play(self, layout: Layout) -> None:
         game = self._game
-        panel_width = min(self._px(_PANEL), body.width // 3)
-        scene = pygame.Rect(body.left, body.top, body.width - panel_width - self._px(_MARGIN), body.height)
-        panel = pygame.Rect(scene.right + self._px(_MARGIN), body.top, panel_width, body.height - self._px(24))
+        scene, panel = layout.split_body(_PANEL, _MAX_PANEL)
+        panel.height -= layout.px(24)  # for the last outcome
         if game.show_strip:
             self._image_view = None
-            self._draw_glimpse(surface, scene)
+            self._draw_glimpse(layout, scene)
         else:
-            view = self._remembered(min(scene.width, scene.height))
-            self._scene_rect = view.surface.get_rect(center=scene.center)
-            self._image_view = view
-            if game.phase in ("look", "guess", "move"):
-                view = copy(view)  # keeps the remembered glimpses clean
-                view.surface = view.surface.copy()
-                view.draw_patches(game.gaze.astype(np.float32), self._px(2))
-            surface.blit(view.surface, self._scene_rect)
+            self._draw_scene(layout, scene)
         if game.choices.is_list and not game.episode.image_moves:
-            self._draw_list(surface, panel)
+            self._draw_list(layout, panel)
         elif not game.show_strip:
-            self._draw_glimpse(surface, panel)
+            self._draw_glimpse(layout, panel)
         if game.records:
-            text = f"last: {describe_outcome(game.records[-1])}"
-            color, baseline = outcome_color(game.records[-1].success), body.bottom + self._px(2)
-            self._text(surface, text, panel.right, baseline, 15, color, "right", max_width=panel.width)
+            text, color = f"last: {describe_outcome(game.records[-1])}", outcome_color(game.records[-1].success)
+            baseline = layout.body.bottom + layout.px(2)
+            layout.text(text, panel.right, baseline, 15, color, "right", max_width=panel.width)
+
+    def _draw_scene(self, layout: Layout, area: pygame.Rect) -> None:
+        """Draw the remembered glimpses, and the outlines of the patches at the gaze."""
+        view = self._remembered(min(area.size))
+        self._scene_rect = view.surface.get_rect(center=area.center)
+        self._image_view = view
+        if self._game.phase in ("look", "guess", "move"):
+            view = copy(view)  # keeps the remembered glimpses clean
+            view.surface = view.surface.copy()
+            view.draw_patches(self._game.gaze.astype(np.float32), layout.px(2))
+        layout.surface.blit(view.surface, self._scene_rect)
 
     def _remembered(self, side: int) -> ImageView:
-        """The glimpses so far, drawn anew only when one was added or the size has changed."""
+        """View of the glimpses so far, redrawn only when a glimpse was added or the size has changed."""
         episode = self._game.episode
-        key = (id(episode), episode.num_steps, side)
+        key = episode, episode.num_steps, side
         if self._memory is None or self._memory[0] != key:
             observations = episode.observations[: episode.num_glimpses]
             fade = _MEMORY_FADE
@@ -222,91 +194,90 @@ class GameView:
             self._memory = key, view
         return self._memory[1]
 
-    def _draw_glimpse(self, surface: pygame.Surface, area: pygame.Rect) -> None:
-        """Draw the present glimpse alone, a square per scale."""
+    def _draw_glimpse(self, layout: Layout, area: pygame.Rect) -> None:
+        """Draw the current glimpse alone, one square per scale."""
         episode = self._game.episode
         glimpse = episode.observation["glimpse"]
         panel = draw_glimpse_panel(
-            np.sqrt(glimpse) if episode.image_moves else glimpse, episode.env.retina, max(area.height, 32), self._unit
+            np.sqrt(glimpse) if episode.image_moves else glimpse, episode.env.retina, max(area.height, 32), layout.unit
         )
         scale = min(area.width / panel.get_width(), area.height / panel.get_height(), 1.0)
         if scale < 1.0:
             size = max(int(panel.get_width() * scale), 1), max(int(panel.get_height() * scale), 1)
             panel = pygame.transform.smoothscale(panel, size)
-        surface.blit(panel, panel.get_rect(center=area.center))
+        layout.surface.blit(panel, panel.get_rect(center=area.center))
 
-    def _draw_list(self, surface: pygame.Surface, area: pygame.Rect) -> None:
+    def _draw_list(self, layout: Layout, area: pygame.Rect) -> None:
         """Draw the list of classes, filtered by what was typed."""
-        choices, row_height = self._game.choices, self._px(26)
-        text = choices.filter or "type to filter"
-        color = TEXT if choices.filter else MUTED_TEXT
-        fill_rectangle(surface, pygame.Rect(area.left, area.top, area.width, row_height), SCENE_BACKGROUND)
-        self._text(
-            surface, text, area.left + self._px(8), area.top + self._px(19), 16, color, max_width=area.width - 16
-        )
+        choices, row_height, gap = self._game.choices, layout.px(26), layout.px(8)
+        self._list_rect = area
+        head = pygame.Rect(area.left, area.top, area.width, row_height)
+        fill_rectangle(layout.surface, head, SCENE_BACKGROUND)
+        text, color = (choices.filter, TEXT) if choices.filter else ("type to filter", MUTED_TEXT)
+        layout.text(text, area.left + gap, area.top + layout.px(19), 16, color, max_width=area.width - 2 * gap)
         matches, num_rows = choices.matches, max((area.height - 2 * row_height) // row_height, 1)
         first = max(min(choices.selected - num_rows // 2, len(matches) - num_rows), 0)
         for i, choice in enumerate(matches[first : first + num_rows]):
-            rect = pygame.Rect(area.left, area.top + (i + 1) * row_height + self._px(6), area.width, row_height)
+            rect = head.move(0, (i + 1) * row_height + layout.px(6))
             if first + i == choices.selected:
-                fill_rectangle(surface, rect, BORDER, corner_radius=self._px(4))
-            x, baseline = rect.left + self._px(8), rect.top + self._px(19)
-            self._text(surface, choices.names[choice], x, baseline, 16, max_width=rect.width - self._px(16))
+                fill_rectangle(layout.surface, rect, BORDER, corner_radius=layout.px(4))
+            baseline = rect.top + layout.px(19)
+            layout.text(choices.names[choice], rect.left + gap, baseline, 16, max_width=rect.width - 2 * gap)
             self._rows.append((rect, choice))
 
     # ------------------------------------------------------------------------------------------------------ the review
 
-    def _draw_review(self, surface: pygame.Surface, body: pygame.Rect) -> None:
-        """Draw the whole image with the scan path of each player side by side."""
-        game = self._game
+    def _draw_review(self, layout: Layout) -> None:
+        """Draw the whole image with the scanpath of each player side by side."""
+        game, body, gap = self._game, layout.body, layout.px(MARGIN)
         self._image_view = None
         shown: list[tuple[str, EpisodeRecord]] = [("you", game.records[-1])]
         if game.opponent and game.opponent_records:
             shown.append((game.opponent.name, game.opponent_records[-1]))
-        width = (body.width - (len(shown) - 1) * self._px(_MARGIN)) // len(shown)
+        width = (body.width - (len(shown) - 1) * gap) // len(shown)
         for i, (name, record) in enumerate(shown):
-            area = pygame.Rect(body.left + i * (width + self._px(_MARGIN)), body.top, width, body.height)
-            self._draw_record(surface, area, name, record)
-
-    def _draw_record(self, surface: pygame.Surface, area: pygame.Rect, name: str, record: EpisodeRecord) -> None:
-        caption_height = self._px(36)
-        side = max(min(area.width, area.height - caption_height), 24)
-        margin = max(side // 20, 2)
-        seen = record.fixations[-1:] if record.image_moves else record.fixations
-        scene = Scene(record.image, record.retina, seen, max(side - 2 * margin, 8), margin)
-        if record.image_moves:
-            scene.draw_scanpath(record.fixations, self._px(4), 0.6)
-        else:
-            scene.draw_numbered_scanpath(record.fixations, self._px(8), self._px(1))
-        rect = scene.surface.get_rect(midtop=(area.centerx, area.top))
-        surface.blit(scene.surface, rect)
-        draw_rectangle(surface, rect, outcome_color(record.success), self._px(2))
-        text = f"{name}: {describe_outcome(record)}"
-        color = SUCCESS if record.success else FAILURE
-        baseline = rect.bottom + self._px(25)
-        self._text(surface, text, area.centerx, baseline, 19, color, "center", max_width=area.width)
+            area = pygame.Rect(body.left + i * (width + gap), body.top, width, body.height)
+            _draw_outcome(layout, area, name, record)
 
     # -------------------------------------------------------------------------------------------------------- the help
 
-    def _draw_help(self, surface: pygame.Surface) -> None:
-        game = self._game
+    def _draw_help(self, layout: Layout) -> None:
+        game, surface = self._game, layout.surface
         sections = ["move"] if game.episode.image_moves else ["look", "list" if game.choices.is_list else "digits"]
         lines = [line for section in (*sections, "all") for line in _HELP[section]]
         lines.append((self._help_key, "open and close this help"))
-        width, height = self._px(640), self._px(90 + 32 * len(lines))
-        box = pygame.Rect(0, 0, min(width, surface.get_width()), min(height, surface.get_height()))
+        box = pygame.Rect(0, 0, layout.px(640), layout.px(90 + 32 * len(lines)))
+        box.size = min(box.width, surface.get_width()), min(box.height, surface.get_height())
         box.center = surface.get_rect().center
         fill_rectangle(surface, surface.get_rect(), BACKGROUND, 0.7)
-        fill_rectangle(surface, box, SCENE_BACKGROUND, 0.97, self._px(10))
-        self._text(surface, "Help", box.left + self._px(28), box.top + self._px(44), 24)
+        fill_rectangle(surface, box, SCENE_BACKGROUND, 0.97, layout.px(10))
+        layout.text("Help", box.left + layout.px(28), box.top + layout.px(44), 24)
         for i, (keys, meaning) in enumerate(lines):
-            baseline = box.top + self._px(86 + 32 * i)
-            self._text(surface, keys, box.left + self._px(28), baseline, 17, SCALE_COLORS[0], max_width=self._px(280))
-            self._text(surface, meaning, box.left + self._px(320), baseline, 17, max_width=self._px(300))
+            baseline = box.top + layout.px(86 + 32 * i)
+            keys_x, meaning_x = box.left + layout.px(28), box.left + layout.px(320)
+            layout.text(keys, keys_x, baseline, 17, SCALE_COLORS[0], max_width=layout.px(280))
+            layout.text(meaning, meaning_x, baseline, 17, max_width=layout.px(300))
+
+
+def _draw_outcome(layout: Layout, area: pygame.Rect, name: str, record: EpisodeRecord) -> None:
+    """Draw the whole image of a finished episode with its scanpath, framed and captioned by the outcome."""
+    side = max(min(area.width, area.height - layout.px(36)), 24)
+    margin = max(side // 20, 2)
+    seen = record.fixations[-1:] if record.image_moves else record.fixations
+    scene = Scene(record.image, record.retina, seen, max(side - 2 * margin, 8), margin)
+    if record.image_moves:
+        scene.draw_scanpath(record.fixations, layout.px(4), 0.6)
+    else:
+        scene.draw_numbered_scanpath(record.fixations, layout.px(8), layout.px(1))
+    rect, color = scene.surface.get_rect(midtop=(area.centerx, area.top)), outcome_color(record.success)
+    layout.surface.blit(scene.surface, rect)
+    draw_rectangle(layout.surface, rect, color, layout.px(2))
+    text, baseline = f"{name}: {describe_outcome(record)}", rect.bottom + layout.px(25)
+    layout.text(text, area.centerx, baseline, 19, color, "center", max_width=area.width)
 
 
 def describe_outcome(record: EpisodeRecord) -> str:
-    """Answer and truth of a record in words."""
+    """Answer, true label and number of glimpses of a record, as text."""
     glimpses = f"{record.num_glimpses} glimpse{'s' if record.num_glimpses > 1 else ''}"
     if record.label < 0:
         return record.outcome
@@ -322,7 +293,7 @@ def _score_text(score: Scoreboard) -> str:
 
 
 def leader(scores: Sequence[Scoreboard]) -> str:
-    """Who is ahead, in words."""
+    """Name of the player who is ahead, as text; ``"level"`` if nobody is."""
     best = max(score.successes for score in scores)
     names = [score.name for score in scores if score.successes == best]
     return f"{names[0]} ahead" if len(names) == 1 else "level"

@@ -1,4 +1,4 @@
-"""Viewer of recorded episodes: step by step or running, in a window or saved as pictures."""
+"""Viewer of recorded episodes, step by step or running, in a window or saved to a file."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from pathlib import Path
 import numpy as np
 
 from glimpse_gym.atomic_io import atomic_write
-from glimpse_gym.play.record_view import DESIGN_SIZE, draw_record
+from glimpse_gym.extras import require_extra
+from glimpse_gym.play.layout import window_size
+from glimpse_gym.play.record_view import draw_record
 from glimpse_gym.play.recording import EpisodeRecord
 from glimpse_gym.rendering.animation import save_gif, save_png
 from glimpse_gym.rendering.drawing import surface_to_array
 from glimpse_gym.rendering.window import Event, Window
 
-_LAST_STEP_SECONDS = 2.0  # for which the end of an episode stays
+_LAST_STEP_SECONDS = 2.0  # display time of the last step of an episode
 _FORMATS = (".gif", ".mp4", ".png")
 
 
 class Viewer:
-    """Position in a sequence of records, and what keys and time do to it.
+    """Position in a sequence of records, and its changes by keys and time.
 
     Args:
         records: episodes to show, consumed one at a time.
@@ -35,7 +37,7 @@ class Viewer:
         self.seen: list[EpisodeRecord] = []
         self.episode = -1
         self.step = 0
-        """Number of steps shown of the present episode: 0 is the first glimpse, before its guess."""
+        """Number of steps shown of the current episode: 0 is the first glimpse, before its guess."""
         self.running, self.finished, self.show_help = True, False, False
         self.version = 0
         self._time = 0.0
@@ -70,14 +72,14 @@ class Viewer:
             self.next_episode()
 
     def back(self) -> None:
-        """Show the step before."""
+        """Show the previous step, or the end of the previous episode."""
         if self.step > 0:
             self._go_to(self.episode, self.step - 1)
         elif self.episode > 0:
             self._go_to(self.episode - 1, self.seen[self.episode - 1].num_steps)
 
     def press(self, key: str) -> None:
-        """A key goes down; names are those of ``pygame.key.name``."""
+        """Handle a pressed key; names are those of ``pygame.key.name``."""
         if key in ("space", "p"):
             self.running = not self.running
             self.version += 1
@@ -93,7 +95,7 @@ class Viewer:
             self._go_to(self.episode - 1, 0)
 
     def tick(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance time: while running, show the next step when it is due."""
         if not self.running or self.show_help:
             return
         self._time += seconds
@@ -116,7 +118,7 @@ def show_records(records: Iterator[EpisodeRecord], pace: float = 2.0, scale: flo
         ValueError: there is no record.
     """
     viewer = Viewer(records, pace)
-    window = Window(viewer.record.env_id, _scaled(scale), fps)
+    window = Window(viewer.record.env_id, window_size(scale), fps)
     shown, before = None, time.monotonic()
     try:
         while not (window.closed or viewer.finished):
@@ -149,11 +151,18 @@ def save_records(path: Path, records: Iterator[EpisodeRecord], pace: float = 2.0
     Raises:
         ValueError: another file format, or no record.
         OSError: the file cannot be written.
+        ModuleNotFoundError: packages of the extra ``video`` are needed for .mp4, and not installed.
     """
-    if path.suffix.lower() not in _FORMATS:
+    suffix = path.suffix.lower()
+    if suffix not in _FORMATS:
         raise ValueError(f"--save must end in {', '.join(_FORMATS)}, got {path}")
-    size = _scaled(scale)
-    if path.suffix.lower() == ".png":
+    # Before an agent plays for minutes.
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}")
+    if suffix == ".mp4":
+        require_extra("video")
+    size = window_size(scale)
+    if suffix == ".png":
         record = next(records, None)
         if record is None:
             raise ValueError("there is no episode to save")
@@ -168,23 +177,15 @@ def save_records(path: Path, records: Iterator[EpisodeRecord], pace: float = 2.0
         milliseconds[-1] = max(round(1000 * _LAST_STEP_SECONDS), milliseconds[-1])
     if not frames:
         raise ValueError("there is no episode to save")
-    if path.suffix.lower() == ".gif":
+    if suffix == ".gif":
         save_gif(path, frames, milliseconds)
     else:
         _save_mp4(path, frames, milliseconds)
 
 
 def _save_mp4(path: Path, frames: list[np.ndarray], milliseconds: list[int], fps: int = 25) -> None:
-    from glimpse_gym.extras import require_extra
-
-    require_extra("video")
     from moviepy.video.io.ImageSequenceClip import ImageSequenceClip
 
     repeated = [frame for frame, ms in zip(frames, milliseconds, strict=True) for _ in range(max(ms * fps // 1000, 1))]
     with atomic_write(path) as temporary:
         ImageSequenceClip(repeated, fps=fps).write_videofile(str(temporary), logger=None, audio=False)
-
-
-def _scaled(scale: float) -> tuple[int, int]:
-    # Even, as video codecs require.
-    return 2 * round(DESIGN_SIZE[0] * scale / 2), 2 * round(DESIGN_SIZE[1] * scale / 2)

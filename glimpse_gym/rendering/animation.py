@@ -110,7 +110,7 @@ def _palette(frames: Sequence[np.ndarray], colors: int) -> list[int]:
     """Choose a palette for all frames: red, green, blue, red, ... of at most ``colors`` colors."""
     from PIL import Image
 
-    # Count every color once, so that the few pixels of a scanpath keep their colors beside large dark areas.
+    # Count every color once, so that the few pixels of a scanpath keep their colors next to large dark areas.
     used = np.zeros(2**24, np.bool_)
     for frame in frames:
         used[frame @ _RGB_PLACES] = True

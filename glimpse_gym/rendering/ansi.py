@@ -1,4 +1,4 @@
-"""Text for terminals, with colors: what was sensed of an image."""
+"""Pictures of glimpses as text for terminals, with colors."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _frame_mask(view: GlimpseView, location: Any) -> np.ndarray:
 
 
 def _wide_lines(pixels: np.ndarray, frame: np.ndarray) -> list[str]:
-    """Draw each pixel as two characters: blocks where it is bright, shades where it is less so, and in the frame."""
+    """Draw each pixel as two characters: blocks where it is bright, shades where it is darker and in the frame."""
     lines = []
     for row, framed in zip(pixels, frame, strict=True):
         cells = []

@@ -1,4 +1,4 @@
-"""Frames of episodes: header, scene and current glimpse on one surface, and several surfaces as tiles of one.
+"""Frames of episodes: header, scene and current glimpse on one surface, and grids of several surfaces.
 
 Frames have even widths and heights, as video codecs require.
 """

@@ -1,4 +1,4 @@
-"""Matplotlib figures for papers, in one look: scanpaths, belief over time, heat maps, error against glimpses.
+"""Matplotlib figures for papers, in one style: scanpaths, belief over time, heat maps, error against glimpses.
 
 Every function returns a :class:`matplotlib.figure.Figure`, and :func:`save_figure` writes it as SVG or PNG. Colors are
 those of Okabe and Ito, distinct for color-blind readers.
@@ -28,7 +28,7 @@ from glimpse_gym.retina import Retina
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 GRAY = "#999999"
-_MARKERS, _BROKEN = "osD^vPX*", ("--", ":", "-.")
+_MARKERS, _DASHES = "osD^vPX*", ("--", ":", "-.")
 _BAR_COLORS = (
     *((COLORS[0], "white"), (COLORS[1], "white"), (COLORS[2], "white"), (COLORS[3], "black")),
     *((COLORS[4], "black"), (COLORS[5], "black"), (COLORS[7], "black")),
@@ -110,7 +110,7 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> list[Path]:
 def error_against_glimpses(curves: Sequence[ErrorCurve], *, note: str = "") -> Figure:
     """Error after each glimpse: a line with intervals for each player, a panel for each task.
 
-    A player has the same color in all panels. Baselines are gray and broken.
+    A player has the same color in all panels. Baselines are gray and dashed.
 
     Args:
         curves: at least one.
@@ -122,14 +122,14 @@ def error_against_glimpses(curves: Sequence[ErrorCurve], *, note: str = "") -> F
     if not curves:
         raise ValueError("there are no curves to draw")
     tasks = list(dict.fromkeys(curve.task for curve in curves))
-    looks = _looks(curves)
+    styles = _line_styles(curves)
     figure = Figure(figsize=(1.2 + 3.6 * len(tasks), 4.2), layout="constrained")
     panels = figure.subplots(1, len(tasks), squeeze=False, sharey=True)[0]
     handles = {}
     for axes, task in zip(panels, tasks, strict=True):
         shown = [curve for curve in curves if curve.task == task]
         for i, curve in enumerate(shown):
-            handles[curve.name] = _plot_curve(axes, curve, looks[curve.name], 0.07 * (i - (len(shown) - 1) / 2))
+            handles[curve.name] = _plot_curve(axes, curve, styles[curve.name], 0.07 * (i - (len(shown) - 1) / 2))
         axes.set(xlabel="glimpses", ylim=(0, None))
         axes.set_title(textwrap.fill(task, 42), fontsize=9)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -140,22 +140,22 @@ def error_against_glimpses(curves: Sequence[ErrorCurve], *, note: str = "") -> F
     return figure
 
 
-def _looks(curves: Sequence[ErrorCurve]) -> dict[str, dict[str, Any]]:
+def _line_styles(curves: Sequence[ErrorCurve]) -> dict[str, dict[str, Any]]:
     """Color, line style and marker of each name."""
-    looks: dict[str, dict[str, Any]] = {}
+    styles: dict[str, dict[str, Any]] = {}
     for is_baseline in (False, True):
         for i, name in enumerate(dict.fromkeys(curve.name for curve in curves if curve.is_baseline == is_baseline)):
-            color, line = (GRAY, _BROKEN[i % len(_BROKEN)]) if is_baseline else (COLORS[i % len(COLORS)], "-")
-            looks[name] = {"color": color, "ls": line, "marker": "." if is_baseline else _MARKERS[i % len(_MARKERS)]}
-    return looks
+            color, line = (GRAY, _DASHES[i % len(_DASHES)]) if is_baseline else (COLORS[i % len(COLORS)], "-")
+            styles[name] = {"color": color, "ls": line, "marker": "." if is_baseline else _MARKERS[i % len(_MARKERS)]}
+    return styles
 
 
-def _plot_curve(axes: Axes, curve: ErrorCurve, look: dict[str, Any], offset: float) -> Line2D:
+def _plot_curve(axes: Axes, curve: ErrorCurve, style: dict[str, Any], offset: float) -> Line2D:
     """Draw one curve, moved to the right by ``offset`` so that its intervals can be told from those of others."""
     x = np.arange(1, len(curve.errors) + 1) + offset
     errors, low, high = (100 * np.asarray(values, float) for values in (curve.errors, curve.low, curve.high))
-    axes.vlines(x, low, high, color=look["color"], lw=1, alpha=0.6)
-    (line,) = axes.plot(x, errors, ms=4, lw=1.4, clip_on=False, **look)
+    axes.vlines(x, low, high, color=style["color"], lw=1, alpha=0.6)
+    (line,) = axes.plot(x, errors, ms=4, lw=1.4, clip_on=False, **style)
     return line
 
 
@@ -300,7 +300,7 @@ def fixation_density(locations: np.ndarray, side: int = _HEAT_SIDE) -> np.ndarra
 
 
 def _add_note(figure: Figure, note: str) -> None:
-    """Write small text below everything, wrapped to the width of the figure."""
+    """Add a note in small text at the bottom, wrapped to the width of the figure."""
     if note:
         width, height = figure.get_size_inches()
         lines = [line for part in note.splitlines() for line in textwrap.wrap(part, int(19 * width))]

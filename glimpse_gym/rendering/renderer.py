@@ -1,4 +1,4 @@
-"""Rendering of a running world in all render modes: the record of what was done, and frames, text or a window of it."""
+"""Rendering of a running world in all render modes: frames, text or a window, from a record of its episodes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from glimpse_gym.rendering.drawing import surface_to_array
 from glimpse_gym.rendering.frames import TILE_GAP, grid_size, render_frame, tile_surfaces
 from glimpse_gym.rendering.window import Window
 from glimpse_gym.world import Outcome, World
+
+_MIN_SCALE = 0.05  # a window too small for it shows the frame reduced
 
 
 class Renderer:
@@ -80,7 +82,7 @@ class Renderer:
             self._natural_size = width, height
             self._window = Window(self._title, self._natural_size)
         self._window.fps = self._metadata["render_fps"] if wait else None
-        scale = self._window.fit_scale(self._natural_size)
+        scale = max(self._window.fit_scale(self._natural_size), _MIN_SCALE)
         frames = [self.draw(row, scale) for row in range(count)]
         self._window.show(frames[0] if count == 1 else tile_surfaces(frames, columns, round(TILE_GAP * scale)))
 

@@ -74,7 +74,7 @@ class ImageView:
         self.surface = surface or new_surface((side, side), SCENE_BACKGROUND)
         """The surface, of side ``max_side + 2 * margin``."""
         self.image_rect = pygame.Rect((side - width) // 2, (side - height) // 2, width, height)
-        """Where the image is on the surface."""
+        """Rectangle of the image on the surface."""
         frame = pygame.Rect(self.image_rect.left - 1, self.image_rect.top - 1, width + 1, height + 1)
         draw_rectangle(self.surface, frame, BORDER, 1)
 

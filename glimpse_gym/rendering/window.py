@@ -1,4 +1,4 @@
-"""Windows on the screen, and what the user does in them. Only this module needs a display."""
+"""Windows on the screen, and the input of their users. Only this module needs a display."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pygame
 from glimpse_gym.rendering.drawing import BACKGROUND, Point, Size
 
 _MAX_FRACTION = 0.9  # of the desktop that a new window covers
-_MAX_UNSCALED = 1.06  # a picture that is so little smaller than the window is not enlarged, so that it stays sharp
+_MAX_UNSCALED = 1.06  # a picture is not enlarged by less than this factor, so that it stays sharp
 _TOLERANCE = 0.99  # of that factor, since the parts of a picture are rounded to whole pixels
 _KINDS = {
     pygame.KEYDOWN: "key_down",
@@ -27,11 +27,11 @@ _BUTTONS = (1, 2, 3)  # the others are turns of the wheel
 
 
 class NoDisplayError(RuntimeError):
-    """A window was asked for where there is no display."""
+    """There is no display to open a window on."""
 
 
 class WindowClosedError(RuntimeError):
-    """A window is needed that was closed."""
+    """A closed window was used."""
 
 
 class Event(NamedTuple):
@@ -123,7 +123,9 @@ class Window:
         _pump()  # the next call notices if the user has closed the window
 
     def events(self, wait: float = 0.0) -> list[Event]:
-        """Return what the user did since the last call. Call it often: it also tells the system that we respond.
+        """Return the user's input since the last call.
+
+        Call it often: it also tells the system that the program responds.
 
         Args:
             wait: seconds to wait for an event at most, if there is none yet.
@@ -221,6 +223,7 @@ def _open_display() -> None:
 
 def _no_display(reason: str) -> str:
     return (
-        f"there is no display to open a window on ({reason}). On a remote machine, log in with ssh -X, or use "
-        "render_mode='rgb_array', which needs no display; SDL_VIDEODRIVER=dummy opens windows that nobody sees"
+        f"there is no display to open a window on ({reason}). On a remote machine, log in with ssh -X. No display is "
+        "needed for render_mode='rgb_array', and for --save of glimpse-gym watch and replay; SDL_VIDEODRIVER=dummy "
+        "opens windows that nobody sees"
     )

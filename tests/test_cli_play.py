@@ -1,0 +1,142 @@
+"""Commands ``play`` and ``watch``, on a display that does not exist."""
+
+import errno
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from glimpse_gym.play.recording import load_records
+from glimpse_gym.rendering.window import Event, Window
+
+MNIST, CATCH = "glimpse_gym/MNIST-v0", "glimpse_gym/Catch-v0"
+
+
+@pytest.fixture
+def keys(monkeypatch):
+    """Press keys in a window, one in each turn of its loop; then the user closes it."""
+
+    def press(*names):
+        remaining = list(names)
+
+        def events(window, wait=0.0):
+            if remaining:
+                return [Event("key_down", remaining.pop(0))]
+            window.close()
+            return []
+
+        monkeypatch.setattr(Window, "events", events)
+
+    return press
+
+
+# ---------------------------------------------------------------- play
+
+
+def test_play_records_and_prints_totals(cli, keys, tmp_path):
+    keys("space", "3", "return", "4", "return")
+    folder = tmp_path / "new"
+    result = cli("play", MNIST, "--episodes", "2", "--seed", "7", "--record", folder, "--player", "Ann")
+    assert (result.status, result.err) == (0, "")
+    first, second = load_records(folder)
+    assert (first.player, first.seed, first.num_glimpses, first.choices[-1]) == ("Ann", 7, 2, 3)
+    assert (second.seed, second.env_kwargs["split"]) == (8, "validation")
+    assert f"you: {first.success + second.success} of 2" in result.out
+    assert f"glimpse-gym replay {folder}" in result.out
+
+
+def test_play_against_an_agent(cli, keys, tmp_path):
+    keys("3")
+    result = cli("play", MNIST, "--against", "ram-mnist", "--split", "test", "--record", tmp_path / "both")
+    assert result.status == 0, result.err
+    ours, theirs = load_records(tmp_path / "both")
+    assert (ours.player, theirs.player) == ("human", "ram-mnist")
+    assert (ours.seed, ours.env_kwargs) == (theirs.seed, theirs.env_kwargs)
+    assert ours.env_kwargs["split"] == "test"
+    assert "ram-mnist: " in result.out
+
+
+def test_window_closed_in_mid_episode_loses_only_that_episode(cli, keys, tmp_path):
+    keys("3", "return", "space", "space")
+    result = cli("play", MNIST, "--record", tmp_path / "records")
+    assert result.status == 0
+    assert len(load_records(tmp_path / "records")) == 1
+
+
+def test_full_disk(cli, keys, tmp_path, monkeypatch):
+    def refuse(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    keys("3", "return", "4", "return")
+    result = cli("play", MNIST, "--episodes", "2", "--record", tmp_path / "records")
+    assert result.status == 1
+    assert result.message.startswith("no longer recording: an episode cannot be written")
+    assert "you: " in result.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([MNIST, "--against", "ram-catch"], f"the agent ram-catch was made for {CATCH} and cannot play {MNIST}"),
+        ([MNIST, "--against", "nobody"], "no pretrained agent and no folder is called nobody"),
+        (["glimpse_gym/MNISTDiscrete-v0"], "use an id without 'Discrete'"),
+        ([CATCH, "--split", "test"], "unexpected keyword argument 'split'"),
+        (["--seed", "-1"], "--seed must be an integer >= 0, got -1"),
+        (["--episodes", "0"], "--episodes must be an integer >= 1, got 0"),
+        (["--pace", "nan"], "--pace must be from 0.1 to 60 steps per second, got nan"),
+        (["--scale", "9"], "--scale must be from 0.25 to 8, got 9.0"),
+        (["--fps", "0"], "--fps must be from 1 to 1000, got 0"),
+    ],
+)
+def test_play_refuses(cli, tmp_path, arguments, message):
+    result = cli("play", *arguments, "--record", tmp_path / "records")
+    assert result.status == 1
+    assert message in result.message
+    assert not (tmp_path / "records").exists()
+
+
+def test_folder_of_other_files_is_refused(cli, tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    for arguments in (["play", MNIST], ["watch", "ram-mnist"]):
+        result = cli(*arguments, "--record", tmp_path)
+        assert result.status == 1
+        assert "holds other files than recorded episodes (thesis.tex)" in result.message
+
+
+# ---------------------------------------------------------------- watch
+
+
+def test_watch_until_closed(cli, keys, tmp_path):
+    keys("down", "right")
+    result = cli("watch", "ram-mnist", "--record", tmp_path / "records", "--seed", "3")
+    assert (result.status, result.err) == (0, "")
+    assert [(record.seed, record.is_agent) for record in load_records(tmp_path / "records")] == [(3, True), (4, True)]
+
+
+def test_watch_saves_a_picture(cli, tmp_path):
+    result = cli("watch", "ram-catch", "--save", tmp_path / "a.png", "--scale", "0.5")
+    assert (result.status, result.out) == (0, f"{tmp_path / 'a.png'}\n")
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.size == (480, 320)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nobody"], "no pretrained agent and no folder is called nobody"),
+        (["--episodes", "0"], "--episodes must be an integer >= 1, got 0"),
+        (["--pace", "0"], "--pace must be from 0.1 to 60 steps per second, got 0.0"),
+        (["--save", "a.bmp"], "--save must end in .gif, .mp4, .png, got a.bmp"),
+    ],
+)
+def test_watch_refuses(cli, arguments, message):
+    result = cli("watch", *arguments)
+    assert result.status == 1
+    assert message in result.message
+
+
+def test_replay_checks_its_options_before_it_replays(cli, tmp_path):
+    result = cli("replay", tmp_path / "missing", "--pace", "0")
+    assert result.status == 1
+    assert "--pace must be from 0.1 to 60" in result.message
