@@ -205,7 +205,7 @@ class GlimpseEnv(gym.Env[Any, Any]):
 
         Returns:
             ``"rgb_array"``: uint8 (height, width, 3). ``"ansi"``: lines of text with colors, of only what was sensed.
-            ``"human"``: None; the window is drawn anew. None also if no ``render_mode`` was given.
+            ``"human"``: None; the window is redrawn. None also if no ``render_mode`` was given.
 
         Raises:
             ResetNeeded: before the first reset.

@@ -71,7 +71,7 @@ def test_full_disk(cli, keys, tmp_path, monkeypatch):
     keys("3", "return", "4", "return")
     result = cli("play", MNIST, "--episodes", "2", "--record", tmp_path / "records")
     assert result.status == 1
-    assert result.message.startswith("no longer recording: an episode cannot be written")
+    assert result.message.startswith("2 not recorded: an episode cannot be written")
     assert "you: " in result.out
 
 

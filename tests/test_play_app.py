@@ -84,6 +84,13 @@ def test_right_button_takes_no_glimpse(script):
     assert game.episode.num_glimpses == 1
 
 
+def test_click_outside_the_image_takes_no_glimpse(script):
+    game = make_game(*DIGITS)
+    script([], [Event("mouse_down", position=(900, 20), button=1)])
+    play_in_window(game)
+    assert game.episode.num_glimpses == 1
+
+
 def test_catch_runs_by_itself(script):
     game = make_game(*CATCH, pace=60.0, num_episodes=1)
     script([], key("space"), *[[] for _ in range(40)])

@@ -119,7 +119,7 @@ def test_gaze_stays_in_the_image_under_a_held_key(digits):
 def test_lost_focus_releases_all_keys(digits):
     game = make_game(digits)
     game.press("a")
-    game.release_all()
+    game.lose_focus()
     assert not game.is_animated
 
 
@@ -184,7 +184,7 @@ def test_opponent_plays_the_same_seed(digits):
     assert game.opponent_score.episodes == 1
 
 
-def test_records_are_handed_over_and_a_full_disk_is_shown(digits):
+def test_an_episode_that_cannot_be_recorded_is_counted_and_the_next_is_tried(digits):
     handed = []
 
     def on_record(record):
@@ -196,8 +196,8 @@ def test_records_are_handed_over_and_a_full_disk_is_shown(digits):
     for _ in range(3):
         game.press("1")
         game.press("space")
-    assert len(handed) == 2
-    assert "disk full" in game.problem
+    assert len(handed) == 3
+    assert game.problem == "1 not recorded: disk full"
     assert len(game.records) == 3
 
 
@@ -282,6 +282,14 @@ def test_catch_pause_and_single_step(catch):
     game.press("p")
     game.tick(0.1)
     assert game.episode.num_steps == 2
+
+
+def test_catch_pauses_when_the_window_loses_the_focus(catch):
+    game = make_game(catch, pace=10)
+    game.lose_focus()
+    assert game.paused
+    game.lose_focus()
+    assert game.paused
 
 
 def test_help_stops_the_time(catch):

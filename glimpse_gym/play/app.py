@@ -49,11 +49,12 @@ def _handle(event: Event, game: Game, view: GameView, window: Window) -> None:
     elif event.kind == "key_up":
         game.release(event.key)
     elif event.kind == "focus_lost":
-        game.release_all()
+        game.lose_focus()
     elif event.kind in ("mouse_move", "mouse_down") and (location := view.location_at(event.position)):
         game.point(location)
     if event.kind == "mouse_down" and event.button == 1:
         if game.show_help or not view.in_list(event.position):
-            game.click()
+            if game.phase != "look" or game.show_help or game.show_strip or view.location_at(event.position):
+                game.click()  # a click outside the image takes no glimpse
         elif (choice := view.choice_at(event.position)) is not None:  # a click that misses the names does nothing
             game.choose(choice)

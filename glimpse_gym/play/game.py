@@ -93,8 +93,9 @@ class Game:
         self.records: list[EpisodeRecord] = []
         self.opponent_records: list[EpisodeRecord] = []
         self.show_help = self.show_strip = self.finished = False
+        self.num_unrecorded = 0
         self.problem = ""
-        """Reason why recording has stopped; empty while it works."""
+        """Number of episodes that could not be recorded, and the reason; empty if there are none."""
         self.version = 0
         """Number that grows whenever the picture of the game changes."""
         self._held: list[str] = []  # keys that are held down, the latest last
@@ -176,12 +177,11 @@ class Game:
         self._changed()
 
     def _save(self, record: EpisodeRecord) -> None:
-        if self.problem:
-            return
         try:
             self.on_record(record)
         except RecordError as error:  # a full disk, for example: the game continues, and shows the problem
-            self.problem = f"no longer recording: {error}"
+            self.num_unrecorded += 1
+            self.problem = f"{self.num_unrecorded} not recorded: {error}"
 
     def _changed(self) -> None:
         self.version += 1
@@ -245,9 +245,11 @@ class Game:
         if key in self._held:
             self._held.remove(key)
 
-    def release_all(self) -> None:
-        """Release all keys: the window has lost the focus, and will not tell when they are released."""
+    def lose_focus(self) -> None:
+        """Release all keys, since the window is not told when they go up, and pause a moving image."""
         self._held.clear()
+        if self.phase == "move" and not self.paused:
+            self._toggle("paused")
 
     def _is_typed(self, key: str) -> bool:
         """Return whether a key is a letter of a class name that is being typed."""
