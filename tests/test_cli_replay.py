@@ -75,7 +75,8 @@ def test_folders_that_hold_no_recording(cli, tmp_path, command):
 
 
 def test_export_writes_a_data_set(cli, folder, monkeypatch, tmp_path):
-    minari = pytest.importorskip("minari")
+    import minari
+
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
     result = cli("export", folder, "--minari", "people-v0", "--player", "Bob", "--author", "Eve")
     assert (result.status, result.err) == (0, "")
@@ -95,7 +96,7 @@ def test_export_writes_a_data_set(cli, folder, monkeypatch, tmp_path):
     ids=["player", "envs"],
 )
 def test_export_refuses(cli, folder, monkeypatch, tmp_path, options, message):
-    pytest.importorskip("minari")
+
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
     result = cli("export", folder, "--minari", "people-v0", *options)
     assert result.status == 1

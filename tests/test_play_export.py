@@ -4,14 +4,13 @@ import dataclasses
 import sys
 
 import gymnasium as gym
+import minari
 import numpy as np
 import pytest
 
 from glimpse_gym.play.export import to_minari
 from glimpse_gym.play.recording import RecordError
 from recordings import catch_env, images_env, play
-
-minari = pytest.importorskip("minari")
 
 
 @pytest.fixture(autouse=True)
