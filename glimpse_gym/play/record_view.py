@@ -23,20 +23,16 @@ from glimpse_gym.rendering.scene import Scene
 
 _PANEL, _MAX_PANEL = 320, 1 / 2  # width of the panel at the right, and the largest fraction of the body it takes
 _MAX_BARS = 12
-_HELP = "space run or stop   left, right step   up, down episode   escape close"
 
 
-def draw_record(
-    record: EpisodeRecord, step: int, size: Size, running: bool = False, show_help: bool = False
-) -> pygame.Surface:
+def draw_record(record: EpisodeRecord, step: int, size: Size, hint: str = "") -> pygame.Surface:
     """Draw a record after some of its steps.
 
     Args:
         record: the episode.
         step: from 0, the first glimpse only, to the number of steps, with the answer and its outcome.
         size: width and height of the picture in pixels, at least 64 x 64.
-        running: the steps follow each other by themselves; the hint depends on it.
-        show_help: show the keys.
+        hint: line of text at the bottom.
     """
     layout = Layout(size)
     scene, panel = layout.split_body(_PANEL, _MAX_PANEL)
@@ -44,7 +40,6 @@ def draw_record(
     _draw_scene(layout, record, step, scene)
     if record.guess_probs is not None:
         _draw_probs(layout, record.guess_probs[min(step, record.num_steps - 1)], record, step, panel)
-    hint = _HELP if show_help else "H help" if running else "stopped: space to run, right arrow for one step"
     layout.text(hint, layout.left, layout.footer_baseline, 16, MUTED_TEXT, max_width=layout.right - layout.left)
     return layout.surface
 

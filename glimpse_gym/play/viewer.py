@@ -19,6 +19,7 @@ from glimpse_gym.rendering.window import Event, Window
 
 _LAST_STEP_SECONDS = 2.0  # display time of the last step of an episode
 _FORMATS = (".gif", ".mp4", ".png")
+_HELP = "space run or stop   left, right step   up, down episode   escape close"
 
 
 class Viewer:
@@ -49,6 +50,13 @@ class Viewer:
     def record(self) -> EpisodeRecord:
         """The record that is shown."""
         return self.seen[self.episode]
+
+    @property
+    def hint(self) -> str:
+        """Line of text that says what keys do."""
+        if self.show_help:
+            return _HELP
+        return "H help" if self.running else "stopped: space to run, right arrow for one step"
 
     def next_episode(self) -> None:
         """Show the next episode from its start; after the last one, finish."""
@@ -129,7 +137,7 @@ def show_records(records: Iterator[EpisodeRecord], pace: float = 2.0, scale: flo
             before = now
             state = viewer.version, window.size
             if state != shown and not (window.closed or viewer.finished):
-                surface = draw_record(viewer.record, viewer.step, window.size, viewer.running, viewer.show_help)
+                surface = draw_record(viewer.record, viewer.step, window.size, viewer.hint)
                 window.show(surface)
                 shown = state
     finally:
