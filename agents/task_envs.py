@@ -23,7 +23,7 @@ def vector_env_class(env_id: str) -> type[GlimpseVectorEnv]:
     entry_point = gym.spec(env_id).vector_entry_point
     creator: Any = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
     if not (isinstance(creator, type) and issubclass(creator, GlimpseVectorEnv)):
-        raise ValueError(f"{env_id} is not a glimpse_gym env: agents train and are evaluated in those only")
+        raise ValueError(f"{env_id} is not a glimpse_gym env; only those can be played, trained in and evaluated in")
     return creator
 
 

@@ -103,7 +103,9 @@ class Trainer:
             )
         exists, agent_exists = (self.folder / _STATE).exists(), holds_agent(self.folder)
         if not resume and (exists or agent_exists):
-            raise CheckpointError(f"{self.folder} holds a run already: resume it, or use another folder")
+            raise CheckpointError(
+                f"{self.folder} holds a run already: resume it (--resume, or resume=True), or use another folder"
+            )
         if resume and agent_exists and not exists:
             raise CheckpointError(f"{self.folder} holds an agent without the state to resume from: use another folder")
         return exists

@@ -81,7 +81,7 @@ def test_full_disk(cli, keys, tmp_path, monkeypatch):
         ([MNIST, "--against", "ram-catch"], f"the agent ram-catch was made for {CATCH} and cannot play {MNIST}"),
         ([MNIST, "--against", "nobody"], "no pretrained agent and no folder is called nobody"),
         (["glimpse_gym/MNISTDiscrete-v0"], "use an id without 'Discrete'"),
-        ([CATCH, "--split", "test"], "unexpected keyword argument 'split'"),
+        ([CATCH, "--split", "test"], "has no splits: leave --split out"),
         (["--seed", "-1"], "--seed must be an integer >= 0, got -1"),
         (["--episodes", "0"], "--episodes must be an integer >= 1, got 0"),
         (["--pace", "nan"], "--pace must be from 0.1 to 60 steps per second, got nan"),
@@ -140,3 +140,17 @@ def test_replay_checks_its_options_before_it_replays(cli, tmp_path):
     result = cli("replay", tmp_path / "missing", "--pace", "0")
     assert result.status == 1
     assert "--pace must be from 0.1 to 60" in result.message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["glimpse_gym/Nope-v0"], "there is no env glimpse_gym/Nope-v0; 'glimpse-gym envs' lists them"),
+        (["glimpse_gym/Catch-v0", "--guess-every-glimpse"], "needs an env with still images"),
+    ],
+    ids=["env", "guesses"],
+)
+def test_play_names_what_it_can_play(cli, arguments, message):
+    result = cli("play", *arguments)
+    assert result.status == 1
+    assert message in result.message

@@ -91,6 +91,14 @@ def test_click_outside_the_image_takes_no_glimpse(script):
     assert game.episode.num_glimpses == 1
 
 
+def test_click_in_the_glimpse_view_takes_no_glimpse(script):
+    game = make_game(*DIGITS)
+    script([], key("tab"), [], [Event("mouse_down", position=(320, 330), button=1)])
+    play_in_window(game)
+    assert game.show_strip
+    assert game.episode.num_glimpses == 1
+
+
 def test_catch_runs_by_itself(script):
     game = make_game(*CATCH, pace=60.0, num_episodes=1)
     script([], key("space"), *[[] for _ in range(40)])

@@ -61,6 +61,8 @@ def play(parsed: argparse.Namespace) -> int | None:
     if not 1 <= parsed.fps <= _MAX_FPS:
         raise ValueError(f"--fps must be from 1 to {_MAX_FPS}, got {parsed.fps}")
     env = PlayEnv(parsed.env, with_split(parsed.env, parse_assignments(parsed.env_arg), parsed.split))
+    if parsed.guess_every_glimpse and env.metadata["image_moves"]:
+        raise ValueError(f"--guess-every-glimpse needs an env with still images, and those of {parsed.env} move")
     opponent = AgentOpponent(parsed.against, env) if parsed.against else None
     folder = open_recording(parsed.record) if parsed.record else None
 

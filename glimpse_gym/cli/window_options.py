@@ -46,10 +46,17 @@ def with_split(env_id: str, env_kwargs: dict[str, Any], split: str | None) -> di
     """Return env keyword arguments with a split; None is the validation split, if the env has splits.
 
     Raises:
-        gymnasium.error.Error: an id that is not registered.
+        ValueError: an id that is not registered, or a split for an env without splits.
     """
-    from glimpse_gym.agents.task_envs import has_splits
+    import gymnasium as gym
 
+    from glimpse_gym.agents.task_envs import has_splits
+    from glimpse_gym.registration import ENV_IDS
+
+    if env_id not in gym.registry:
+        raise ValueError(f"there is no env {env_id}; 'glimpse-gym envs' lists them: {', '.join(ENV_IDS)}")
+    if split is not None and not has_splits(env_id):
+        raise ValueError(f"{env_id} has no splits: leave --split out")
     if split is None and ("split" in env_kwargs or not has_splits(env_id)):
         return env_kwargs
     return env_kwargs | {"split": split or "validation"}

@@ -54,7 +54,7 @@ def _handle(event: Event, game: Game, view: GameView, window: Window) -> None:
         game.point(location)
     if event.kind == "mouse_down" and event.button == 1:
         if game.show_help or not view.in_list(event.position):
-            if game.phase != "look" or game.show_help or game.show_strip or view.location_at(event.position):
+            if game.phase != "look" or game.show_help or view.location_at(event.position):
                 game.click()  # a click outside the image takes no glimpse
         elif (choice := view.choice_at(event.position)) is not None:  # a click that misses the names does nothing
             game.choose(choice)

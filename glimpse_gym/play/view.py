@@ -131,6 +131,8 @@ class GameView:
 
     def _hint(self) -> str:
         game = self._game
+        if game.show_strip and game.phase == "look":
+            return "The glimpse alone: press tab to look again"
         answer = "choose from the list" if game.choices.is_list else "press 0 to 9"
         return {
             "look": "Click where to look next"
@@ -139,6 +141,8 @@ class GameView:
             "answer": f"No glimpse is left. What is it? {answer.capitalize()}",
             "move": "Click or press space to start"
             if game.paused and game.episode.num_steps == 0
+            else "Paused: click or press space to continue"
+            if game.paused
             else "Look with the mouse, move the paddle with the left and right arrow keys",
             "review": "Click or press space to continue",
         }[game.phase]

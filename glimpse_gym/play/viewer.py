@@ -186,7 +186,7 @@ def save_records(path: Path, records: Iterator[EpisodeRecord], pace: float = 2.0
     if not frames:
         raise ValueError("there is no episode to save")
     if suffix == ".gif":
-        save_gif(path, frames, milliseconds)
+        save_gif(path, frames, milliseconds, colors=256)
     else:
         _save_mp4(path, frames, milliseconds)
 
