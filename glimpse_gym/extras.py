@@ -7,6 +7,9 @@ from importlib.util import find_spec
 EXTRAS: dict[str, tuple[str, ...]] = {
     "agents": ("torch", "safetensors", "matplotlib", "tensorboard"),
     "figures": ("matplotlib",),
+    "sb3": ("pebble", "sb3_contrib", "stable_baselines3"),
+    "ray": ("ray",),
+    "zoo": ("rl_zoo3",),
     "minari": ("minari", "h5py", "jax"),
     "video": ("moviepy",),
 }

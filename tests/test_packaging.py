@@ -148,7 +148,7 @@ def test_the_license(wheel, metadata):
 def test_the_metadata(metadata):
     assert metadata["Name"] in ("glimpse_gym", "glimpse-gym")
     assert metadata["Version"] == glimpse_gym.__version__
-    assert set(metadata.get_all("Provides-Extra")) == {"agents", "figures", "minari", "sb3", "test", "video"}
+    assert set(metadata.get_all("Provides-Extra")) == {"agents", "figures", "minari", "ray", "sb3", "test", "video", "zoo"}
     assert metadata["Description-Content-Type"] == "text/markdown"
     assert (
         metadata.get_payload(decode=True).decode().strip() == (ROOT / "README.md").read_text(encoding="utf-8").strip()
@@ -169,8 +169,8 @@ def test_each_extra_holds_what_it_says(metadata):
     assert "torch" not in names("")
     assert {"gymnasium", "numpy", "pooch", "tyro"} <= names("")
     assert {"torch", "safetensors", "tensorboard"} <= names("agents")
-    assert names("agents") | {"stable-baselines3"} <= names("sb3")
-    assert names("sb3") | {"pytest", "build", "ruff", "mypy", "import-linter"} <= names("test")
+    assert names("agents") | {"stable-baselines3", "sb3-contrib"} <= names("sb3")
+    assert names("ray") | names("zoo") | {"pytest", "build", "ruff", "mypy", "import-linter"} <= names("test")
 
 
 def test_the_sdist_holds_everything_that_the_tests_need(dist):
@@ -231,11 +231,11 @@ def test_every_package_is_in_both_lists():
 
 def test_every_import_is_a_requirement():
     declared = {"core": entries("options", "install_requires")}
-    for extra in ("agents", "minari", "video", "sb3", "test"):
+    for extra in ("agents", "minari", "video", "sb3", "ray", "zoo", "test"):
         declared[extra] = [line for line in entries("options.extras_require", extra) if not line.startswith("%")]
     names = {extra: {Requirement(line).name for line in lines} for extra, lines in declared.items()}
     core, agents = names["core"], names["core"] | names["agents"]
-    allowed = {"glimpse_gym": agents | names["minari"] | names["video"], "envs": core, "agents": agents | names["sb3"]}
+    allowed = {"glimpse_gym": agents | names["minari"] | names["video"], "envs": core, "agents": agents | names["sb3"] | names["ray"] | names["zoo"]}
     # packaging is a requirement of build and pytest.
     allowed["tests"] = set().union(*names.values(), ["packaging"])
     distributions = importlib.metadata.packages_distributions()
@@ -253,7 +253,7 @@ def test_every_requirement_is_pinned():
     pinned = {normal(Requirement(line).name): Requirement(line).specifier for line in pins}
     assert len(pinned) == len(pins), "some package is pinned twice"
     lines = entries("options", "install_requires")
-    for extra in ("agents", "minari", "video", "sb3", "test"):
+    for extra in ("agents", "minari", "video", "sb3", "ray", "zoo", "test"):
         lines += [line for line in entries("options.extras_require", extra) if not line.startswith("%")]
     for requirement in map(Requirement, lines):
         (pin,) = pinned[normal(requirement.name)]
@@ -269,7 +269,7 @@ def test_extras_match_setup_cfg():
     """The modules that `require_extra` checks are those of the requirements."""
     for extra, modules in EXTRAS.items():
         lines = [line for line in entries("options.extras_require", extra) if not line.startswith("%")]
-        assert sorted(modules) == sorted(Requirement(line).name for line in lines)
+        assert sorted(map(normal, modules)) == sorted(normal(Requirement(line).name) for line in lines)
 
 
 def normal(name: str) -> str:

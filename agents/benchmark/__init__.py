@@ -1,0 +1,1 @@
+"""Benchmark of algorithms: protocol, runs, statistics and report."""
