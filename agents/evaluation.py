@@ -1,4 +1,4 @@
-"""Evaluation of any agent: its error after each glimpse, on one split."""
+"""Evaluation of any agent on one split: its error after each glimpse, or the outcomes of whole episodes."""
 
 from __future__ import annotations
 
@@ -137,19 +137,99 @@ def play_episodes(
     """
     at_center = {"first_glimpse": "center"} if has_splits(env_id) and conditions.locations == "center" else {}
     envs = make_envs(env_id, env_kwargs | at_center, conditions.split, num_envs)
+    rng = np.random.default_rng(conditions.seed)
+    total, batches = _start(agent, envs, conditions, num_episodes)
+    for index in batches:
+        batch = _play_batch(agent, envs, index, conditions, rng, on_step)
+        yield batch._replace(total=total).first(total - int(index[0]))
+    envs.close()
+
+
+class Outcomes(NamedTuple):
+    """Outcomes of N whole episodes, in any action form."""
+
+    success: np.ndarray
+    """bool (N,): right label, or ball caught."""
+    episode_return: np.ndarray
+    """float64 (N,): sum of the rewards."""
+    num_glimpses: np.ndarray
+    """int64 (N,): glimpses that the agent had seen when it took its last action; fewer than T if it answered early."""
+
+
+def play_to_the_end(
+    agent: Agent,
+    env_id: str,
+    env_kwargs: dict[str, Any],
+    conditions: EvalConditions,
+    *,
+    num_episodes: int | None = None,
+    num_envs: int = 500,
+) -> Outcomes:
+    """Play the episodes of :func:`evaluate` with an agent of any action form, at locations of its own choice.
+
+    Args:
+        agent: made for this env.
+        env_id: as in :func:`evaluate`; so are the arguments not listed here.
+        num_envs: number of sub-envs.
+
+    Raises:
+        ValueError: as :func:`evaluate`; also if ``conditions.locations`` is not "learned".
+    """
+    if conditions.locations != "learned":
+        raise ValueError(f"locations must be 'learned' here, got {conditions.locations!r}")
+    envs = make_envs(env_id, env_kwargs, conditions.split, num_envs)
+    total, batches = _start(agent, envs, conditions, num_episodes)
+    parts = [_play_batch_to_the_end(agent, envs, index, conditions) for index in batches]
+    envs.close()
+    return Outcomes(*(np.concatenate(values)[:total] for values in zip(*parts, strict=True)))
+
+
+def _start(
+    agent: Agent, envs: VectorEnv[Any, Any, Any], conditions: EvalConditions, num_episodes: int | None
+) -> tuple[int, Iterator[np.ndarray]]:
+    """Check the agent, seed it, and return the number of episodes and their numbers in batches, each (num_envs,).
+
+    The number of sub-envs is fixed: the last batch is padded with copies of its last episode, to be dropped afterwards.
+    """
     agent.check_env(envs)
     available = envs.metadata["num_images"] or NUM_GAMES
     total = available if num_episodes is None else min(num_episodes, available)
     if total < 1:
         raise ValueError(f"num_episodes must be at least 1, got {num_episodes}")
     agent.seed(conditions.seed)
-    rng = np.random.default_rng(conditions.seed)
-    for first in range(0, total, num_envs):
-        # The number of sub-envs is fixed: the last batch is padded with copies of its last episode, dropped afterwards.
-        index = np.minimum(np.arange(first, first + num_envs), total - 1)
-        batch = _play_batch(agent, envs, index, conditions, rng, on_step)
-        yield batch._replace(total=total).first(total - first)
-    envs.close()
+    firsts = range(0, total, envs.num_envs)
+    return total, (np.minimum(np.arange(first, first + envs.num_envs), total - 1) for first in firsts)
+
+
+def _reset_batch(envs: VectorEnv[Any, Any, Any], index: np.ndarray, conditions: EvalConditions) -> Any:
+    """Start the episodes with these numbers, and return the first observation."""
+    has_images = envs.metadata["num_images"] is not None
+    first_seed = conditions.seed * _EPISODES_PER_SEED
+    if not has_images:
+        first_seed += _SPLIT_OFFSETS[check_choice("split", conditions.split, tuple(_SPLIT_OFFSETS))]
+    observation, _ = envs.reset(
+        seed=[first_seed + int(i) for i in index],  # type: ignore[arg-type]
+        options={"image_index": index} if has_images else None,
+    )
+    return observation
+
+
+def _play_batch_to_the_end(
+    agent: Agent, envs: VectorEnv[Any, Any, Any], index: np.ndarray, conditions: EvalConditions
+) -> Outcomes:
+    observation = _reset_batch(envs, index, conditions)
+    state = agent.initial_state(len(index))
+    outcomes = Outcomes(np.zeros(len(index), np.bool_), np.zeros(len(index)), np.zeros(len(index), np.int64))
+    active = np.ones(len(index), np.bool_)
+    while active.any():  # sub-envs that have ended go on with other episodes, which do not count
+        action, state = agent.act(observation, state, conditions.sample)
+        observation, reward, terminated, truncated, infos = envs.step(action)
+        outcomes.episode_return[active] += reward[active]
+        outcomes.num_glimpses[active] += 1
+        ended = active & (terminated | truncated)
+        outcomes.success[ended] = infos["success"][ended]
+        active &= ~ended
+    return outcomes
 
 
 def _play_batch(
@@ -161,14 +241,7 @@ def _play_batch(
     on_step: Callable[[VectorEnv[Any, Any, Any], dict[str, np.ndarray]], None] | None,
 ) -> Episodes:
     num_envs = len(index)
-    has_images = envs.metadata["num_images"] is not None
-    first_seed = conditions.seed * _EPISODES_PER_SEED
-    if not has_images:
-        first_seed += _SPLIT_OFFSETS[check_choice("split", conditions.split, tuple(_SPLIT_OFFSETS))]
-    observation, _ = envs.reset(
-        seed=[first_seed + int(i) for i in index],  # type: ignore[arg-type]
-        options={"image_index": index} if has_images else None,
-    )
+    observation = _reset_batch(envs, index, conditions)
     choice_name = TaskSpec.from_env(envs).choice_name
     state = agent.initial_state(num_envs)
     locations, choices = [], []

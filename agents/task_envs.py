@@ -33,7 +33,7 @@ def has_splits(env_id: str) -> bool:
 
 
 def make_envs(env_id: str, env_kwargs: dict[str, Any], split: str, num_envs: int) -> VectorEnv[Any, Any, Any]:
-    """Make a vector env without autoreset, on one split if the env has splits.
+    """Make a vector env, on one split if the env has splits. Sub-envs that have ended restart at their next step.
 
     Args:
         env_id: id of one of this package's envs.
@@ -48,4 +48,4 @@ def make_envs(env_id: str, env_kwargs: dict[str, Any], split: str, num_envs: int
     if chosen := env_kwargs.keys() & _RESERVED:
         raise ValueError(f"{sorted(chosen)} cannot be given as env keyword arguments: training and evaluation set them")
     kwargs = env_kwargs | ({"split": split} if has_splits(env_id) else {})
-    return gym.make_vec(env_id, num_envs=num_envs, autoreset_mode=AutoresetMode.DISABLED, **kwargs)
+    return gym.make_vec(env_id, num_envs=num_envs, autoreset_mode=AutoresetMode.NEXT_STEP, **kwargs)

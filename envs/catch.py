@@ -137,6 +137,8 @@ class CatchEnv(GlimpseEnv, gym.Env[Any, Any]):
     `actions="discrete"`: `Discrete(3*M*M)`, move * M*M + cell, with the cells of an M x M grid
     numbered row by row.
     `actions="multidiscrete"`: `MultiDiscrete([3, M*M])`, move and cell.
+    `actions="continuous"`: `Box(-1, 1, (5,), float32)`: `next_location`, then one score per move; the move with the
+    highest score is made (the first of equals).
 
     ## Observation Space
     A `Dict`, for g = `patch_size`, k = `num_scales`:
@@ -176,7 +178,7 @@ class CatchEnv(GlimpseEnv, gym.Env[Any, Any]):
     | `patch_size` | 6 | g |
     | `num_scales` | 3 | k |
     | `observe` | `"glimpse"` | or `"screen"` |
-    | `actions` | `"hybrid"` | or `"discrete"`, `"multidiscrete"` |
+    | `actions` | `"hybrid"` | or `"discrete"`, `"multidiscrete"`, `"continuous"` |
     | `observations` | `"dict"` | or `"flat"` |
     | `grid_size` | 5 | M |
     | `render_mode` | None | or `"human"`, a window; `"rgb_array"`, frames; `"ansi"`, text for a terminal |

@@ -201,6 +201,8 @@ class ClassificationEnv(GlimpseEnv, gym.Env[Any, Any]):
     `actions="discrete"`: `Discrete(M*M + K)`: a < M*M looks at the center of cell a of an M x M grid, numbered row
     by row; a >= M*M answers label a - M*M and ends the episode.
     `actions="multidiscrete"`: `MultiDiscrete([M*M, K])`, a cell and a label; only the label of step T counts.
+    `actions="continuous"`: `Box(-1, 1, (2 + K,), float32)`: `next_location`, then one score per label; the label with
+    the highest score is the answer (the first of equals), and only that of step T counts.
 
     ## Observation Space
     A `Dict`, for g = `patch_size`, k = `num_scales`, C channels (1 for grayscale images):
@@ -259,7 +261,7 @@ class ClassificationEnv(GlimpseEnv, gym.Env[Any, Any]):
     | `first_glimpse` | `"random"` | or `"center"` |
     | `glimpse_cost` | 0.0 | subtracted from the reward for every new glimpse |
     | `reveal_label` | False | whether `info` has the true label from the reset on |
-    | `actions` | `"hybrid"` | or `"discrete"`, `"multidiscrete"` |
+    | `actions` | `"hybrid"` | or `"discrete"`, `"multidiscrete"`, `"continuous"` |
     | `observations` | `"dict"` | or `"flat"` |
     | `grid_size` | 5 | M |
     | `render_mode` | None | or `"human"`, a window; `"rgb_array"`, frames; `"ansi"`, text for a terminal |

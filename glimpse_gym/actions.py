@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from glimpse_gym.validation import check_choice, check_integer, check_integers, check_locations
+from glimpse_gym.validation import check_choice, check_floats, check_integer, check_integers, check_locations
 from glimpse_gym.world import Action, World
 
 Keys = tuple[int | str, ...]
@@ -207,10 +207,33 @@ class MultiDiscreteCodec(_CellCodec):
         return np.array([values[name] for name in self.names])
 
 
+class ContinuousCodec(ActionCodec):
+    """Continuous action form: ``Box(-1, 1, (2 + K,))``, the location, then one score per choice.
+
+    The choice with the highest score is made, the first of equals. Locations are clipped; scores may be any finite
+    numbers.
+    """
+
+    def __init__(self, world: World, grid_size: int) -> None:
+        super().__init__(world, grid_size)
+        self.space = spaces.Box(-1.0, 1.0, (2 + self.num_choices,), np.float32)
+        self._hint = f"pass x, y and one score per {self.choice_name} as floats"
+
+    def decode(self, actions: Any, shape: tuple[int, ...]) -> Action:
+        """See :meth:`ActionCodec.decode`."""
+        array = check_floats("action", actions, (*shape, 2 + self.num_choices), self._hint)
+        location, scores = check_locations(array[..., :2], (*shape, 2)), array[..., 2:]
+        finite = np.isfinite(scores)
+        if not finite.all():
+            raise ValueError(f"action must be finite, got a score of {scores[~finite][0]}; {self._hint}")
+        return Action(location.reshape(-1, 2), scores.argmax(axis=-1).reshape(-1), None)
+
+
 CODECS: dict[str, type[ActionCodec]] = {
     "hybrid": HybridCodec,
     "discrete": DiscreteCodec,
     "multidiscrete": MultiDiscreteCodec,
+    "continuous": ContinuousCodec,
 }
 """Action forms by name. Add a form here."""
 

@@ -115,7 +115,7 @@ class GlimpseEnv(gym.Env[Any, Any]):
     Subclasses also list ``gymnasium.Env`` as a direct base, because some libraries look only at direct bases.
 
     Args:
-        actions: ``"hybrid"``, ``"discrete"`` or ``"multidiscrete"``; see :mod:`glimpse_gym.actions`.
+        actions: ``"hybrid"``, ``"discrete"``, ``"multidiscrete"`` or ``"continuous"``; see :mod:`glimpse_gym.actions`.
         observations: ``"dict"``, or ``"flat"``: one float32 Box of glimpse, location and time, concatenated.
         grid_size: M, the side of the grid of locations in the two discrete forms.
         render_mode: None; ``"human"``, a window that shows every reset and step; ``"rgb_array"``, a frame from

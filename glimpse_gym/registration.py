@@ -9,6 +9,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import load_env_creator
 
+from glimpse_gym.validation import check_choice
+
 _CLASSIFICATION = "glimpse_gym.envs.classification:Classification"
 _CATCH = "glimpse_gym.envs.catch:Catch"
 
@@ -27,17 +29,25 @@ WORLDS: dict[str, tuple[str, dict[str, Any]]] = {
 """Registered worlds: name -> (``"module:Prefix"``, keyword arguments); see :func:`register_world`."""
 
 
-def env_id(name: str, discrete: bool = False) -> str:
-    """Build the id of a registered world, or of its variant with Discrete actions.
+ACTION_INFIXES = {"hybrid": "", "discrete": "Discrete", "continuous": "Continuous"}
+"""Action forms with ids of their own, and what each adds to the name of a world. The others need ``actions=``."""
 
-    A name without a namespace gets ``glimpse_gym/``: ``env_id("Catch")`` is ``"glimpse_gym/Catch-v0"``.
+
+def env_id(name: str, actions: str = "hybrid") -> str:
+    """Build the id of a registered world in one of the action forms of :data:`ACTION_INFIXES`.
+
+    A name without a namespace gets ``glimpse_gym/``: ``env_id("Catch")`` is ``"glimpse_gym/Catch-v0"``,
+    ``env_id("Catch", "discrete")`` is ``"glimpse_gym/CatchDiscrete-v0"``.
+
+    Raises:
+        ValueError: if the action form has no ids.
     """
     namespace = "" if "/" in name else "glimpse_gym/"
-    return f"{namespace}{name}{'Discrete' if discrete else ''}-v0"
+    return f"{namespace}{name}{ACTION_INFIXES[check_choice('actions', actions, ACTION_INFIXES)]}-v0"
 
 
 def register_world(name: str, prefix: str, kwargs: dict[str, Any]) -> None:
-    """Register a world with Gymnasium: its id, and the id of its variant with Discrete actions.
+    """Register a world with Gymnasium: one id for each action form of :data:`ACTION_INFIXES`.
 
     Args:
         name: the name in the id, with or without a namespace: ``"Catch"``, ``"my_lab/Catch"``.
@@ -46,14 +56,14 @@ def register_world(name: str, prefix: str, kwargs: dict[str, Any]) -> None:
             world draws its images from a data set with splits.
     """
     WORLDS[name] = (prefix, kwargs)
-    for discrete in (False, True):
+    for actions in ACTION_INFIXES:
         gym.register(
-            id=env_id(name, discrete),
+            id=env_id(name, actions),
             entry_point=f"{prefix}Env",
             vector_entry_point=f"{prefix}VectorEnv",
             order_enforce=False,  # the envs raise ResetNeeded themselves
             disable_env_checker=True,  # the tests run the checker on every id
-            kwargs=kwargs | {"actions": "discrete" if discrete else "hybrid"},
+            kwargs=kwargs | {"actions": actions},
         )
 
 
@@ -63,10 +73,10 @@ def describe_envs() -> str:
     for name, (prefix, kwargs) in WORLDS.items():
         env_class: Any = load_env_creator(f"{prefix}Env")
         takes_images = "images" in inspect.signature(env_class.world_class).parameters
-        for discrete in (False, True):
-            env = gym.make(env_id(name, discrete), **(_blank_images() if takes_images else {}))
+        for actions in ACTION_INFIXES:
+            env = gym.make(env_id(name, actions), **(_blank_images() if takes_images else {}))
             your_images = takes_images and "images" not in kwargs
-            lines.append(env_id(name, discrete) + ("  (K depends on your images)" if your_images else ""))
+            lines.append(env_id(name, actions) + ("  (K depends on your images)" if your_images else ""))
             lines.append(f"    observation  {env.observation_space}")
             lines.append(f"    action       {env.action_space}")
     return "\n".join(lines)
@@ -84,12 +94,13 @@ def document_envs() -> str:
         for name, (its_prefix, kwargs) in WORLDS.items():
             if its_prefix == prefix:
                 values = ", ".join(f"{key}={value!r}" for key, value in kwargs.items())
-                parts.append(f"`{env_id(name)}`, `{env_id(name, discrete=True)}`: `{values}`")
+                ids = ", ".join(f"`{env_id(name, actions)}`" for actions in ACTION_INFIXES)
+                parts.append(f"{ids}: `{values}`")
         parts.append(inspect.getdoc(load_env_creator(f"{prefix}Env")) or "")
     return "\n\n".join(parts)
 
 
-ENV_IDS: tuple[str, ...] = tuple(env_id(name, discrete) for name in WORLDS for discrete in (False, True))
+ENV_IDS: tuple[str, ...] = tuple(env_id(name, actions) for name in WORLDS for actions in ACTION_INFIXES)
 """Ids registered by ``import glimpse_gym``."""
 
 

@@ -46,6 +46,30 @@ def check_choice(name: str, value: Any, accepted: Collection[Any]) -> Any:
     return value
 
 
+def check_floats(name: str, values: Any, shape: tuple[int, ...], hint: str) -> np.ndarray:
+    """Return floating-point values as an array, which may be the given one. NaN and infinity pass.
+
+    Args:
+        name: name of the values in error messages.
+        values: a floating-point array, or nested sequences of floats.
+        shape: required shape.
+        hint: what to pass, for error messages.
+
+    Raises:
+        ValueError: if the dtype is not floating point, or the shape differs.
+    """
+    try:
+        array = np.asarray(values)
+    except ValueError as error:  # nested sequences of different lengths
+        raise ValueError(f"{name} must be floating point of shape {shape}, got {values!r:.200}; {hint}") from error
+    if array.dtype.kind != "f" or array.shape != shape:
+        raise ValueError(
+            f"{name} must be floating point of shape {shape}, got {array.dtype} of shape {array.shape}: "
+            f"{values!r:.200}; {hint}"
+        )
+    return array
+
+
 def check_locations(locations: Any, shape: tuple[int, ...]) -> np.ndarray:
     """Return locations as a new float32 array, clipped to [-1, 1].
 
@@ -56,15 +80,7 @@ def check_locations(locations: Any, shape: tuple[int, ...]) -> np.ndarray:
     Raises:
         ValueError: if the dtype is not floating point, the shape differs, or a value is NaN or infinite.
     """
-    try:
-        array = np.asarray(locations)
-    except ValueError as error:  # nested sequences of different lengths
-        raise ValueError(f"location must be floating point of shape {shape}, got {locations!r:.200}") from error
-    if array.dtype.kind != "f" or array.shape != shape:
-        raise ValueError(
-            f"location must be floating point of shape {shape}, got {array.dtype} of shape {array.shape}: "
-            f"{locations!r:.200}; pass x and y as floats in [-1, 1]"
-        )
+    array = check_floats("location", locations, shape, "pass x and y as floats in [-1, 1]")
     if len(shape) == 1:  # fast path of the single env: Python floats are faster than arrays of length 2
         x, y = array.tolist()
         if isfinite(x) and isfinite(y):

@@ -296,7 +296,7 @@ def test_num_glimpses_sets_the_board_size(num_glimpses):
     assert env.image[-1, -2:].tolist() == [255, 255]
 
 
-@pytest.mark.parametrize("actions", ["hybrid", "discrete", "multidiscrete"])
+@pytest.mark.parametrize("actions", ["hybrid", "discrete", "multidiscrete", "continuous"])
 def test_observe_screen(actions):
     env = make(observe="screen", actions=actions)
     assert env.observation_space["glimpse"] == spaces.Box(0, 1, (1, 24, 24), np.float32)
@@ -342,6 +342,16 @@ def test_discrete_and_multidiscrete_actions_are_a_move_and_a_cell(grid_size):
         oracles.assert_identical(expected[0]["location"], locations)
         oracles.assert_identical(discrete.step(np.arange(every)), expected)
         oracles.assert_identical(multi.step(np.stack([move, cell], axis=1)), expected)
+
+
+def test_continuous_actions_are_a_location_and_a_score_for_each_move():
+    env = make(actions="continuous", num_glimpses=3)
+    assert env.action_space == spaces.Box(-1, 1, (5,), np.float32)
+    set_up(env, ball=0, velocity=0.0, paddle=1)
+    for scores, paddle in (([0.1, -0.5, 0.2], 2), ([-0.3, -0.1, -0.2], 2), ([0.5, -1, 0.5], 1)):
+        observation, *_ = env.step(np.array([0.25, -2, *scores]))
+        oracles.assert_identical(observation["location"], np.array([0.25, -1], np.float32))
+        assert env.world.paddle.tolist() == [paddle]
 
 
 def test_default_grid_is_5_by_5():
@@ -431,9 +441,11 @@ BAD_ACTIONS = [
         for bad in (np.zeros(3), np.zeros((1, 2)), np.zeros(2, int), None, "x")
     ),
     *(("discrete", bad) for bad in (-1, 75, 1.0, None, True, [1], GOOD, math.nan)),
+    *(("continuous", bad) for bad in (None, 1.0, GOOD, [0.0] * 4, [0] * 5, [[0.0] * 5], "xyabc", [True] * 5)),
+    *(("continuous", [*([0.0] * i), bad, *([0.0] * (4 - i))]) for i in range(5) for bad in (math.nan, math.inf)),
     *(("multidiscrete", bad) for bad in ([3, 0], [0, 25], [-1, 0], [0, -1], [0.0, 1.0], [1], 1, None, GOOD)),
 ]
-GOOD_ACTION = {"hybrid": GOOD, "discrete": 52, "multidiscrete": [2, 3]}
+GOOD_ACTION = {"hybrid": GOOD, "discrete": 52, "multidiscrete": [2, 3], "continuous": [0.5, -0.5, 0.1, 0.2, 0.9]}
 
 
 @pytest.mark.parametrize(("actions", "bad"), BAD_ACTIONS, ids=repr)
@@ -486,7 +498,7 @@ def test_step_needs_a_reset_first_and_after_the_end():
         *(("num_scales", bad) for bad in (0, 13, "3")),
         *(("grid_size", bad) for bad in (0, 2.5, None)),
         *(("observe", bad) for bad in ("image", None, 1)),
-        *(("actions", bad) for bad in ("continuous", None)),
+        *(("actions", bad) for bad in ("Continuous", None)),
         ("render_mode", "svg"),
         ("images", "mnist"),
         ("glimpses", 23),

@@ -169,13 +169,17 @@ def test_glimpse_cost():
     assert [env.step(a)[1] for a in (0, 1, 25 + label)] == [-0.25, -0.25, 1.0]
     env.reset(options={"image_index": 6})
     assert [env.step(a)[1] for a in (0, 1, 2)] == [-0.25, -0.25, 0.0]
-    # Hybrid and multidiscrete: every step but the last takes a glimpse.
+    # The other forms: every step but the last takes a glimpse.
     env = make(glimpse_cost=0.25)
     env.reset(options={"image_index": 6})
     assert [env.step(look(0, 0, label))[1] for _ in range(T)] == [-0.25, -0.25, 1.0]
     env = make(actions="multidiscrete", glimpse_cost=0.25)
     env.reset(options={"image_index": 6})
     assert [env.step(np.array([0, label]))[1] for _ in range(T)] == [-0.25, -0.25, 1.0]
+    env = make(actions="continuous", glimpse_cost=0.25)
+    env.reset(options={"image_index": 6})
+    action = np.array([0, 0, *np.eye(K)[label]])
+    assert [env.step(action)[1] for _ in range(T)] == [-0.25, -0.25, 1.0]
 
 
 def test_multidiscrete_actions_are_a_cell_and_a_label():

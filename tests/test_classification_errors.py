@@ -67,12 +67,42 @@ BAD_MULTIDISCRETE = [
     {},
     GOOD,
 ]
+GOOD_CONTINUOUS = np.array([0.5, -0.5, 0.1, 0.9, 0.2, 0.3], np.float32)
+
+
+def with_value(position, value, action=GOOD_CONTINUOUS):
+    """A continuous action, or one for each sub-env, with another value at a position."""
+    changed = action.copy()
+    changed[position] = value
+    return changed
+
+
+BAD_CONTINUOUS = [
+    None,
+    1.0,
+    "look",
+    {},
+    GOOD,
+    GOOD_CONTINUOUS[:-1],
+    GOOD_CONTINUOUS[:2],
+    GOOD_CONTINUOUS[None],
+    np.zeros(3 + K, np.float32),
+    np.zeros(2 + K, np.int64),
+    np.zeros(2 + K, np.bool_),
+    np.zeros(2 + K, object),
+    np.zeros(2 + K, complex),
+    [0] * (2 + K),
+    [0.5, [0.5]],
+    ["0.5"] * (2 + K),
+    *(with_value(position, bad) for position in (0, 1, 2, 1 + K) for bad in (NAN, np.inf, -np.inf)),
+]
 BAD_ACTIONS = [
     *(("hybrid", bad) for bad in BAD_HYBRID),
     *(("discrete", bad) for bad in BAD_DISCRETE),
     *(("multidiscrete", bad) for bad in BAD_MULTIDISCRETE),
+    *(("continuous", bad) for bad in BAD_CONTINUOUS),
 ]
-GOOD_ACTION = {"hybrid": GOOD, "discrete": 7, "multidiscrete": np.array([7, 1])}
+GOOD_ACTION = {"hybrid": GOOD, "discrete": 7, "multidiscrete": np.array([7, 1]), "continuous": GOOD_CONTINUOUS}
 
 
 def continue_both(env, twin, action):
@@ -146,6 +176,31 @@ def test_bad_discrete_action_in_one_sub_env_changes_nothing(bad):
     continue_both(env, twin, np.array([3, 4, 5]))
 
 
+GOOD_CONTINUOUS_ROWS = np.stack([GOOD_CONTINUOUS, -GOOD_CONTINUOUS, 2 * GOOD_CONTINUOUS])
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *(with_value((1, position), bad, GOOD_CONTINUOUS_ROWS) for position in (1, 3) for bad in (NAN, np.inf)),
+        GOOD_CONTINUOUS,
+        GOOD_CONTINUOUS_ROWS[:2],
+        GOOD_CONTINUOUS_ROWS.T,
+        GOOD_CONTINUOUS_ROWS.astype(int),
+        GOOD_ROWS,
+        None,
+    ],
+    ids=repr,
+)
+def test_bad_continuous_action_in_one_sub_env_changes_nothing(bad):
+    env, twin = (make_vec(3, actions="continuous").unwrapped for _ in range(2))
+    oracles.assert_identical(env.reset(seed=5), twin.reset(seed=5))
+    oracles.assert_identical(env.step(GOOD_CONTINUOUS_ROWS), twin.step(GOOD_CONTINUOUS_ROWS))
+    with pytest.raises(ValueError, match=r"(location|action) must be"):
+        env.step(bad)
+    continue_both(env, twin, GOOD_CONTINUOUS_ROWS)
+
+
 BAD_RESETS = [
     {"options": {"image_index": bad}}
     for bad in (-1, 12, 10**30, 1.0, NAN, True, "0", None, [0, 1], np.array([[0]]), np.array([], int))
@@ -215,7 +270,7 @@ def test_step_needs_a_reset_first_and_after_the_end():
         *(("first_glimpse", bad) for bad in ("middle", None, 0)),
         *(("glimpse_cost", bad) for bad in (NAN, math.inf, "1", None)),
         *(("reveal_label", bad) for bad in ("yes", None)),
-        *(("actions", bad) for bad in ("Discrete", "", None, ["hybrid"])),
+        *(("actions", bad) for bad in ("Discrete", "Continuous", "", None, ["hybrid"])),
         *(("split", bad) for bad in ("dev", None)),
         *(("num_classes", bad) for bad in (0, 3, "4")),
         *(("images", bad) for bad in ("no-such-set", None, 5, IMAGES.astype(np.float32), IMAGES[:, 0])),

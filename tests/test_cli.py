@@ -84,11 +84,14 @@ def test_envs_needs_no_data_and_no_network(cli, monkeypatch, tmp_path):
     for part in parts:
         assert re.search(r"^    observation  Dict\('glimpse': Box\(.*'location': .*'time': ", part, re.MULTILINE)
         hybrid = r"Dict\((?=.*'next_location': ).*'(label|move)': "
-        action = r"Discrete\(\d+\)" if "Discrete" in part.split()[0] else hybrid
+        env_id = part.split()[0]
+        box = r"Box\(-1.0, 1.0, \(\d+,\), float32\)"
+        action = r"Discrete\(\d+\)" if "Discrete" in env_id else box if "Continuous" in env_id else hybrid
         assert re.search(rf"^    action       {action}", part, re.MULTILINE)
     assert "(1, 8, 8)" in parts[0]
     assert "Discrete(35)" in parts[1]
-    assert "Discrete(75)" in parts[-1]
+    assert "Discrete(75)" in parts[-2]
+    assert "Box(-1.0, 1.0, (5,), float32)" in parts[-1]
     assert os.listdir(tmp_path) == []
 
 

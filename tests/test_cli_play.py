@@ -80,7 +80,8 @@ def test_full_disk(cli, keys, tmp_path, monkeypatch):
     [
         ([MNIST, "--against", "ram-catch"], f"the agent ram-catch was made for {CATCH} and cannot play {MNIST}"),
         ([MNIST, "--against", "nobody"], "no pretrained agent and no folder is called nobody"),
-        (["glimpse_gym/MNISTDiscrete-v0"], "use an id without 'Discrete'"),
+        (["glimpse_gym/MNISTDiscrete-v0"], "use an id without 'Discrete' or 'Continuous'"),
+        (["glimpse_gym/MNISTContinuous-v0"], "use an id without 'Discrete' or 'Continuous'"),
         ([CATCH, "--split", "test"], "has no splits: leave --split out"),
         (["--seed", "-1"], "--seed must be an integer >= 0, got -1"),
         (["--episodes", "0"], "--episodes must be an integer >= 1, got 0"),

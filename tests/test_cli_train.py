@@ -136,6 +136,7 @@ ERRORS = [
     ("--env-arg=images=nowhere", "nowhere"),
     ("--env-arg=actions=discrete", "hybrid"),
     ("--env-arg=actions=multidiscrete", "hybrid"),
+    ("--env-arg=actions=continuous", "hybrid"),
     ("--augment=color=red", "'color'"),
     ("--augment=3", "expected NAME=VALUE, got '3'"),
 ]
@@ -166,6 +167,7 @@ def test_an_env_is_required(cli):
         ("Nothing", "`Nothing` doesn't exist"),
         ("glimpse_gym/ImagesDiscrete-v0", "hybrid"),
         ("glimpse_gym/CatchDiscrete-v0", "hybrid"),
+        ("glimpse_gym/CatchContinuous-v0", "hybrid"),
         ("CartPole-v1", "CartPole-v1 is not a glimpse_gym env"),
     ],
 )

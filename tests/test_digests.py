@@ -33,6 +33,8 @@ def sample(space, rng):
     """Sample an action: the location first, then the choice."""
     if isinstance(space, gym.spaces.Discrete):
         return rng.randrange(int(space.n))
+    if isinstance(space, gym.spaces.Box):
+        return np.array([rng.uniform(-1, 1) for _ in range(*space.shape)], np.float32)
     (choice,) = set(space) - {"next_location"}
     location = np.array([rng.uniform(-1, 1), rng.uniform(-1, 1)], np.float32)
     return {"next_location": location, choice: rng.randrange(int(space[choice].n))}

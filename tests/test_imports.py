@@ -31,7 +31,7 @@ def test_import_registers_every_id_and_imports_nothing_heavy():
     code = f"""
 import gymnasium
 expected = {ENV_IDS!r}
-assert len(expected) == 12
+assert len(expected) == 18
 found = sorted(name for name in gymnasium.registry if name.startswith("glimpse_gym/"))
 assert found == sorted(expected), found
 """
@@ -54,7 +54,9 @@ def test_stepping_envs_imports_numba_only():
     code = """
 import gymnasium as gym, numpy as np
 images = {"images": np.zeros((20, 9, 9), np.uint8), "labels": np.arange(20) % 3}
-for name, kwargs in (("Catch", {}), ("CatchDiscrete", {}), ("Images", images), ("ImagesDiscrete", images)):
+cases = [(f"Catch{form}", {}) for form in ("", "Discrete", "Continuous")]
+cases += [(f"Images{form}", images) for form in ("", "Discrete", "Continuous")]
+for name, kwargs in cases:
     env = gym.make(f"glimpse_gym/{name}-v0", **kwargs)
     env.reset(seed=0)
     env.action_space.seed(0)

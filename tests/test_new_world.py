@@ -17,7 +17,7 @@ from glimpse_gym.bench import benchmarked_ids
 from glimpse_gym.registration import WORLDS, describe_envs, document_envs, env_id, register_world
 
 NAME = "toy/Side"
-IDS = [env_id(NAME), env_id(NAME, discrete=True)]
+IDS = [env_id(NAME), env_id(NAME, "discrete"), env_id(NAME, "continuous")]
 every_id = pytest.mark.parametrize("toy_id", IDS)
 
 
@@ -31,7 +31,7 @@ def toy_world():
 
 
 def test_ids():
-    assert IDS == ["toy/Side-v0", "toy/SideDiscrete-v0"]
+    assert IDS == ["toy/Side-v0", "toy/SideDiscrete-v0", "toy/SideContinuous-v0"]
     assert set(IDS) <= set(gym.registry)
 
 

@@ -53,10 +53,15 @@ def test_arrays_must_be_saved_first():
 
 @pytest.mark.parametrize(
     ("env_id", "kwargs"),
-    [("glimpse_gym/CatchDiscrete-v0", {}), (CATCH, {"actions": "multidiscrete"}), (CATCH, {"observations": "flat"})],
+    [
+        ("glimpse_gym/CatchDiscrete-v0", {}),
+        ("glimpse_gym/CatchContinuous-v0", {}),
+        (CATCH, {"actions": "multidiscrete"}),
+        (CATCH, {"observations": "flat"}),
+    ],
 )
 def test_other_actions_and_observations_are_refused(env_id, kwargs):
-    with pytest.raises(ValueError, match="use an id without 'Discrete', actions='hybrid' and observations='dict'"):
+    with pytest.raises(ValueError, match="without 'Discrete' or 'Continuous', actions='hybrid' and observ"):
         PlayEnv(env_id, kwargs)
 
 

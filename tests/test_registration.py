@@ -31,10 +31,15 @@ TABLE = {
     "Catch": ((3, 6, 6), 23, 24),
 }
 
+FORMS = ("", "Discrete", "Continuous")
+
 every_id = pytest.mark.parametrize("env_id", ENV_IDS)
 every_kind_of_world = pytest.mark.parametrize(
     "env_id",
-    ["MNIST", "ClutteredMNISTDiscrete", "TranslatedMNIST", "Images", "ImagesDiscrete", "Catch", "CatchDiscrete"],
+    [
+        *("MNIST", "MNISTContinuous", "ClutteredMNISTDiscrete", "TranslatedMNIST"),
+        *("Images", "ImagesDiscrete", "Catch", "CatchDiscrete", "CatchContinuous"),
+    ],
 )
 
 
@@ -78,15 +83,36 @@ def rollout(env, num_steps, seed=None, action_seed=0):
 
 
 def test_registered_ids():
-    expected = {f"glimpse_gym/{name}{twin}-v0" for name in TABLE for twin in ("", "Discrete")}
+    expected = {f"glimpse_gym/{name}{form}-v0" for name in TABLE for form in FORMS}
     assert set(ENV_IDS) == expected
     assert len(ENV_IDS) == len(expected)
     assert {env_id for env_id in gym.registry if env_id.startswith("glimpse_gym/")} == expected
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("MNIST",), "glimpse_gym/MNIST-v0"),
+        (("MNIST", "hybrid"), "glimpse_gym/MNIST-v0"),
+        (("Catch", "discrete"), "glimpse_gym/CatchDiscrete-v0"),
+        (("my_lab/Catch", "continuous"), "my_lab/CatchContinuous-v0"),
+    ],
+)
+def test_env_id(arguments, expected):
+    assert glimpse_gym.registration.env_id(*arguments) == expected
+
+
+@pytest.mark.parametrize("bad", ["multidiscrete", "Discrete", "", None, True, ["hybrid"]], ids=repr)
+def test_env_id_of_other_action_forms(bad):
+    with pytest.raises(ValueError, match="actions must be one of 'hybrid', 'discrete', 'continuous'; got ") as caught:
+        glimpse_gym.registration.env_id("MNIST", bad)
+    assert repr(bad) in str(caught.value)
+
+
 @every_id
 def test_world_of_each_id(env_id, keywords):
-    glimpse, num_glimpses, side = TABLE[env_id.split("/")[1].replace("Discrete", "").removesuffix("-v0")]
+    name = env_id.split("/")[1].removesuffix("-v0")
+    glimpse, num_glimpses, side = TABLE[name.removesuffix("Discrete").removesuffix("Continuous")]
     env = make(env_id, keywords)
     assert env.observation_space["glimpse"] == gym.spaces.Box(0, 1, glimpse, np.float32)
     env.reset(seed=0)
@@ -103,6 +129,8 @@ def test_action_space_of_each_id(env_id, keywords):
     num_choices = 3 if "Catch" in env_id else 5 if "Images" in env_id else 10
     if "Discrete" in env_id:
         assert space == gym.spaces.Discrete(75 if "Catch" in env_id else 25 + num_choices)
+    elif "Continuous" in env_id:
+        assert space == gym.spaces.Box(-1, 1, (2 + num_choices,), np.float32)
     else:
         assert space.keys() == {"next_location", "move" if "Catch" in env_id else "label"}
         assert space["next_location"] == gym.spaces.Box(-1, 1, (2,), np.float32)
@@ -149,7 +177,7 @@ SB3_ADVICE = (
 )
 
 
-@pytest.mark.parametrize("env_id", [env_id for env_id in ENV_IDS if "Discrete" in env_id])
+@pytest.mark.parametrize("env_id", [each for each in ENV_IDS if "Discrete" in each or "Continuous" in each])
 def test_stable_baselines3_env_checker(env_id, keywords):
     from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
@@ -254,7 +282,7 @@ def test_copies_are_independent_of_the_original(env_id, keywords, duplicate):
 
 
 @COPIES
-@pytest.mark.parametrize("env_id", ["MNIST", "ClutteredMNISTDiscrete", "Catch"])
+@pytest.mark.parametrize("env_id", ["MNIST", "ClutteredMNISTDiscrete", "Catch", "CatchContinuous"])
 def test_copies_of_vector_envs_continue_the_episodes(env_id, keywords, duplicate):
     env = gym.make_vec(full(env_id), num_envs=4)
     env.reset(seed=1)
@@ -329,7 +357,9 @@ class Maker:
         return gym.make(f"glimpse_gym:{self.env_id}", **self.keywords)
 
 
-@pytest.mark.parametrize("env_id", ["glimpse_gym/ClutteredMNIST-v0", "glimpse_gym/CatchDiscrete-v0"])
+@pytest.mark.parametrize(
+    "env_id", ["glimpse_gym/ClutteredMNIST-v0", "glimpse_gym/CatchDiscrete-v0", "glimpse_gym/MNISTContinuous-v0"]
+)
 def test_async_vector_env_with_spawn_equals_the_native_vector_env(env_id, keywords):
     native = gym.make_vec(env_id, num_envs=2, **keywords)
     workers = AsyncVectorEnv([Maker(env_id, keywords)] * 2, context="spawn")

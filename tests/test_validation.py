@@ -9,6 +9,7 @@ import pytest
 import oracles
 from glimpse_gym.validation import (
     check_choice,
+    check_floats,
     check_integer,
     check_integers,
     check_locations,
@@ -69,6 +70,17 @@ def test_check_choice_error(value):
     with pytest.raises(ValueError, match=r"^mode must be one of 'a', 'b'; got ") as caught:
         check_choice("mode", value, ("a", "b"))
     assert repr(value) in str(caught.value)
+
+
+@pytest.mark.parametrize("values", [[0.5, math.nan, 7.0], np.array([1, 2, math.inf], np.float16)], ids=repr)
+def test_check_floats(values):
+    oracles.assert_identical(check_floats("scores", values, (3,), "pass three"), np.asarray(values))
+
+
+@pytest.mark.parametrize("values", [[1, 2, 3], [1.0, 2.0], [[1.0, 2.0, 3.0]], RAGGED, None, "abc", 1.0], ids=repr)
+def test_check_floats_error(values):
+    with pytest.raises(ValueError, match=r"^scores must be floating point of shape \(3,\), got .*; pass three$"):
+        check_floats("scores", values, (3,), "pass three")
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])

@@ -19,13 +19,16 @@ CASES = {
     "MNISTDiscrete": ("MNISTDiscrete", {"num_glimpses": 4, "glimpse_cost": 0.125}),
     "ClutteredMNIST": ("ClutteredMNIST", {"split": "test", "reveal_label": True}),
     "ClutteredMNIST100Discrete": ("ClutteredMNIST100Discrete", {"grid_size": 2}),
+    "ClutteredMNISTContinuous": ("ClutteredMNISTContinuous", {"num_glimpses": 3, "glimpse_cost": 0.125}),
     "TranslatedMNIST-multidiscrete": ("TranslatedMNIST", {"actions": "multidiscrete"}),
     "Images": ("Images", OWN | {"num_glimpses": 1, "first_glimpse": "center"}),
     "ImagesDiscrete": ("ImagesDiscrete", OWN | {"num_clutter": 0, "canvas_size": None, "reveal_label": True}),
     "MNIST-flat": ("MNIST", {"observations": "flat", "num_glimpses": 3}),
+    "ImagesContinuous-flat": ("ImagesContinuous", OWN | {"observations": "flat", "num_glimpses": 4}),
     "ImagesDiscrete-flat": ("ImagesDiscrete", OWN | {"observations": "flat"}),
     "Catch": ("Catch", {}),
     "CatchDiscrete": ("CatchDiscrete", {"num_glimpses": 3}),
+    "CatchContinuous": ("CatchContinuous", {"num_glimpses": 5}),
     "CatchDiscrete-flat": ("CatchDiscrete", {"observations": "flat", "num_glimpses": 5}),
     "Catch-screen": ("Catch", {"observe": "screen", "num_glimpses": 7, "actions": "multidiscrete"}),
 }
@@ -33,7 +36,7 @@ FINAL = {"final_obs", "_final_obs", "final_info", "_final_info"}
 MODES = list(AutoresetMode)
 every_case = pytest.mark.parametrize("case", CASES)
 every_mode = pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
-some_cases = pytest.mark.parametrize("case", ["MNISTDiscrete", "ClutteredMNIST", "CatchDiscrete"])
+some_cases = pytest.mark.parametrize("case", ["MNISTDiscrete", "ClutteredMNIST", "CatchDiscrete", "CatchContinuous"])
 
 
 def native(case, num_envs=N, mode=AutoresetMode.NEXT_STEP, **more):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import gymnasium as gym
 
-from glimpse_gym.cli import commands, compare, play, replay, watch
+from glimpse_gym.cli import benchmark, commands, compare, play, replay, watch
 from glimpse_gym.cli.commands import FAILURE, INTERRUPTED
 from glimpse_gym.images.datasets import DATA_SETS, SPLITS
 from glimpse_gym.version import __version__
@@ -94,6 +94,7 @@ def _make_parser() -> argparse.ArgumentParser:
     replay.add_replay_command(add)
     replay.add_export_command(add)
     compare.add_compare_commands(add)
+    benchmark.add_benchmark_command(add)
     bench = add("bench", commands.bench, "Measure speed, relative to Gymnasium's CartPole in the same run.")
     bench.add_argument("--seconds", type=float, default=1.0, help="duration of each measurement")
     bench.add_argument("--num-envs", type=int, default=256, help="number of sub-envs of the vector envs")

@@ -50,7 +50,7 @@ class PlayEnv:
         if env_kwargs.get("actions", "hybrid") != "hybrid" or env_kwargs.get("observations", "dict") != "dict":
             raise ValueError(
                 f"{env_id} is made with other actions or observations than people and agents play with: use an id "
-                "without 'Discrete', actions='hybrid' and observations='dict'"
+                "without 'Discrete' or 'Continuous', actions='hybrid' and observations='dict'"
             )
         self.env_id, self.env_kwargs = env_id, storable_kwargs(env_kwargs)
         self.envs: VectorEnv[Any, Any, Any] = gym.make_vec(
