@@ -138,6 +138,8 @@ def _parse_task_spec(values: dict[str, Any]) -> TaskSpec:
         raise ValueError(f"glimpse_shape must be three numbers and choice_name a string: {values}")
     if not all(type(number) is int and number > 0 for number in (*shape, spec.num_scales, spec.num_choices)):
         raise ValueError(f"numbers of the task specification must be integers >= 1: {values}")
+    if not all(type(number) is int and number >= 0 for number in (spec.num_cells, spec.num_glimpses)):
+        raise ValueError(f"num_cells and num_glimpses must be integers >= 0: {values}")
     if type(spec.choice_is_final) is not bool:
         raise ValueError(f"choice_is_final must be true or false: {values}")
     return spec._replace(glimpse_shape=tuple(shape))

@@ -44,8 +44,8 @@ def validate_fields(
 
 
 @dataclass(frozen=True)
-class RAMConfig:
-    """Networks and location policy of a recurrent attention model. The defaults are our best for classification."""
+class RecurrentConfig:
+    """Glimpse network and core, which all recurrent policies have. The defaults are our best for classification."""
 
     glimpse_network: Literal["fc", "conv"] = "conv"
     """Network on the glimpse: 'fc', the paper's fully connected layer; 'conv', two convolutional layers before it."""
@@ -61,16 +61,33 @@ class RAMConfig:
     """Recurrent core: 'relu', the paper's for classification; 'gru'; 'lstm', the paper's for Catch."""
     hidden_units: int = 256
     """Size of the core's output h."""
-    location_policy: Literal["learned", "random"] = "learned"
-    """'random' looks at uniformly random locations, in training and in evaluation."""
+
+    def __post_init__(self) -> None:
+        sizes = ("glimpse_units", "location_units", "glimpse_features", "hidden_units")
+        validate_fields(self, minimum=dict.fromkeys(sizes, 1), above={"scale_gain": 0})
+
+
+@dataclass(frozen=True)
+class RAMConfig(RecurrentConfig):
+    """Recurrent attention model: networks, and the policy of its locations."""
+
+    location_policy: Literal["learned", "random", "center", "raster", "spiral", "saliency", "oracle"] = "learned"
+    """'learned', or a rule, in training and in evaluation: 'random', uniformly random locations; 'center';
+    'raster', a grid row by row; 'spiral', from the center outward; 'saliency', the brightest place not yet fixated;
+    'oracle', reads from the world where the digit or the ball is, which is cheating."""
     sigma: float = 0.1
     """Standard deviation of sampled locations; the image spans 2 units, from -1 to 1."""
     detach_location_network: bool = False
     """Stop gradients from the location network to the core and the glimpse network."""
 
     def __post_init__(self) -> None:
-        sizes = ("glimpse_units", "location_units", "glimpse_features", "hidden_units")
-        validate_fields(self, minimum=dict.fromkeys(sizes, 1), above={"sigma": 0, "scale_gain": 0})
+        super().__post_init__()
+        validate_fields(self, above={"sigma": 0})
+
+
+@dataclass(frozen=True)
+class DiscreteRAMConfig(RecurrentConfig):
+    """Recurrent attention model for discrete actions: networks only, since locations are actions."""
 
 
 @dataclass(frozen=True)
@@ -148,9 +165,13 @@ class TrainConfig:
         """Number of updates in the whole run."""
         return math.ceil(self.num_episodes / self.batch_size)
 
-    def learning_rate_at(self, num_updates_done: int) -> float:
+    def progress(self, num_updates_done: int, num_steps_done: int) -> float:
+        """Fraction of the run that is done; the run is finished at 1."""
+        return num_updates_done / self.num_updates
+
+    def learning_rate_at(self, num_updates_done: int, num_steps_done: int = 0) -> float:
         """Learning rate of the next update."""
-        progress = num_updates_done / self.num_updates
+        progress = min(1.0, self.progress(num_updates_done, num_steps_done))
         decay = 0.5 * (1 + math.cos(math.pi * progress)) if self.schedule == "cosine" else 1 - progress
         return self.learning_rate * decay * min(1.0, (num_updates_done + 1) / (self.warmup_updates + 1))
 
@@ -193,6 +214,8 @@ class PPOConfig(TrainConfig):
 
     num_episodes: int = 869_565
     """Training episodes."""
+    num_steps: int = 0
+    """Training steps, summed over all sub-envs, after which the run ends even before num_episodes; 0 sets no limit."""
     batch_size: int = 256
     """Episodes per update."""
     optimizer: Literal["adam", "muon"] = "adam"
@@ -224,10 +247,16 @@ class PPOConfig(TrainConfig):
         super().__post_init__()
         validate_fields(
             self,
-            minimum={"num_epochs": 1, "minibatch_size": 1, "gamma": 0, "gae_lambda": 0, "ent_coef": 0, "vf_coef": 0},
+            minimum=dict.fromkeys(("num_epochs", "minibatch_size"), 1)
+            | dict.fromkeys(("num_steps", "gamma", "gae_lambda", "ent_coef", "vf_coef"), 0),
             above={"clip_coef": 0},
         )
         if self.batch_size % self.minibatch_size:
             raise ValueError(
                 f"batch_size must be a multiple of minibatch_size={self.minibatch_size}, got {self.batch_size}"
             )
+
+    def progress(self, num_updates_done: int, num_steps_done: int) -> float:
+        """See :meth:`TrainConfig.progress`. The run is finished when the episodes or the steps are done."""
+        progress = super().progress(num_updates_done, num_steps_done)
+        return max(progress, num_steps_done / self.num_steps) if self.num_steps else progress

@@ -94,8 +94,11 @@ def evaluate(
 ) -> Score:
     """Play one episode per image of a split, or a number of games, and measure the error rate.
 
+    An agent with discrete actions may end an episode early, and has no label after each glimpse: its errors are one
+    number, the fraction of failures.
+
     Args:
-        agent: made for this env, with hybrid actions.
+        agent: made for this env.
         env_id: id of one of this package's envs.
         env_kwargs: its keyword arguments, without ``split``.
         conditions: split, source of the locations, and seed. The same seed gives the same canvases or games.
@@ -105,6 +108,9 @@ def evaluate(
     Raises:
         ValueError: if the agent was not made for this env, an argument is not accepted, or there are no episodes.
     """
+    if getattr(agent, "actions", "hybrid") == "discrete":
+        success = play_to_the_end(agent, env_id, env_kwargs, conditions, num_episodes=num_episodes).success
+        return _score(conditions, np.array([np.count_nonzero(~success)]), len(success))
     incorrect, count = np.zeros(1), 0
     batches = play_episodes(agent, env_id, env_kwargs, conditions, num_episodes=num_episodes)
     with tqdm(desc=conditions.describe(), unit="episode", disable=not progress, leave=False) as bar:
@@ -113,6 +119,10 @@ def evaluate(
             count += batch.incorrect.shape[1]
             bar.total = batch.total
             bar.update(batch.incorrect.shape[1])
+    return _score(conditions, incorrect, count)
+
+
+def _score(conditions: EvalConditions, incorrect: np.ndarray, count: int) -> Score:
     errors = incorrect / count
     standard = np.sqrt(errors * (1 - errors) / count)
     return Score(**asdict(conditions), num_episodes=count, errors=errors.tolist(), standard_errors=standard.tolist())

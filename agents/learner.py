@@ -31,8 +31,9 @@ _MIN_MUON_SIDE = 32
 class Learner(ABC):
     """Learning algorithm, with the policy that it trains and the vector env that it trains in.
 
-    All state of a run lies in ``policy`` (weights and random generator), ``optimizers`` and ``num_updates_done``: the
-    vector env carries no state from one update to the next, because each update seeds its episodes by their number.
+    All state of a run lies in ``policy`` (weights and random generator), ``optimizers``, ``num_updates_done`` and
+    ``num_steps_done``: the vector env carries no state from one update to the next, because each update seeds its
+    episodes by their number.
 
     Args:
         env_id: id of one of this package's envs.
@@ -56,9 +57,12 @@ class Learner(ABC):
             torch.manual_seed(config.seed)
             self.policy: Any = make_policy(TaskSpec.from_env(self.envs), policy_config)
         self._check_task(env_id)
+        self.envs = self.policy.wrap_envs(self.envs)
         self.policy.seed(config.seed)
         self.optimizers = _make_optimizers(self.policy, config)
         self.num_updates_done = 0
+        self.num_steps_done = 0
+        """Training steps so far, summed over all sub-envs; of an episode that ends early, those before its end."""
         self.policy.eval()
 
     def _check_task(self, env_id: str) -> None:
@@ -74,9 +78,14 @@ class Learner(ABC):
         return int(self.envs.metadata["num_glimpses"])
 
     @property
+    def progress(self) -> float:
+        """Fraction of the run that is done, from 0 to 1."""
+        return self.config.progress(self.num_updates_done, self.num_steps_done)
+
+    @property
     def done(self) -> bool:
-        """True if all updates are done."""
-        return self.num_updates_done >= self.config.num_updates
+        """True if the run is finished."""
+        return self.progress >= 1
 
     @property
     def num_episodes_done(self) -> int:
@@ -89,7 +98,7 @@ class Learner(ABC):
         Returns:
             The losses by name, and the fraction of episodes without success.
         """
-        learning_rate = self.config.learning_rate_at(self.num_updates_done)
+        learning_rate = self.config.learning_rate_at(self.num_updates_done, self.num_steps_done)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate

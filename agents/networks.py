@@ -1,11 +1,16 @@
 """Networks of the recurrent attention model, one class per network of the paper (section 3.1).
 
 B episodes; a glimpse has k scales of C channels and g x g cells; H is the size of h, the core's output.
+
+A core runs one step at a time in a rollout (``forward``), and over whole recorded episodes in learning (``unroll``).
+There the N steps are packed as in :class:`torch.nn.utils.rnn.PackedSequence`: ``batch_sizes`` is the number of episodes
+that have a first step, a second step, and so on.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -148,6 +153,15 @@ class ReLUCore(nn.Module):
         hidden = self.input(features).add_(carried).relu_()
         return hidden, hidden
 
+    def unroll(self, features: Tensor, batch_sizes: Sequence[int]) -> Tensor:
+        """Compute h of all steps of whole episodes: from (N, features) to (N, H), both packed."""
+        state: Tensor | None = None
+        hiddens = []
+        for step in features.split(list(batch_sizes)):
+            hidden, state = self(step, None if state is None else state[: len(step)])
+            hiddens.append(hidden)
+        return torch.cat(hiddens)
+
 
 class GRUCore(nn.Module):
     """Core of gated recurrent units (Cho et al., 2014), whose state is h, (B, H)."""
@@ -162,6 +176,11 @@ class GRUCore(nn.Module):
         hidden = self.cell(features, state)
         return hidden, hidden
 
+    def unroll(self, features: Tensor, batch_sizes: Sequence[int]) -> Tensor:
+        """See :meth:`ReLUCore.unroll`."""
+        first = features.new_zeros(1, batch_sizes[0], self.cell.hidden_size)
+        return _unroll_cell(torch.gru, self.cell, features, batch_sizes, first)
+
 
 class LSTMCore(nn.Module):
     """The paper's core for Catch: an LSTM, whose state is h and c concatenated, (B, 2 H)."""
@@ -175,6 +194,23 @@ class LSTMCore(nn.Module):
         """Compute h_t and the new state. None: a state of zeros."""
         hidden, cell = self.cell(features, None if state is None else state.chunk(2, dim=1))
         return hidden, torch.cat([hidden, cell], dim=1)
+
+    def unroll(self, features: Tensor, batch_sizes: Sequence[int]) -> Tensor:
+        """See :meth:`ReLUCore.unroll`."""
+        first = features.new_zeros(1, batch_sizes[0], self.cell.hidden_size)
+        return _unroll_cell(torch.lstm, self.cell, features, batch_sizes, (first, first))
+
+
+def _unroll_cell(
+    function: Any, cell: nn.RNNCellBase, features: Tensor, batch_sizes: Sequence[int], first_state: Any
+) -> Tensor:
+    """Run torch's fused LSTM or GRU with the weights of a cell, a third faster than calling the cell at every step."""
+    weights = [cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh]
+    options = weights, True, 1, 0.0, True, False  # has biases, layers, dropout, training, bidirectional
+    if batch_sizes[0] == batch_sizes[-1]:  # unpacked sequences are faster for a GRU
+        sequences = features.view(len(batch_sizes), batch_sizes[0], -1)
+        return function(sequences, first_state, *options, False)[0].flatten(0, 1)  # batch first: no
+    return function(features, torch.tensor(batch_sizes), first_state, *options)[0]
 
 
 CORES: dict[str, type[ReLUCore] | type[GRUCore] | type[LSTMCore]] = {

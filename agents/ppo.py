@@ -1,11 +1,14 @@
-"""PPO for recurrent policies (Schulman et al., 2017): trains a RAM from the rewards alone.
+"""PPO for recurrent policies (Schulman et al., 2017): trains a RAM, or its discrete form, from the rewards alone.
 
-B episodes, T steps. Episodes have equal lengths, so that a batch of whole episodes needs no padding.
+B episodes of at most T steps. An update plays and learns whole episodes, so that no recurrent state is stored and no
+value is bootstrapped. With discrete actions episodes can end early: the steps after an episode's end are recorded, but
+``active`` is False there, and nothing is learned from them.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,38 +17,57 @@ from torch.nn import functional
 
 from glimpse_gym.agents.configs import PPOConfig
 from glimpse_gym.agents.learner import Learner
-from glimpse_gym.agents.ram import RAM, RAMOutput, to_tensors
+from glimpse_gym.agents.recurrent import RecurrentPolicy, to_tensors
 
 
 class Rollout(NamedTuple):
-    """B whole episodes of T steps, without gradients."""
+    """B whole episodes, without gradients."""
 
     glimpses: Tensor
     """(T, B, k*C, g, g)."""
     locations: Tensor
     """Where the glimpses were taken, (T, B, 2)."""
-    choices: Tensor
-    """Labels or moves, int64 (T, B)."""
-    sampled_locations: Tensor
-    """Sampled next locations before clipping, (T, B, 2)."""
+    masks: Tensor | None
+    """Masks of valid actions, bool (T, B, n); None if all actions are always valid."""
+    samples: tuple[Tensor, ...]
+    """Parts of the sampled actions, each (T, B, ...); see :meth:`RecurrentPolicy.sample`."""
     log_probs: Tensor
     """Log-probabilities of the actions, (T, B)."""
     values: Tensor
-    """Value estimates, (T, B)."""
+    """Value estimates, (T, B); 0 after the end of an episode."""
     rewards: Tensor
-    """(T, B)."""
+    """(T, B); 0 after the end of an episode."""
     successes: Tensor
     """bool (T, B), True at the last step of an episode with success."""
+    active: Tensor
+    """bool (T, B), True until the last step of an episode, inclusive."""
 
-    def select(self, index: Tensor) -> Rollout:
-        """Select some of the episodes."""
-        return Rollout(*(part[:, index] for part in self))
+    @property
+    def is_last_step(self) -> Tensor:
+        """bool (T, B), True at the last step of each episode."""
+        later = torch.cat([self.active[1:], torch.zeros_like(self.active[:1])])
+        return self.active & ~later
+
+
+class Steps(NamedTuple):
+    """The N steps of some episodes, packed as in :mod:`glimpse_gym.agents.recurrent`, with the targets of learning."""
+
+    glimpses: Tensor
+    locations: Tensor
+    masks: Tensor | None
+    samples: tuple[Tensor, ...]
+    log_probs: Tensor
+    is_last_step: Tensor
+    advantages: Tensor
+    returns: Tensor
+    batch_sizes: list[int]
+    """Number of episodes that have a first step, a second step, and so on."""
 
 
 class PPO(Learner):
-    """Proximal policy optimization of a RAM: several epochs of minibatches on each batch of episodes."""
+    """Proximal policy optimization of a recurrent policy: several epochs of minibatches on each batch of episodes."""
 
-    policy_class = RAM
+    policy_class = RecurrentPolicy
     config: PPOConfig
 
     def _learn(self) -> tuple[dict[str, float], float]:
@@ -53,41 +75,49 @@ class PPO(Learner):
         rollout = self.rollout()
         advantages = self.advantages(rollout)
         returns = advantages + rollout.values
-        advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+        inside = advantages[rollout.active]
+        advantages = (advantages - inside.mean()) / (inside.std() + 1e-8)
         sums: dict[str, float] = {}
         for _ in range(config.num_epochs):
             order = torch.randperm(config.batch_size, generator=self.policy.generator)
             for index in order.split(config.minibatch_size):
-                losses = self.loss(rollout.select(index), advantages[:, index], returns[:, index])
+                losses = self.loss(pack(rollout, advantages, returns, index))
                 self._optimizer_step(losses["total"])
                 for name, loss in losses.items():
                     sums[name] = sums.get(name, 0.0) + loss.item()
-        num_steps = config.num_epochs * config.batch_size // config.minibatch_size
-        error = 1.0 - float(rollout.successes[-1].float().mean())
-        return {name: total / num_steps for name, total in sums.items()}, error
+        self.num_steps_done += len(inside)
+        num_optimizer_steps = config.num_epochs * config.batch_size // config.minibatch_size
+        error = 1.0 - float(rollout.successes.any(0).float().mean())
+        return {name: total / num_optimizer_steps for name, total in sums.items()}, error
 
     @torch.no_grad()
     def rollout(self) -> Rollout:
         """Play one episode in every sub-env with sampled actions."""
+        return Rollout(*_stack(self._play()))
+
+    def _play(self) -> Iterator[Rollout]:
+        """Yield the steps of a rollout, without the leading axis T."""
         policy = self.policy
         observation, _ = self.envs.reset(seed=self._episode_seeds())  # type: ignore[arg-type]
         state: Tensor | None = None
-        steps = []
-        terminated = np.zeros(self.envs.num_envs, np.bool_)
-        while not terminated.all():
+        active = np.ones(self.envs.num_envs, np.bool_)
+        while active.any():  # sub-envs that have ended go on with other episodes, which do not count
             glimpse, location = to_tensors(observation)
-            output, state = policy(glimpse, location, state)
-            choice = policy.sample_choice(output.logits)
-            sample = policy.sample_location(output.location_mean)
-            observation, reward, terminated, _, infos = self.envs.step(policy.to_action(choice, sample))
-            log_prob = self._log_prob(output, choice, sample, is_last_step=bool(terminated.all()))
-            value = policy.baseline(output.hidden)
-            results = torch.from_numpy(reward).float(), torch.from_numpy(infos["success"])
-            steps.append(Rollout(glimpse, location, choice, sample, log_prob, value, *results))
-        return Rollout(*(torch.stack(parts) for parts in zip(*steps, strict=True)))
+            mask = policy.action_mask(observation)
+            output, state = policy(glimpse, location, state, mask)
+            sample = policy.sample(output)
+            observation, reward, terminated, _, infos = self.envs.step(policy.to_action(*sample))
+            ended = terminated & active
+            log_prob = policy.log_prob(output, sample, torch.from_numpy(ended))
+            is_active = torch.from_numpy(active)
+            value = policy.baseline(output.hidden) * is_active
+            success = torch.from_numpy(infos["success"] & ended)
+            reward = torch.from_numpy(reward * active).float()
+            yield Rollout(glimpse, location, mask, sample, log_prob, value, reward, success, is_active)
+            active = active & ~ended
 
     def advantages(self, rollout: Rollout) -> Tensor:
-        """Compute generalized advantage estimates (Schulman et al., 2016), (T, B)."""
+        """Compute generalized advantage estimates (Schulman et al., 2016), (T, B); 0 after the end of an episode."""
         config = self.config
         advantages = torch.empty_like(rollout.values)
         gae = next_value = torch.zeros_like(rollout.values[0])  # the value after the last step is 0
@@ -97,16 +127,16 @@ class PPO(Learner):
             next_value = rollout.values[t]
         return advantages
 
-    def loss(self, rollout: Rollout, advantages: Tensor, returns: Tensor) -> dict[str, Tensor]:
+    def loss(self, steps: Steps) -> dict[str, Tensor]:
         """Compute the clipped policy loss, the value loss and the entropy; ``total`` is to be minimized."""
-        config = self.config
-        outputs = self.policy.unroll(rollout.glimpses, rollout.locations)
-        ratio = (self._log_probs(outputs, rollout) - rollout.log_probs).exp()
+        config, policy = self.config, self.policy
+        output = policy.unroll(steps.glimpses, steps.locations, steps.batch_sizes, steps.masks)
+        ratio = (policy.log_prob(output, steps.samples, steps.is_last_step) - steps.log_probs).exp()
         clipped = ratio.clamp(1 - config.clip_coef, 1 + config.clip_coef)
-        policy_loss = -torch.minimum(ratio * advantages, clipped * advantages).mean()
-        value_loss = functional.mse_loss(self.policy.baseline(outputs.hidden), returns)
-        entropy = _entropy(outputs.logits[-1:] if self.policy.task_spec.choice_is_final else outputs.logits)
-        ent_coef = config.ent_coef * (1 - self.num_updates_done / config.num_updates)
+        policy_loss = -torch.minimum(ratio * steps.advantages, clipped * steps.advantages).mean()
+        value_loss = functional.mse_loss(policy.baseline(output.hidden), steps.returns)
+        entropy = policy.entropy(output, steps.is_last_step)
+        ent_coef = config.ent_coef * (1 - self.progress)
         total = policy_loss + config.vf_coef * value_loss - ent_coef * entropy
         return {
             "total": total,
@@ -115,30 +145,36 @@ class PPO(Learner):
             "entropy": entropy.detach(),
         }
 
-    def _log_probs(self, outputs: RAMOutput, rollout: Rollout) -> Tensor:
-        """Compute the log-probabilities of a rollout's actions, (T, B)."""
-        last = len(rollout.choices) - 1
-        choices, samples = rollout.choices, rollout.sampled_locations
-        if not self.policy.task_spec.choice_is_final:  # all steps are alike: one call for all
-            return self._log_prob(outputs, choices, samples, is_last_step=False)
-        steps = (RAMOutput(*(part[t] for part in outputs)) for t in range(last + 1))
-        return torch.stack(
-            [self._log_prob(step, choices[t], samples[t], is_last_step=t == last) for t, step in enumerate(steps)]
-        )
 
-    def _log_prob(self, output: RAMOutput, choice: Tensor, sample: Tensor, is_last_step: bool) -> Tensor:
-        """Compute the log-probability of the part of an action that has an effect.
+def pack(rollout: Rollout, advantages: Tensor, returns: Tensor, index: Tensor) -> Steps:
+    """Pack the steps of some episodes of a rollout, int64 (b,), with their advantages and returns, each (T, B)."""
+    active = rollout.active[:, index]
+    if not active.all():  # the longest episode first
+        index = index[active.sum(0).argsort(descending=True, stable=True)]
+        active = rollout.active[:, index]
+    # Numbers of the steps in a rollout whose first two axes are flattened.
+    numbers = (torch.arange(len(active))[:, None] * rollout.active.shape[1] + index)[active]
 
-        Moves and locations have an effect at every step; a label only at the last step, where a location has none.
-        """
-        choice_log_prob = output.logits.log_softmax(-1).gather(-1, choice[..., None]).squeeze(-1)
-        location_log_prob = self.policy.location_log_prob(sample, output.location_mean)
-        if self.policy.task_spec.choice_is_final:
-            return choice_log_prob if is_last_step else location_log_prob
-        return choice_log_prob + location_log_prob
+    def select(part: Tensor) -> Tensor:
+        return part.flatten(0, 1)[numbers]
+
+    return Steps(
+        select(rollout.glimpses),
+        select(rollout.locations),
+        None if rollout.masks is None else select(rollout.masks),
+        tuple(map(select, rollout.samples)),
+        select(rollout.log_probs),
+        select(rollout.is_last_step),
+        select(advantages),
+        select(returns),
+        [number for number in active.sum(1).tolist() if number],
+    )
 
 
-def _entropy(logits: Tensor) -> Tensor:
-    """Compute the mean entropy of categorical distributions, a scalar."""
-    log_probs = logits.log_softmax(-1)
-    return -(log_probs.exp() * log_probs).sum(-1).mean()
+def _stack(steps: Iterator[Rollout]) -> Iterator[Any]:
+    """Stack the fields of single steps along a new axis T."""
+    for parts in zip(*steps, strict=True):
+        if isinstance(parts[0], tuple):
+            yield tuple(torch.stack(part) for part in zip(*parts, strict=True))
+        else:
+            yield None if parts[0] is None else torch.stack(parts)

@@ -7,8 +7,11 @@ from dataclasses import dataclass, fields
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import gymnasium as gym
+
 from glimpse_gym.agents.configs import (
     ClassifierConfig,
+    DiscreteRAMConfig,
     PPOConfig,
     RAMConfig,
     ReinforceConfig,
@@ -42,31 +45,38 @@ class AlgorithmEntry:
     config_class: type[TrainConfig]
     default_policy: Any
     """Default configuration of the policy that it trains."""
+    default_discrete_policy: Any = None
+    """The same in envs with discrete actions; None if it cannot train in them."""
 
 
 POLICIES: dict[str, PolicyEntry] = {
     "ram": PolicyEntry("glimpse_gym.agents.ram:RAM", RAMConfig),
+    "discrete-ram": PolicyEntry("glimpse_gym.agents.discrete_ram:DiscreteRAM", DiscreteRAMConfig),
     "classifier": PolicyEntry("glimpse_gym.agents.classifier:Classifier", ClassifierConfig),
     "scripted": PolicyEntry("glimpse_gym.agents.scripted:ScriptedPlayer", ScriptedConfig),
 }
 
 # The paper's network for Catch. The gain makes a single bright pixel equally bright at every scale.
 _RAM_FOR_PPO = RAMConfig(glimpse_network="fc", glimpse_units=128, location_units=128, scale_gain=4.0, core="lstm")
+_DISCRETE_RAM_FOR_PPO = DiscreteRAMConfig(
+    glimpse_network="fc", glimpse_units=128, location_units=128, scale_gain=4.0, core="lstm"
+)
 
 ALGORITHMS: dict[str, AlgorithmEntry] = {
     "reinforce": AlgorithmEntry("glimpse_gym.agents.reinforce:Reinforce", ReinforceConfig, RAMConfig()),
     "supervised": AlgorithmEntry("glimpse_gym.agents.supervised:Supervised", SupervisedConfig, ClassifierConfig()),
-    "ppo": AlgorithmEntry("glimpse_gym.agents.ppo:PPO", PPOConfig, _RAM_FOR_PPO),
+    "ppo": AlgorithmEntry("glimpse_gym.agents.ppo:PPO", PPOConfig, _RAM_FOR_PPO, _DISCRETE_RAM_FOR_PPO),
 }
 
 
 def default_algorithm(env_id: str) -> str:
-    """Return the name of an env's default algorithm: "reinforce" if the env asks for a label, else "ppo".
+    """Return the name of an env's default algorithm: "reinforce" for hybrid actions with a label, else "ppo".
 
     Raises:
         ValueError: if the id does not belong to this package's worlds.
     """
-    return "reinforce" if vector_env_class(env_id).world_class.choice_name == "label" else "ppo"
+    has_label = vector_env_class(env_id).world_class.choice_name == "label"
+    return "reinforce" if has_label and not _is_discrete(env_id) else "ppo"
 
 
 def default_configs(env_id: str, algorithm: str | None = None) -> tuple[Any, Any]:
@@ -78,7 +88,12 @@ def default_configs(env_id: str, algorithm: str | None = None) -> tuple[Any, Any
     """
     name = default_algorithm(env_id) if algorithm is None else algorithm
     entry = ALGORITHMS[check_choice("algorithm", name, tuple(ALGORITHMS))]
-    return entry.config_class(), entry.default_policy
+    is_discrete = _is_discrete(env_id) and entry.default_discrete_policy is not None
+    return entry.config_class(), entry.default_discrete_policy if is_discrete else entry.default_policy
+
+
+def _is_discrete(env_id: str) -> bool:
+    return gym.spec(env_id).kwargs.get("actions") == "discrete"
 
 
 def algorithm_name(config: TrainConfig) -> str:

@@ -15,7 +15,8 @@ from torch.nn import functional
 from glimpse_gym.agents.configs import ReinforceConfig
 from glimpse_gym.agents.learner import Learner
 from glimpse_gym.agents.pathwise import with_pathwise_gradient
-from glimpse_gym.agents.ram import RAM, RAMOutput, to_tensors
+from glimpse_gym.agents.ram import RAM, RAMOutput
+from glimpse_gym.agents.recurrent import to_tensors
 
 
 class Rollout(NamedTuple):
@@ -24,7 +25,7 @@ class Rollout(NamedTuple):
     outputs: RAMOutput
     """Each (T, B, ...)."""
     sampled_locations: Tensor
-    """Sampled next locations before clipping, (T, B, 2). The last is never looked at."""
+    """Sampled next locations before clipping, (T, B, 2). The last is never looked at, and none of a rule's policy."""
     labels: Tensor
     """True labels, int64 (B,)."""
     returns: Tensor
@@ -53,6 +54,7 @@ class Reinforce(Learner):
         rollout = self.rollout()
         losses = self.loss(rollout)
         self._optimizer_step(losses.total)
+        self.num_steps_done += rollout.sampled_locations.shape[:2].numel()
         values = {name: float(loss.detach()) for name, loss in losses._asdict().items()}
         return values, 1.0 - float(rollout.correct.float().mean())
 
@@ -97,7 +99,7 @@ class Reinforce(Learner):
             outputs.logits.flatten(0, 1), rollout.labels.repeat(num_glimpses), reduction="none"
         ).view(num_glimpses, batch)
         classification = self._classification_loss(cross_entropy)
-        if num_glimpses == 1 or self.policy.config.location_policy == "random":  # no location was chosen
+        if num_glimpses == 1 or self.policy.config.location_policy != "learned":  # the policy chose no location
             zero = classification.new_zeros(())
             return Losses(classification, classification, zero, zero)
         returns = self._returns(cross_entropy.detach(), rollout.returns)

@@ -36,6 +36,7 @@ class Supervised(Learner):
         rollout = self.rollout()
         loss = self.loss(rollout)
         self._optimizer_step(loss)
+        self.num_steps_done += self.horizon * self.config.batch_size
         return {"total": float(loss.detach())}, 1.0 - float(rollout.correct.float().mean())
 
     def rollout(self) -> Rollout:

@@ -134,11 +134,13 @@ class Trainer:
     def _loop(self, stop: threading.Event, bar: tqdm[Any], writer: SummaryWriter) -> None:
         last_save = start = time.monotonic()
         while not (self.learner.done or stop.is_set()):
+            progress = self.learner.progress
             losses, error = self.learner.update()
             self._recent_errors.append(error)
+            bar.total = round(self.learner.num_episodes_done / self.learner.progress)
             bar.update(self.config.batch_size)
             now = time.monotonic()
-            if self._evaluation_is_due():
+            if self._evaluation_is_due(progress):
                 self.seconds, start = self.seconds + now - start, now
                 self._evaluate(writer, losses)
             if now - last_save > self.config.save_interval:
@@ -156,9 +158,13 @@ class Trainer:
             shown["validation"] = f"{self.history[-1]['validation_error']:.2%}"
         bar.set_postfix(shown, refresh=False)
 
-    def _evaluation_is_due(self) -> bool:
-        total, times = self.config.num_updates, self.config.num_evaluations
-        return self.learner.num_updates_done * times // total > (self.learner.num_updates_done - 1) * times // total
+    def _evaluation_is_due(self, progress_before: float) -> bool:
+        """Return whether an evaluation became due in the last update, from the progress before it."""
+        before, now = (
+            int(progress * self.config.num_evaluations + 1e-9)  # for fractions that round down
+            for progress in (progress_before, self.learner.progress)
+        )
+        return now > before
 
     def _evaluate(self, writer: SummaryWriter, losses: dict[str, float]) -> None:
         """Measure the validation error, and log it with the training error and the losses."""
@@ -213,6 +219,7 @@ class Trainer:
             "optimizers": [optimizer.state_dict() for optimizer in self.learner.optimizers],
             "generator": self.policy.generator.get_state(),
             "num_updates_done": self.learner.num_updates_done,
+            "num_steps_done": self.learner.num_steps_done,
             "seconds": self.seconds,
             "history": self.history,
             "recent_errors": self._recent_errors,
@@ -242,7 +249,9 @@ class Trainer:
         for optimizer, optimizer_state in zip(self.learner.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(optimizer_state)
         self.policy.generator.set_state(state["generator"])
-        self.learner.num_updates_done, self.seconds = state["num_updates_done"], state["seconds"]
+        self.learner.num_updates_done = state["num_updates_done"]
+        self.learner.num_steps_done = state["num_steps_done"]
+        self.seconds = state["seconds"]
         self.history, self._recent_errors = state["history"], state["recent_errors"]
 
     def _save_curve(self) -> None:

@@ -99,6 +99,12 @@ class CatchWorld(World):
         return (np.minimum(folded, 2 * right - folded) + 0.5).astype(np.int64)
 
     @property
+    def target_boxes(self) -> np.ndarray:
+        """int64 (B, 4): top, left, height and width in pixels of each ball; for scripted oracles and tests."""
+        one = np.ones_like(self.steps)
+        return np.stack([self.steps, self.column, one, one], axis=1)
+
+    @property
     def caught(self) -> np.ndarray:
         """bool (B,): whether the paddle covers the column of the ball."""
         offset = self.column - self.paddle

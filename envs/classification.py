@@ -93,6 +93,16 @@ class ClassificationWorld(World):
         return height, width
 
     @property
+    def target_boxes(self) -> np.ndarray:
+        """int64 (B, 4): top, left, height and width in pixels of the frame of each image; for oracles and tests.
+
+        On a canvas that is where the image was placed, before any warp within its frame; otherwise it is all.
+        """
+        if self.canvases is None:
+            return np.concatenate([np.zeros_like(self.sizes), self.sizes], axis=1)
+        return np.concatenate([self.canvases.corners, self.images.sizes[self.image_index]], axis=1)
+
+    @property
     def num_images(self) -> int:
         """See :meth:`World.num_images`: the images of the split."""
         return len(self.images)

@@ -85,6 +85,7 @@ class Canvases:
         self.num_draws = 2 + _DRAWS_PER_PIECE * num_clutter + (0 if warp.is_identity else warp.num_draws)
         height, width = self._check_size(size)
         self.pixels = np.zeros((num_rows, height, width, images.num_channels), np.uint8)
+        self.corners = np.zeros((num_rows, 2), np.int64)  # row and column of each image's top-left pixel
         self._whole = np.tile([0, 0, height, width], (num_rows, 1))  # much faster than np.broadcast_to in every reset
         # Large canvases are composed tile by tile, when a glimpse first shows a tile.
         self.is_tiled = max(height, width) > _MAX_UNTILED
@@ -126,6 +127,7 @@ class Canvases:
             draws: float64 (R, num_draws), uniform in [0, 1).
         """
         layout = self._draw_layout(image_index, draws)
+        self.corners[rows] = layout[1]
         if not self.is_tiled:
             self._compose(rows, layout, self._whole[: len(rows)])
             return

@@ -23,17 +23,28 @@ def test_task_spec_of_catch():
     assert TaskSpec.from_env(make_envs(CATCH)) == TaskSpec((3, 6, 6), 3, "move", 3, choice_is_final=False)
 
 
+def test_task_spec_of_discrete_actions():
+    spec = TaskSpec.from_env(make_envs(**noise_images(actions="discrete", grid_size=3)))
+    assert spec == TaskSpec((2, 4, 4), 2, "choice", 4, choice_is_final=True, num_cells=9, num_glimpses=4)
+    assert (spec.actions, spec.num_actions) == ("discrete", 13)
+    spec = TaskSpec.from_env(make_envs(CATCH, actions="discrete"))
+    assert spec == TaskSpec((3, 6, 6), 3, "choice", 3, choice_is_final=False, num_cells=25)
+    assert (spec.actions, spec.num_actions) == ("discrete", 75)
+    assert TaskSpec.from_env(make_envs(CATCH)).actions == "hybrid"
+
+
 @pytest.mark.parametrize(
     "make",
     [
         lambda: gym.make_vec("CartPole-v1", num_envs=2),
-        lambda: make_envs(**noise_images(actions="discrete")),
-        lambda: make_envs(CATCH, actions="discrete"),
+        lambda: make_envs(**noise_images(actions="multidiscrete")),
+        lambda: make_envs(CATCH, actions="multidiscrete"),
+        lambda: make_envs(CATCH, actions="continuous"),
     ],
-    ids=["CartPole", "Images", "Catch"],
+    ids=["CartPole", "Images-multidiscrete", "Catch-multidiscrete", "Catch-continuous"],
 )
-def test_only_hybrid_actions_are_accepted(make):
-    with pytest.raises(ValueError, match=r"hybrid actions, .* got the action space Discrete"):
+def test_other_actions_are_refused(make):
+    with pytest.raises(ValueError, match=r"hybrid actions, .* or discrete ones, .* got the action space"):
         TaskSpec.from_env(make())
 
 
@@ -48,6 +59,15 @@ def test_check_names_both_specifications(changes):
     spec.check(make_envs(**noise_images()))
     with pytest.raises(ValueError, match=r"made for glimpses of shape \(2, 4, 4\) at 2 scales and 4 labels, and the"):
         spec.check(make_envs(**noise_images(**changes)))
+
+
+@pytest.mark.parametrize("changes", [{"num_glimpses": 5}, {"grid_size": 4}, {"actions": "hybrid"}])
+def test_check_in_the_discrete_form_also_compares_steps_and_cells(changes):
+    kwargs = noise_images(actions="discrete")
+    spec = TaskSpec.from_env(make_envs(**kwargs))
+    spec.check(make_envs(**kwargs))
+    with pytest.raises(ValueError, match="and 4 choices in 4 steps, as 29 discrete actions, and the env has glimpses"):
+        spec.check(make_envs(**kwargs | changes))
 
 
 def test_policy_seed_and_check_env():

@@ -14,7 +14,7 @@ import oracles
 from glimpse_gym.agents.configs import PPOConfig, RAMConfig
 from glimpse_gym.agents.evaluation import EvalConditions, evaluate
 from glimpse_gym.agents.networks import CORES
-from glimpse_gym.agents.ppo import PPO, Rollout
+from glimpse_gym.agents.ppo import PPO, Rollout, pack
 from runs import CATCH, IMAGES, SMALL_RAM, assert_same_weights, copy_state, noise_images, run_updates, square_images
 
 T, B = 3, 24
@@ -44,17 +44,30 @@ def random_advantages(seed=1):
     return torch.randn(T, B, generator=torch.Generator().manual_seed(seed))
 
 
+def unroll(policy, rollout):
+    """Output of the networks over a rollout of T steps in every episode, each part (T, B, ...)."""
+    output = policy.unroll(rollout.glimpses.flatten(0, 1), rollout.locations.flatten(0, 1), [B] * T)
+    return type(output)(*(part.unflatten(0, (T, B)) for part in output))
+
+
+def loss(learner, rollout, advantages, returns, index=None):
+    """Losses of some episodes, or of all."""
+    index = torch.arange(rollout.active.shape[1]) if index is None else index
+    return learner.loss(pack(rollout, advantages, returns, index))
+
+
 def log_probs_by_loops(learner, rollout):
     """Log-probability of every recorded action under the current weights, up to a constant, float64 (T, B)."""
     policy, result = learner.policy, np.zeros((T, B))
     is_classification = policy.task_spec.choice_is_final
     with torch.no_grad():
-        outputs = policy.unroll(rollout.glimpses, rollout.locations)
+        outputs = unroll(policy, rollout)
+    choices, locations = rollout.samples
     for t in range(T):
         for b in range(B):
-            distance = (rollout.sampled_locations[t, b] - outputs.location_mean[t, b]).double().square().sum().item()
+            distance = (locations[t, b] - outputs.location_mean[t, b]).double().square().sum().item()
             location = -distance / (2 * policy.config.sigma**2)
-            choice = math.log(probabilities(outputs.logits[t, b])[rollout.choices[t, b]])
+            choice = math.log(probabilities(outputs.logits[t, b])[choices[t, b]])
             if is_classification:  # the label acts at the last step only, the location at all others
                 result[t, b] = choice if t == T - 1 else location
             else:
@@ -76,10 +89,13 @@ def test_rollout_records_the_episodes_of_single_envs(task):
     rollout = learner.rollout()
     env_id, kwargs = TASKS[task]
     assert rollout.glimpses.shape == (T, B, *learner.policy.task_spec.glimpse_shape)
-    assert rollout.locations.shape == rollout.sampled_locations.shape == (T, B, 2)
-    per_step = (rollout.choices, rollout.log_probs, rollout.values, rollout.rewards, rollout.successes)
+    choices, sampled_locations = rollout.samples
+    assert rollout.locations.shape == sampled_locations.shape == (T, B, 2)
+    per_step = (choices, rollout.log_probs, rollout.values, rollout.rewards, rollout.successes, rollout.active)
     assert {tuple(part.shape) for part in per_step} == {(T, B)}
-    assert rollout.sampled_locations.abs().max() > 1  # before clipping
+    assert sampled_locations.abs().max() > 1  # before clipping
+    assert rollout.active.all()
+    assert rollout.masks is None
     split = {"split": "train"} if task == "classification" else {}
     for b in (0, 7, B - 1):
         env = gym.make(env_id, **kwargs, **split)
@@ -88,13 +104,13 @@ def test_rollout_records_the_episodes_of_single_envs(task):
             oracles.assert_identical(observation["glimpse"], rollout.glimpses[t, b].numpy())
             oracles.assert_identical(observation["location"], rollout.locations[t, b].numpy())
             name = learner.policy.task_spec.choice_name
-            action = {name: int(rollout.choices[t, b]), "next_location": rollout.sampled_locations[t, b].numpy()}
+            action = {name: int(choices[t, b]), "next_location": sampled_locations[t, b].numpy()}
             observation, reward, terminated, _, info = env.step(action)
             assert reward == rollout.rewards[t, b]
             assert info["success"] == rollout.successes[t, b]
-            assert terminated == (t == T - 1)
+            assert terminated == rollout.is_last_step[t, b] == (t == T - 1)
     assert 0 < rollout.rewards.sum() < B
-    assert not any(part.requires_grad for part in rollout)
+    assert not any(part.requires_grad for part in (*rollout.samples, rollout.log_probs, rollout.values))
 
 
 @each_task
@@ -104,7 +120,7 @@ def test_choices_are_sampled_by_their_probabilities(task):
     with torch.no_grad():
         learner.policy.choice_network.logits.weight.zero_()
         learner.policy.choice_network.logits.bias.copy_(torch.tensor(expected).log())
-    choices = learner.rollout().choices
+    choices = learner.rollout().samples[0]
     for choice, probability in enumerate(expected):
         oracles.assert_binomial(int((choices == choice).sum()), 3000 * T, probability)
 
@@ -113,9 +129,9 @@ def test_log_probs_in_catch_are_categorical_and_gaussian():
     learner = make_ppo(sigma=0.3)
     rollout = learner.rollout()
     with torch.no_grad():
-        outputs = learner.policy.unroll(rollout.glimpses, rollout.locations)
-        choice = torch.distributions.Categorical(logits=outputs.logits).log_prob(rollout.choices)
-        location = torch.distributions.Normal(outputs.location_mean, 0.3).log_prob(rollout.sampled_locations).sum(-1)
+        outputs = unroll(learner.policy, rollout)
+        choice = torch.distributions.Categorical(logits=outputs.logits).log_prob(rollout.samples[0])
+        location = torch.distributions.Normal(outputs.location_mean, 0.3).log_prob(rollout.samples[1]).sum(-1)
     constant = -2 * math.log(0.3 * math.sqrt(2 * math.pi))  # the same for every action, so it cancels in ratios
     torch.testing.assert_close(rollout.log_probs, choice + location - constant, rtol=1e-4, atol=1e-4)
 
@@ -132,18 +148,22 @@ def test_log_probs_against_plain_loops(task):
 def test_unroll_gives_the_log_probs_and_values_of_the_rollout(task, core):
     learner = make_ppo(task, core=core, scale_gain=4.0)
     rollout = learner.rollout()
-    outputs = learner.policy.unroll(rollout.glimpses, rollout.locations)
-    again = learner._log_probs(outputs, rollout)
+    outputs = unroll(learner.policy, rollout)
+    again = learner.policy.log_prob(outputs, rollout.samples, rollout.is_last_step)
     torch.testing.assert_close(again, rollout.log_probs, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(learner.policy.baseline(outputs.hidden), rollout.values, rtol=1e-5, atol=1e-5)
 
 
-def test_select_some_of_the_episodes():
-    rollout = make_ppo().rollout()
-    index = torch.tensor([5, 0, 5])
-    for part, whole in zip(rollout.select(index), rollout, strict=True):
-        for i, b in enumerate(index):
-            assert torch.equal(part[:, i], whole[:, b])
+def test_pack_some_of_the_episodes():
+    rollout, index = make_ppo().rollout(), torch.tensor([5, 0, 5])
+    advantages, returns = random_advantages(), random_advantages(seed=2)
+    steps = pack(rollout, advantages, returns, index)
+    assert steps.batch_sizes == [3] * T
+    wholes = (rollout.glimpses, rollout.locations, *rollout.samples, rollout.log_probs, advantages, returns)
+    parts = (steps.glimpses, steps.locations, *steps.samples, steps.log_probs, steps.advantages, steps.returns)
+    for part, whole in zip(parts, wholes, strict=True):
+        assert torch.equal(part.unflatten(0, (T, 3)), whole[:, index])
+    assert steps.is_last_step.tolist() == [False] * 3 * (T - 1) + [True] * 3
 
 
 # ---------------------------------------------------------------------------------------------- advantages
@@ -152,7 +172,7 @@ def test_select_some_of_the_episodes():
 def rollout_of(rewards, values):
     """Rollout with nothing but rewards and values."""
     empty = torch.zeros(0)
-    return Rollout(empty, empty, empty, empty, empty, torch.tensor(values), torch.tensor(rewards), empty)
+    return Rollout(empty, empty, None, (), empty, torch.tensor(values), torch.tensor(rewards), empty, empty)
 
 
 @pytest.mark.parametrize(("gamma", "gae_lambda"), [(0.99, 0.95), (1.0, 1.0), (0.5, 0.25), (0.9, 0.0), (0.0, 0.7)])
@@ -188,12 +208,11 @@ def test_advantages_by_hand():
 def test_ratio_is_one_before_the_first_optimizer_step(task, core):
     learner = make_ppo(task, core=core)
     rollout, advantages = learner.rollout(), random_advantages()
-    losses = learner.loss(rollout, advantages, advantages + rollout.values)
+    losses = loss(learner, rollout, advantages, advantages + rollout.values)
     # With all ratios 1 the policy loss is minus the mean advantage, for each episode alone too.
     torch.testing.assert_close(losses["policy"], -advantages.mean(), rtol=1e-5, atol=1e-5)
     for b in range(0, B, 5):
-        index = torch.tensor([b])
-        one = learner.loss(rollout.select(index), advantages[:, index], torch.zeros(T, 1))
+        one = loss(learner, rollout, advantages, torch.zeros(T, B), torch.tensor([b]))
         torch.testing.assert_close(one["policy"], -advantages[:, b].mean(), rtol=1e-5, atol=1e-5)
 
 
@@ -204,7 +223,7 @@ def test_loss_against_plain_loops(task):
     perturb(learner.policy)
     learner.num_updates_done = 4  # of ten: six tenths of the entropy's coefficient are left
     with torch.no_grad():
-        outputs = learner.policy.unroll(rollout.glimpses, rollout.locations)
+        outputs = unroll(learner.policy, rollout)
         values = learner.policy.baseline(outputs.hidden)
     ratios = np.exp(log_probs_by_loops(learner, rollout) - rollout.log_probs.double().numpy())
     policy_loss = value_loss = 0.0
@@ -219,7 +238,7 @@ def test_loss_against_plain_loops(task):
     steps = [T - 1] if task == "classification" else list(range(T))  # at which the choice acts
     entropies = [-(p * np.log(p)).sum() for t in steps for p in map(probabilities, outputs.logits[t])]
     assert 5 < num_clipped < T * B - 5
-    losses = learner.loss(rollout, advantages, returns)
+    losses = loss(learner, rollout, advantages, returns)
     expected = {"policy": policy_loss, "baseline": value_loss, "entropy": np.mean(entropies)}
     expected["total"] = policy_loss + 0.7 * value_loss - 0.6 * 0.03 * expected["entropy"]
     assert {name: loss.item() for name, loss in losses.items()} == pytest.approx(expected, rel=1e-3)
@@ -227,7 +246,7 @@ def test_loss_against_plain_loops(task):
 
 def choice_gradient(learner, rollout, advantages):
     learner.policy.zero_grad()
-    learner.loss(rollout, advantages, rollout.values)["total"].backward()
+    loss(learner, rollout, advantages, rollout.values)["total"].backward()
     return learner.policy.choice_network.logits.weight.grad
 
 
@@ -248,20 +267,20 @@ def test_actions_without_effect_in_classification_do_not_change_the_policy_loss(
     learner = make_ppo("classification")
     rollout, advantages = learner.rollout(), random_advantages()
     perturb(learner.policy)
-    choices, samples = rollout.choices.clone(), rollout.sampled_locations.clone()
+    choices, samples = (part.clone() for part in rollout.samples)
     choices[:-1] = (choices[:-1] + 1) % 4  # labels before the last step
     samples[-1] += 0.5  # the location after the last glimpse
-    other = rollout._replace(choices=choices, sampled_locations=samples)
-    losses, others = (learner.loss(part, advantages, rollout.values) for part in (rollout, other))
+    other = rollout._replace(samples=(choices, samples))
+    losses, others = (loss(learner, part, advantages, rollout.values) for part in (rollout, other))
     assert torch.equal(losses["total"], others["total"])
 
 
 def networks_with_location_gradient(learner, rollout):
     """Names of the networks that the log-probabilities of the locations send a gradient to."""
     policy = learner.policy
-    outputs = policy.unroll(rollout.glimpses, rollout.locations)
+    outputs = unroll(policy, rollout)
     policy.zero_grad(set_to_none=True)
-    policy.location_log_prob(rollout.sampled_locations, outputs.location_mean).sum().backward()
+    policy.location_log_prob(rollout.samples[1], outputs.location_mean).sum().backward()
     return {
         name
         for name in NETWORKS
@@ -279,11 +298,12 @@ def test_detach_location_network_stops_the_gradient_of_the_locations_into_the_co
 def test_with_random_locations_only_the_moves_are_learned():
     learner = make_ppo(location_policy="random")
     rollout, advantages = learner.rollout(), random_advantages()
-    assert rollout.sampled_locations.abs().max() <= 1
-    columns = ((rollout.sampled_locations[..., 0].flatten() + 1) * 2).long()
+    sampled_locations = rollout.samples[1]
+    assert sampled_locations.abs().max() <= 1
+    columns = ((sampled_locations[..., 0].flatten() + 1) * 2).long()
     assert abs(oracles.chi_square(np.bincount(columns, minlength=4))) < 5
     perturb(learner.policy.location_network)  # chose nothing, so no action became likelier
-    losses = learner.loss(rollout, advantages, rollout.values)
+    losses = loss(learner, rollout, advantages, rollout.values)
     torch.testing.assert_close(losses["policy"], -advantages.mean(), rtol=1e-4, atol=1e-4)
 
 
@@ -293,25 +313,24 @@ def test_with_random_locations_only_the_moves_are_learned():
 def test_every_epoch_trains_on_every_episode_once_in_a_new_order(monkeypatch):
     learner = make_ppo(training={"num_epochs": 2})
     rollouts, seen = [], []
-    rollout_, loss = learner.rollout, learner.loss
+    rollout_, loss_ = learner.rollout, learner.loss
     monkeypatch.setattr(learner, "rollout", lambda: rollouts.append(rollout_()) or rollouts[-1])
-    monkeypatch.setattr(learner, "loss", lambda *parts: seen.append(parts) or loss(*parts))
+    monkeypatch.setattr(learner, "loss", lambda steps: seen.append(steps) or loss_(steps))
     _, error = learner.update()
     (rollout,) = rollouts
     assert error == pytest.approx(1 - rollout.rewards[-1].mean().item())
-    assert [part[1].shape for part in seen] == [(T, 8)] * 6
+    assert [steps.batch_sizes for steps in seen] == [[8] * T] * 6
     advantages = learner.advantages(rollout)
     returns = advantages + rollout.values
     advantages = (advantages - advantages.mean()) / advantages.std()
     orders = []
     for epoch in (seen[:3], seen[3:]):
         order = []
-        for minibatch, its_advantages, its_returns in epoch:
+        for steps in epoch:
             for i in range(8):
-                sample = minibatch.sampled_locations[:, i]
-                (b,) = [b for b in range(B) if torch.equal(sample, rollout.sampled_locations[:, b])]
-                torch.testing.assert_close(its_advantages[:, i], advantages[:, b])
-                torch.testing.assert_close(its_returns[:, i], returns[:, b])
+                (b,) = [b for b in range(B) if torch.equal(steps.samples[1][i::8], rollout.samples[1][:, b])]
+                torch.testing.assert_close(steps.advantages[i::8], advantages[:, b])
+                torch.testing.assert_close(steps.returns[i::8], returns[:, b])
                 order.append(b)
         assert sorted(order) == list(range(B))
         orders.append(order)
@@ -357,7 +376,7 @@ def test_every_weight_is_trained(task):
 
 def test_learns_to_catch():
     env_kwargs = CATCH_KWARGS | {"num_glimpses": 4}
-    training = {"num_episodes": 50 * 128, "batch_size": 128, "minibatch_size": 64, "learning_rate": 8e-3}
+    training = {"num_episodes": 80 * 128, "batch_size": 128, "minibatch_size": 64, "learning_rate": 8e-3}
     sizes = {"glimpse_units": 32, "location_units": 16, "glimpse_features": 32, "hidden_units": 32}
     learner = make_ppo("catch", training, env_kwargs, **sizes, core="gru", scale_gain=4.0, sigma=0.2)
     run_updates(learner)

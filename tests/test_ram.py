@@ -67,12 +67,12 @@ def test_unroll_equals_forward_step_by_step(core, gain):
     task_spec = TaskSpec((6, 4, 4), 3, "move", 3, choice_is_final=False)
     policy = RAM(task_spec, RAMConfig(**SMALL_RAM, core=core, scale_gain=gain))
     glimpses, locations = torch.rand(T, B, 6, 4, 4), torch.rand(T, B, 2)
-    outputs = policy.unroll(glimpses, locations)
+    outputs = policy.unroll(glimpses.flatten(0, 1), locations.flatten(0, 1), [B] * T)
     state = None
     for t in range(T):
         output, state = policy(glimpses[t], locations[t], state)
         for found, expected in zip(outputs, output, strict=True):
-            torch.testing.assert_close(found[t], expected)
+            torch.testing.assert_close(found.unflatten(0, (T, B))[t], expected)
 
 
 @pytest.mark.parametrize("detach", [True, False])

@@ -8,6 +8,7 @@ import torch
 from glimpse_gym.agents.base import Policy, TaskSpec
 from glimpse_gym.agents.configs import (
     ClassifierConfig,
+    DiscreteRAMConfig,
     PPOConfig,
     RAMConfig,
     ReinforceConfig,
@@ -33,12 +34,18 @@ from glimpse_gym.agents.registry import (
 from glimpse_gym.agents.trainer import Trainer
 from runs import CATCH, IMAGES, SMALL_RAM, noise_file, stripes_file
 
-TASK_SPECS = {"ram": TaskSpec((2, 4, 4), 2, "label", 3, True), "scripted": TaskSpec((3, 6, 6), 3, "move", 3, False)}
+TASK_SPECS = {
+    "ram": TaskSpec((2, 4, 4), 2, "label", 3, True),
+    "discrete-ram": TaskSpec((2, 4, 4), 2, "choice", 3, True, num_cells=9, num_glimpses=5),
+    "classifier": TaskSpec((2, 4, 4), 2, "label", 3, True),
+    "scripted": TaskSpec((3, 6, 6), 3, "move", 3, False),
+}
 
 
 def test_names_of_policies_and_algorithms():
     assert {name: entry.config_class for name, entry in POLICIES.items()} == {
         "ram": RAMConfig,
+        "discrete-ram": DiscreteRAMConfig,
         "classifier": ClassifierConfig,
         "scripted": ScriptedConfig,
     }
@@ -53,7 +60,7 @@ def test_names_of_policies_and_algorithms():
 def test_make_policy_from_the_name_of_every_policy(name):
     config = make_policy_config(name, {})
     assert policy_name(config) == name
-    task_spec = TASK_SPECS["scripted" if name == "scripted" else "ram"]
+    task_spec = TASK_SPECS[name]
     policy = make_policy(task_spec, config)
     assert isinstance(policy, Policy)
     assert policy.config == config
@@ -71,9 +78,10 @@ def test_make_learner_from_the_name_of_every_algorithm(name, tmp_path):
     assert learner.envs.num_envs == 8
 
 
-def test_default_algorithm_depends_on_whether_the_choice_is_final():
+def test_default_algorithm_depends_on_the_action_form_and_on_whether_the_choice_is_final():
     assert default_algorithm("glimpse_gym/MNIST-v0") == "reinforce"
-    assert default_algorithm(CATCH) == "ppo"
+    assert default_algorithm("glimpse_gym/MNISTDiscrete-v0") == "ppo"
+    assert default_algorithm(CATCH) == default_algorithm("glimpse_gym/CatchDiscrete-v0") == "ppo"
 
 
 def test_default_configs():
@@ -90,7 +98,7 @@ def test_envs_of_other_packages_are_refused():
 
 
 def test_unknown_names_and_settings_are_refused():
-    with pytest.raises(ValueError, match="policy must be one of 'ram', 'classifier', 'scripted'; got 'cnn'"):
+    with pytest.raises(ValueError, match="policy must be one of 'ram', 'discrete-ram', 'classifier', 'scripted'; got"):
         make_policy_config("cnn", {})
     with pytest.raises(ValueError, match=r"algorithm must be one of .*; got 'dqn'"):
         make_train_config("dqn", {})

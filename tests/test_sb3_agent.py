@@ -152,9 +152,9 @@ def test_actions_of_sac_belong_to_the_env():
     [
         ({"actions": "hybrid"}, r"the model's actions are Discrete\(28\), and the env's are Dict"),
         ({"labels": np.arange(6)}, r"the model's actions are Discrete\(28\), and the env's are Discrete\(31\)"),
-        ({"observations": "flat"}, "of which the model's are no stack"),
-        ({"patch_size": 8}, "of which the model's are no stack"),
-        ({"num_scales": 4}, "of which the model's are no stack"),
+        ({"observations": "flat"}, "of which they are no stack"),
+        ({"patch_size": 8}, "of which they are no stack"),
+        ({"num_scales": 4}, "of which they are no stack"),
     ],
 )
 def test_an_env_that_the_model_was_not_trained_on(changed, message):

@@ -9,6 +9,7 @@ import numpy as np
 from glimpse_gym.agents.experiments.literature import PAPER, PAPER_BASELINES, PAPER_CATCH, PUBLIC
 from glimpse_gym.agents.experiments.recipes import describe_ablation, is_single_factor, matches_recipe, recipe_names
 from glimpse_gym.agents.experiments.results import Result
+from glimpse_gym.agents.markdown import markdown_table
 
 TASK_NAMES = {
     "mnist": "MNIST, 28 × 28",
@@ -129,12 +130,6 @@ def error_curves(
     """Stack the errors in percent after each glimpse, one row per seed: float64 (S, T), or (0, 0) without any."""
     curves = [curve for r in found if (curve := r.errors(locations, sample, split)) is not None]
     return 100 * np.array(curves) if curves else np.zeros((0, 0))
-
-
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Format a table in Markdown."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _ablation_label(result: Result) -> str:

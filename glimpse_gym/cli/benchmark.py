@@ -110,6 +110,7 @@ def _run(parsed: argparse.Namespace) -> int | None:
         def show(finished: Finished) -> None:
             bar.update(finished.attempts_left == 0)
             bar.write(_describe(finished))
+            sys.stdout.flush()
 
         given_up = grid.run_grid(left, parsed.out, engine, parsed.retries, show)
     if given_up:

@@ -47,6 +47,8 @@ def evaluate(parsed: argparse.Namespace) -> None:
     print(format_scores(scores))
     if not is_pretrained:
         add_scores(source, metadata, [score._asdict() for score in scores])
+    if policy.actions != "hybrid":  # pictures are drawn of episodes of equal length only
+        return
     folder = parsed.out or (Path("runs", source.name) if is_pretrained else source)
     for path in save_pictures(folder, policy, metadata, parsed.split, parsed.seed):
         print(path)

@@ -1,4 +1,4 @@
-"""Conversion of locations to pixels: the only place where a coordinate in [-1, 1] becomes a row or column."""
+"""Conversion of locations to pixels and back: the only place where a coordinate in [-1, 1] becomes a row or column."""
 
 from __future__ import annotations
 
@@ -18,3 +18,13 @@ def first_pixel(coordinate: Any, extent: Any, side: Any) -> Any:
         side: side of the patch in pixels.
     """
     return ((coordinate + 1) * extent / 2 - side / 2 + 0.5) // 1
+
+
+def coordinate_of(position: Any, extent: Any) -> Any:
+    """Return the coordinate in [-1, 1] of a position in pixels, the inverse of ``p`` in :func:`first_pixel`.
+
+    Args:
+        position: from the left or top edge of the image; the center of row or column i is at ``i + 1/2``.
+        extent: width or height of the image in pixels.
+    """
+    return 2 * position / extent - 1

@@ -1,0 +1,240 @@
+"""Records of benchmark runs: one JSON file for each task, algorithm and seed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from glimpse_gym.agents.benchmark.protocol import PROTOCOL_VERSION
+from glimpse_gym.atomic_io import atomic_write
+from glimpse_gym.validation import check_integer, check_number, check_types
+
+_FORMAT_PREFIX = "glimpse_gym benchmark run, protocol "
+_FORMAT = f"{_FORMAT_PREFIX}{PROTOCOL_VERSION}"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_SCORES = {"success", "episode_return", "num_glimpses"}
+_POINT = _SCORES | {"num_steps", "seconds"}
+_TEST = _SCORES | {"num_episodes", "episodes_by_glimpses", "successes_by_glimpses"}
+
+
+class RecordError(RuntimeError):
+    """A record is missing, damaged, of another protocol, or no record at all."""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run: an algorithm, trained with a seed in the env of a task, and evaluated.
+
+    Scores are dicts with the entries "success", the fraction of the episodes that succeeded, which is the score in all
+    statistics; "episode_return", the mean return; and "num_glimpses", the mean number of glimpses used.
+    """
+
+    task: str
+    """Name of the task: letters, digits, - and _."""
+    algorithm: str
+    """Name of the algorithm: letters, digits, - and _."""
+    seed: int
+    env_id: str
+    env_kwargs: dict[str, Any]
+    num_steps: int
+    """Env steps of the training, summed over all sub-envs."""
+    curve: list[dict[str, float]]
+    """Validation scores during training, each with "num_steps" and "seconds" so far, by steps; may be empty."""
+    test: dict[str, Any]
+    """Test scores after training, with "num_episodes", and with "episodes_by_glimpses" and "successes_by_glimpses":
+    lists of the numbers of episodes, and of those that succeeded, that used 0, 1, ... glimpses."""
+    seconds: float
+    """CPU time of the training, without evaluations."""
+    versions: dict[str, str]
+    machine: str
+    command: str = ""
+    """Command that makes this run."""
+
+
+def record_path(folder: Path, task: str, algorithm: str, seed: int) -> Path:
+    """Return the path of the record of one run.
+
+    Raises:
+        ValueError: if a name has other characters than letters, digits, - and _, or the seed is not an integer >= 0.
+    """
+    for kind, name in (("task", task), ("algorithm", algorithm)):
+        if not _NAME.fullmatch(name):
+            raise ValueError(
+                f"the name of {kind} {name!r} becomes a file name: use letters, digits, - and _, and begin with a "
+                "letter or digit"
+            )
+    return folder / f"{task}.{algorithm}.seed{check_integer('seed', seed, 0)}.json"
+
+
+def save_record(folder: Path, record: RunRecord) -> Path:
+    """Write a record atomically, into a folder that is made if it is missing.
+
+    Raises:
+        ValueError: if a value of the record is of the wrong type or out of range.
+    """
+    entries = asdict(record)
+    try:
+        _check(entries)
+        text = json.dumps({"format": _FORMAT} | entries, indent=1, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        run = f"{record.task}, {record.algorithm}, seed {record.seed}"
+        raise ValueError(f"the record of {run} cannot be saved: {error}") from error
+    path = record_path(folder, record.task, record.algorithm, record.seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+    return path
+
+
+def load_record(path: Path) -> RunRecord:
+    """Read one record.
+
+    Raises:
+        RecordError: if the file is missing, damaged, of another protocol, no record, or named for another run.
+    """
+    record = _load(path)
+    expected = record_path(path.parent, record.task, record.algorithm, record.seed)
+    if path.name != expected.name:
+        twin = f", as {expected.name} beside it does: remove one" if expected.exists() else ": rename it"
+        raise RecordError(f"{path} holds the run of {expected.name}{twin}")
+    return record
+
+
+def load_records(folder: Path) -> list[RunRecord]:
+    """Read all records of a folder, sorted by task, algorithm and seed.
+
+    Raises:
+        RecordError: if the folder has no records, or :func:`load_record` raises it for a file.
+    """
+    records = [load_record(path) for path in sorted(folder.glob("[!.]*.json"))]
+    if not records:
+        raise RecordError(f"{folder} holds no records of runs: make some with 'glimpse-gym benchmark run'")
+    return sorted(records, key=lambda record: (record.task, record.algorithm, record.seed))
+
+
+def select(records: Iterable[RunRecord], task: str, algorithm: str) -> list[RunRecord]:
+    """Select the runs of one algorithm in one task, one for each seed."""
+    return [record for record in records if (record.task, record.algorithm) == (task, algorithm)]
+
+
+def success_curves(records: Iterable[RunRecord]) -> tuple[np.ndarray, np.ndarray]:
+    """Validation success during training, at the same steps for all runs.
+
+    Where runs were evaluated at different steps, their curves are linearly interpolated. The steps are those of any
+    run, from the latest first evaluation to the earliest last one. Runs without a curve are ignored.
+
+    Returns:
+        Steps, float64 (P,), and success in [0, 1], float64 (S, P) for S runs; P is 0 if the curves share no steps.
+    """
+    curves = [record.curve for record in records if record.curve]
+    if not curves:
+        return np.zeros(0), np.zeros((0, 0))
+    steps = np.unique([point["num_steps"] for curve in curves for point in curve]).astype(np.float64)
+    first, last = max(curve[0]["num_steps"] for curve in curves), min(curve[-1]["num_steps"] for curve in curves)
+    steps = steps[(steps >= first) & (steps <= last)]
+    rows = [np.interp(steps, [p["num_steps"] for p in curve], [p["success"] for p in curve]) for curve in curves]
+    return steps, np.stack(rows)
+
+
+def _load(path: Path) -> RunRecord:
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path} cannot be read ({error}): it is damaged, or no record; remove it") from error
+    form = entries.pop("format", None) if isinstance(entries, dict) else None
+    if form != _FORMAT:
+        raise RecordError(f"{path} {_describe_format(form)}")
+    try:
+        _check(entries)
+    except (TypeError, ValueError) as error:
+        raise RecordError(f"{path} is damaged: {error}; remove it, and run it again") from error
+    return RunRecord(**entries)
+
+
+def _describe_format(form: Any) -> str:
+    if isinstance(form, str) and form.startswith(_FORMAT_PREFIX):
+        return (
+            f"is of protocol {form.removeprefix(_FORMAT_PREFIX)}, and only protocol {PROTOCOL_VERSION} is accepted "
+            "here, because scores of different protocols do not compare: use another folder, or remove it and run it "
+            "again"
+        )
+    return f"is no record of a benchmark run: its format must be {_FORMAT!r}, got {form!r}; move it to another folder"
+
+
+def _check(entries: dict[str, Any]) -> None:
+    """Check the entries of a record.
+
+    Raises:
+        TypeError: a missing or unknown entry, or one of the wrong type.
+        ValueError: a value out of range, or two values that contradict each other.
+    """
+    _check_names("the record", entries, {field.name for field in fields(RunRecord)})
+    check_types(entries, task=str, algorithm=str, env_id=str, env_kwargs=dict, versions=dict, machine=str)
+    check_types(entries, command=str, curve=list)
+    record_path(Path(), entries["task"], entries["algorithm"], entries["seed"])
+    check_integer("num_steps", entries["num_steps"], 0)
+    _check_range("seconds", entries["seconds"])
+    for i, point in enumerate(entries["curve"]):
+        _check_names(f"curve[{i}]", point, _POINT)
+        check_integer(f"curve[{i}].num_steps", point["num_steps"], 0)
+        _check_range(f"curve[{i}].seconds", point["seconds"])
+        _check_scores(f"curve[{i}]", point)
+    steps = [point["num_steps"] for point in entries["curve"]]
+    if steps != sorted(set(steps)):
+        raise ValueError(f"curve must be in the order of num_steps, each once, got {steps}")
+    _check_names("test", entries["test"], _TEST)
+    _check_scores("test", entries["test"])
+    _check_counts(**entries["test"])
+
+
+def _check_scores(name: str, scores: dict[str, Any]) -> None:
+    _check_range(f"{name}.success", scores["success"], high=1)
+    check_number(f"{name}.episode_return", scores["episode_return"])
+    _check_range(f"{name}.num_glimpses", scores["num_glimpses"])
+
+
+def _check_counts(
+    num_episodes: Any, success: float, episodes_by_glimpses: Any, successes_by_glimpses: Any, **_: Any
+) -> None:
+    """Check the numbers of episodes in the test scores, and that they agree with each other."""
+    check_integer("test.num_episodes", num_episodes, 1)
+    for name, counts in (
+        ("test.episodes_by_glimpses", episodes_by_glimpses),
+        ("test.successes_by_glimpses", successes_by_glimpses),
+    ):
+        if type(counts) is not list:
+            raise TypeError(f"{name} must be a list, got {counts!r:.80}")
+        for i, count in enumerate(counts):
+            check_integer(f"{name}[{i}]", count, 0)
+    if len(episodes_by_glimpses) != len(successes_by_glimpses) or any(
+        np.array(successes_by_glimpses) > episodes_by_glimpses
+    ):
+        raise ValueError(
+            "test.successes_by_glimpses must have the length of test.episodes_by_glimpses, and no entry above it, got "
+            f"{successes_by_glimpses} and {episodes_by_glimpses}"
+        )
+    episodes, successes = sum(episodes_by_glimpses), sum(successes_by_glimpses)
+    if episodes != num_episodes or abs(successes - success * num_episodes) > 0.5:
+        raise ValueError(
+            f"test.num_episodes and test.success must agree with the numbers by glimpses, got {num_episodes} and "
+            f"{success}, but {successes} successes in {episodes} episodes"
+        )
+
+
+def _check_names(name: str, entries: Any, names: set[str]) -> None:
+    if type(entries) is not dict:
+        raise TypeError(f"{name} must be a dict, got {entries!r:.80}")
+    if entries.keys() != names:
+        missing, unknown = sorted(names - entries.keys()), sorted(entries.keys() - names)
+        raise TypeError(f"{name} lacks the entries {missing} and has the unknown entries {unknown}")
+
+
+def _check_range(name: str, value: Any, high: float = np.inf) -> None:
+    if not 0 <= check_number(name, value) <= high:
+        raise ValueError(f"{name} must be from 0 to {high}, got {value!r}")
