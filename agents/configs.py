@@ -61,6 +61,9 @@ class RecurrentConfig:
     """Recurrent core: 'relu', the paper's for classification; 'gru'; 'lstm', the paper's for Catch."""
     hidden_units: int = 256
     """Size of the core's output h."""
+    init: Literal["uniform", "orthogonal"] = "uniform"
+    """Initial weights: 'uniform', torch's default; 'orthogonal' matrices that keep the size of signals, with which PPO
+    learns faster."""
 
     def __post_init__(self) -> None:
         sizes = ("glimpse_units", "location_units", "glimpse_features", "hidden_units")
@@ -87,7 +90,17 @@ class RAMConfig(RecurrentConfig):
 
 @dataclass(frozen=True)
 class DiscreteRAMConfig(RecurrentConfig):
-    """Recurrent attention model for discrete actions: networks only, since locations are actions."""
+    """Recurrent attention model for discrete actions: networks, and the first distribution of the looks."""
+
+    init: Literal["uniform", "orthogonal"] = "orthogonal"
+    """Initial weights: 'uniform', torch's default; 'orthogonal' matrices that keep the size of signals, with which PPO
+    learns faster."""
+    initial_sigma: float = 0.2
+    """Standard deviation of the first looks around the center; the image spans 2 units, from -1 to 1."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        validate_fields(self, above={"initial_sigma": 0})
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ B episodes, n actions, M*M cells of the grid of locations, K labels or moves, H 
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from glimpse_gym.agents.base import Decision, TaskSpec
 from glimpse_gym.agents.configs import DiscreteRAMConfig
-from glimpse_gym.agents.networks import Baseline, ChoiceNetwork
+from glimpse_gym.agents.networks import Baseline, ChoiceNetwork, initialize_orthogonal
 from glimpse_gym.agents.recurrent import (
     RecurrentPolicy,
     categorical_log_prob,
@@ -55,6 +56,21 @@ class DiscreteRAM(RecurrentPolicy):
         super().__init__(task_spec, config)
         self.action_network = ChoiceNetwork(config.hidden_units, task_spec.num_cells + task_spec.num_choices)
         self.baseline = Baseline(config.hidden_units)
+        if config.init == "orthogonal":
+            initialize_orthogonal(self)
+        with torch.no_grad():
+            self.action_network.logits.bias[: task_spec.num_cells] += self._initial_look_scores()
+
+    def _initial_look_scores(self) -> Tensor:
+        """Compute the scores of the cells before training, (M*M,): logits of a Gaussian around the center.
+
+        The probabilities of all looks together are as if all cells had the score 0.
+        """
+        side = math.isqrt(self.task_spec.num_cells)
+        squares = ((2 * torch.arange(side) + 1) / side - 1).square()
+        distances = (squares[:, None] + squares).flatten()
+        scores = -distances / (2 * self.config.initial_sigma**2)
+        return scores - scores.exp().mean().log()
 
     @torch.no_grad()
     def decide(self, observation: dict[str, np.ndarray], state: Tensor, sample: bool = False) -> Decision:

@@ -254,3 +254,25 @@ class Baseline(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """Compute b(h_t)."""
         return self.value(hidden).squeeze(-1)
+
+
+def initialize_orthogonal(policy: nn.Module) -> None:
+    """Initialize the weights of a policy with orthogonal matrices, and the biases with 0.
+
+    The matrices are scaled by sqrt(2) before ReLU units, so that signals keep their size; by 0.01 in the heads, so that
+    the first policy is close to uniform; and by 1 in the core and the baseline.
+    """
+    gains: dict[type[nn.Module], float] = {ChoiceNetwork: 0.01, LocationNetwork: 0.01, Baseline: 1.0, ReLUCore: 1.0}
+    scaled = {
+        part: gains[type(module)] for module in policy.modules() if type(module) in gains for part in module.modules()
+    }
+    for part in policy.modules():
+        if isinstance(part, nn.Linear):
+            nn.init.orthogonal_(part.weight, scaled.get(part, math.sqrt(2)))
+            nn.init.zeros_(part.bias)
+        elif isinstance(part, nn.RNNCellBase):
+            for weight in (part.weight_ih, part.weight_hh):
+                for gate in weight.data.split(part.hidden_size):
+                    nn.init.orthogonal_(gate)
+            nn.init.zeros_(part.bias_ih)
+            nn.init.zeros_(part.bias_hh)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -45,8 +45,9 @@ class AlgorithmEntry:
     config_class: type[TrainConfig]
     default_policy: Any
     """Default configuration of the policy that it trains."""
-    default_discrete_policy: Any = None
-    """The same in envs with discrete actions; None if it cannot train in them."""
+    presets: Mapping[tuple[str, bool], tuple[TrainConfig, Any]] = field(default_factory=dict)
+    """Default configurations of algorithm and policy in envs with an action form, and with or without a final choice.
+    In all others: that of ``config_class``, and ``default_policy``."""
 
 
 POLICIES: dict[str, PolicyEntry] = {
@@ -58,14 +59,27 @@ POLICIES: dict[str, PolicyEntry] = {
 
 # The paper's network for Catch. The gain makes a single bright pixel equally bright at every scale.
 _RAM_FOR_PPO = RAMConfig(glimpse_network="fc", glimpse_units=128, location_units=128, scale_gain=4.0, core="lstm")
-_DISCRETE_RAM_FOR_PPO = DiscreteRAMConfig(
-    glimpse_network="fc", glimpse_units=128, location_units=128, scale_gain=4.0, core="lstm"
-)
+_SMALL: dict[str, Any] = {
+    "glimpse_network": "fc",
+    "glimpse_units": 128,
+    "location_units": 128,
+    "glimpse_features": 128,
+    "core": "gru",
+    "hidden_units": 128,
+    "init": "orthogonal",
+}
+# A label is rewarded at random at first, one time in K: the gradients of small batches are noise.
+_PPO_FOR_LABELS = PPOConfig(batch_size=512, minibatch_size=64, num_epochs=6, gamma=1.0)
+_PPO_PRESETS: dict[tuple[str, bool], tuple[TrainConfig, Any]] = {
+    ("hybrid", True): (_PPO_FOR_LABELS, RAMConfig(**_SMALL)),
+    ("discrete", True): (_PPO_FOR_LABELS, DiscreteRAMConfig(**_SMALL)),
+    ("discrete", False): (PPOConfig(), DiscreteRAMConfig(**_SMALL, scale_gain=4.0)),
+}
 
 ALGORITHMS: dict[str, AlgorithmEntry] = {
     "reinforce": AlgorithmEntry("glimpse_gym.agents.reinforce:Reinforce", ReinforceConfig, RAMConfig()),
     "supervised": AlgorithmEntry("glimpse_gym.agents.supervised:Supervised", SupervisedConfig, ClassifierConfig()),
-    "ppo": AlgorithmEntry("glimpse_gym.agents.ppo:PPO", PPOConfig, _RAM_FOR_PPO, _DISCRETE_RAM_FOR_PPO),
+    "ppo": AlgorithmEntry("glimpse_gym.agents.ppo:PPO", PPOConfig, _RAM_FOR_PPO, _PPO_PRESETS),
 }
 
 
@@ -76,7 +90,7 @@ def default_algorithm(env_id: str) -> str:
         ValueError: if the id does not belong to this package's worlds.
     """
     has_label = vector_env_class(env_id).world_class.choice_name == "label"
-    return "reinforce" if has_label and not _is_discrete(env_id) else "ppo"
+    return "reinforce" if has_label and _actions(env_id) == "hybrid" else "ppo"
 
 
 def default_configs(env_id: str, algorithm: str | None = None) -> tuple[Any, Any]:
@@ -88,12 +102,12 @@ def default_configs(env_id: str, algorithm: str | None = None) -> tuple[Any, Any
     """
     name = default_algorithm(env_id) if algorithm is None else algorithm
     entry = ALGORITHMS[check_choice("algorithm", name, tuple(ALGORITHMS))]
-    is_discrete = _is_discrete(env_id) and entry.default_discrete_policy is not None
-    return entry.config_class(), entry.default_discrete_policy if is_discrete else entry.default_policy
+    key = _actions(env_id), vector_env_class(env_id).world_class.choice_is_final
+    return entry.presets.get(key, (entry.config_class(), entry.default_policy))
 
 
-def _is_discrete(env_id: str) -> bool:
-    return gym.spec(env_id).kwargs.get("actions") == "discrete"
+def _actions(env_id: str) -> str:
+    return str(gym.spec(env_id).kwargs.get("actions", "hybrid"))
 
 
 def algorithm_name(config: TrainConfig) -> str:

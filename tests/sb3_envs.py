@@ -57,7 +57,7 @@ class SameStepCartPole(CartPoleVectorEnv):
     def reset(self, **kwargs):
         self.observations, _ = super().reset(**kwargs)
         self.rewards, self.last = np.zeros(self.num_envs), np.zeros((self.num_envs, 4), np.float32)
-        self.steps_so_far = self.steps
+        self.steps_so_far = self.steps[:, None]  # a view
         return self.observations, {"so_far": self.steps_so_far}
 
     def step(self, action):

@@ -89,6 +89,28 @@ def test_samples_follow_the_probabilities(task):
         oracles.assert_binomial(int((action == number).sum()), 4000, probability)
 
 
+@each_task
+@pytest.mark.parametrize("initial_sigma", [0.3, 1.0])
+def test_first_looks_are_gaussian_around_the_center(task, initial_sigma):
+    policy = make_policy(task, initial_sigma=initial_sigma)
+    with torch.no_grad():
+        policy.action_network.logits.weight.zero_()
+    spec = policy.task_spec
+    side = {4: 2, 9: 3}[spec.num_cells]
+    weights = []
+    for row in range(side):
+        for column in range(side):
+            x, y = (2 * column + 1) / side - 1, (2 * row + 1) / side - 1
+            weights.append(np.exp(-(x * x + y * y) / (2 * initial_sigma**2)))
+    probs = outputs_at(policy, task, is_last=False).logits[0].softmax(-1).detach().numpy()
+    if spec.choice_is_final:  # all actions are looks or labels, in equal parts per action
+        np.testing.assert_allclose(probs[9:], 1 / 13, rtol=1e-4)
+        looks = probs[:9]
+    else:
+        looks = probs.reshape(3, 4).sum(0)
+    np.testing.assert_allclose(looks / looks.sum(), np.array(weights) / sum(weights), rtol=1e-3)
+
+
 def outputs_at(policy, task, is_last):
     """Output for B observations that are, or are not, the last before the end."""
     envs = make_vector_env(task)

@@ -5,7 +5,14 @@ import pytest
 
 from glimpse_gym.agents.base import TaskSpec
 from glimpse_gym.agents.configs import ScriptedConfig
-from glimpse_gym.agents.evaluation import NUM_GAMES, EvalConditions, Score, evaluate, play_episodes
+from glimpse_gym.agents.evaluation import (
+    NUM_GAMES,
+    EvalConditions,
+    Score,
+    evaluate,
+    play_episodes,
+    play_to_the_end,
+)
 from glimpse_gym.agents.scanpaths import format_scores
 from glimpse_gym.agents.scripted import ScriptedPlayer
 from runs import CATCH, IMAGES, make_envs
@@ -202,3 +209,47 @@ def test_splits_of_catch_are_disjoint_ranges_of_seeds(monkeypatch):
 def test_score_names_its_conditions(env_kwargs):
     score = evaluate(Reader(), IMAGES, env_kwargs, EvalConditions("validation", "random", True, 7), num_episodes=2)
     assert score == Score("validation", "random", True, 7, 2, score.errors, score.standard_errors)
+
+
+# ---------------------------------------------------------------- whole episodes in any action form
+
+
+class Answerer(Reader):
+    """Reads the label off the first glimpse; answers after a number of glimpses that depends on the image.
+
+    Image i is answered after ``i % 4`` more glimpses; with 3 glimpses, ``i % 4 == 3`` looks to the end.
+    """
+
+    def act(self, observation, state, sample=False):
+        count = np.where(observation["time"][:, 0] == 0, 0, state) + 1
+        index = np.rint(observation["glimpse"][:, 0, 0, 0] * 255).astype(np.int64)
+        label = np.where(index % 5 == 0, (index + 1) % 3, index % 3)  # wrong for every fifth image
+        return np.where(count > index % 4, 25 + label, 12), count
+
+
+@pytest.mark.parametrize("num_envs", [3, 7, 56, 60])
+def test_outcomes_of_episodes_that_end_early(env_kwargs, num_envs):
+    kwargs = env_kwargs | {"actions": "discrete", "glimpse_cost": 0.25, "first_glimpse": "center"}
+    outcomes = play_to_the_end(Answerer(), IMAGES, kwargs, EvalConditions("train"), num_envs=num_envs)
+    index = np.array([i for i in range(70) if i % 10 < 8])
+    success = (index % 4 < 3) & (index % 5 != 0)
+    num_glimpses = np.minimum(index % 4 + 1, 3)
+    np.testing.assert_array_equal(outcomes.success, success)
+    np.testing.assert_array_equal(outcomes.num_glimpses, num_glimpses)
+    np.testing.assert_array_equal(outcomes.episode_return, success - 0.25 * (num_glimpses - 1))
+
+
+def test_outcomes_agree_with_errors_in_the_hybrid_form(env_kwargs):
+    outcomes = play_to_the_end(Reader(), IMAGES, env_kwargs, EvalConditions("test"))
+    assert outcomes.success.tolist() == [True] * 7
+    assert outcomes.num_glimpses.tolist() == [3] * 7
+    player, conditions = make_random_player(), EvalConditions("test", seed=3)
+    score = evaluate(player, CATCH, {}, conditions, num_episodes=700)
+    games = play_to_the_end(player, CATCH, {}, conditions, num_episodes=700)
+    assert games.success.mean() == pytest.approx(1 - score.errors[-1])
+    assert (games.episode_return == games.success).all()
+
+
+def test_outcomes_refuse_other_locations(env_kwargs):
+    with pytest.raises(ValueError, match="locations must be 'learned' here, got 'random'"):
+        play_to_the_end(Reader(), IMAGES, env_kwargs, EvalConditions("test", locations="random"))

@@ -176,9 +176,9 @@ def test_flushing_of_denormals_stays_on_if_it_was_on():
     [
         (IMAGES, ReinforceConfig(**TRAINING), CLASSIFIER, "Reinforce trains a RAM, got a Classifier"),
         (IMAGES, SupervisedConfig(**TRAINING), RAM, "Supervised trains a Classifier, got a RAM"),
-        (IMAGES, PPO_CONFIG, CLASSIFIER, "PPO trains a RAM, got a Classifier"),
+        (IMAGES, PPO_CONFIG, CLASSIFIER, "PPO trains a RecurrentPolicy, got a Classifier"),
         (CATCH, PPO_CONFIG, ScriptedConfig(), "PPO trains a RAM, got a ScriptedPlayer"),
-        (CATCH, PPO_CONFIG, CLASSIFIER, "PPO trains a RAM, got a Classifier"),
+        (CATCH, PPO_CONFIG, CLASSIFIER, "PPO trains a RecurrentPolicy, got a Classifier"),
         (CATCH, ReinforceConfig(**TRAINING), RAM, f"Reinforce learns from labels, and {CATCH} has none: use .*ppo"),
         (CATCH, SupervisedConfig(**TRAINING), CLASSIFIER, f"Supervised learns from labels, and {CATCH} has none"),
         (IMAGES, PPO_CONFIG, ScriptedConfig(), "scripted players play Catch"),

@@ -10,7 +10,11 @@ from torch.nn import functional
 
 import oracles
 from glimpse_gym import Retina
+from glimpse_gym.agents.base import TaskSpec
+from glimpse_gym.agents.configs import RAMConfig
 from glimpse_gym.agents.networks import CORES, ConvGlimpseEncoder, GlimpseNetwork, GRUCore, LSTMCore, ReLUCore
+from glimpse_gym.agents.ram import RAM
+from runs import SMALL_RAM
 
 FEATURES, HIDDEN, B, T = 5, 7, 3, 6
 
@@ -88,6 +92,45 @@ def test_rows_of_a_core_are_independent(name):
         alone, own_state = unroll(core, features[:, row : row + 1])
         torch.testing.assert_close(alone[:, 0], together[:, row])
         torch.testing.assert_close(own_state[0], state[row])
+
+
+@pytest.mark.parametrize("name", CORES)
+def test_unroll_of_a_core_equals_its_steps(name):
+    core = CORES[name](FEATURES, HIDDEN)
+    batch_sizes = [4, 4, 2, 1]  # the episodes have 4, 3, 2 and 2 steps
+    features = torch.randn(sum(batch_sizes), FEATURES, requires_grad=True)
+    found = core.unroll(features, batch_sizes)
+    expected, state = [], None
+    for step in features.split(batch_sizes):
+        output, state = core(step, None if state is None else state[: len(step)])
+        expected.append(output)
+    torch.testing.assert_close(found, torch.cat(expected))
+    parts = [features, *core.parameters()]
+    grads = torch.autograd.grad(found.square().sum(), parts)
+    for grad, other in zip(grads, torch.autograd.grad(torch.cat(expected).square().sum(), parts), strict=True):
+        torch.testing.assert_close(grad, other)
+    same_length = core.unroll(features[:8], [4, 4])
+    torch.testing.assert_close(same_length, found[:8])
+
+
+# ------------------------------------------------------------------------------------------ initial weights
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_orthogonal_initialization(core):
+    policy = RAM(TaskSpec((2, 4, 4), 2, "label", 3, True), RAMConfig(**SMALL_RAM, core=core, init="orthogonal"))
+    singular = {
+        name: torch.linalg.svdvals(part)
+        for name, weight in policy.named_parameters()
+        if weight.ndim == 2
+        for part in (weight.data.split(SMALL_RAM["hidden_units"]) if "cell" in name else [weight.data])
+    }
+    assert len(singular) == 11
+    for name, values in singular.items():
+        head = name.startswith(("location_network", "choice_network"))
+        gain = 0.01 if head else 1.0 if name.startswith(("core", "baseline")) else 2**0.5
+        torch.testing.assert_close(values, torch.full_like(values, gain), msg=name)
+    assert not any(weight.any() for name, weight in policy.named_parameters() if weight.ndim == 1)
 
 
 # ------------------------------------------------------------------------------------------------- glimpses

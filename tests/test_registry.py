@@ -87,9 +87,18 @@ def test_default_algorithm_depends_on_the_action_form_and_on_whether_the_choice_
 def test_default_configs():
     assert default_configs(IMAGES) == (ReinforceConfig(), RAMConfig())
     assert default_configs(IMAGES, "supervised") == (SupervisedConfig(), ClassifierConfig())
-    assert default_configs(CATCH) == default_configs(IMAGES, "ppo") == (PPOConfig(), ALGORITHMS["ppo"].default_policy)
+    assert default_configs(CATCH) == (PPOConfig(), ALGORITHMS["ppo"].default_policy)
     with pytest.raises(ValueError, match="algorithm must be one of 'reinforce', 'supervised', 'ppo'; got 'dqn'"):
         default_configs(IMAGES, "dqn")
+
+
+def test_default_configs_of_ppo_depend_on_the_action_form_and_on_whether_the_choice_is_final():
+    for env_id in ("glimpse_gym/MNISTDiscrete-v0", "glimpse_gym/ClutteredMNISTDiscrete-v0"):
+        assert default_configs(env_id) == ALGORITHMS["ppo"].presets["discrete", True]
+    assert default_configs("glimpse_gym/CatchDiscrete-v0") == ALGORITHMS["ppo"].presets["discrete", False]
+    assert default_configs("glimpse_gym/MNIST-v0", "ppo") == ALGORITHMS["ppo"].presets["hybrid", True]
+    for (actions, _), (_, policy_config) in ALGORITHMS["ppo"].presets.items():
+        assert type(policy_config) is (DiscreteRAMConfig if actions == "discrete" else RAMConfig)
 
 
 def test_envs_of_other_packages_are_refused():

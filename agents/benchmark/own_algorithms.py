@@ -11,7 +11,7 @@ from gymnasium.vector.utils import batch_space
 
 from glimpse_gym.agents.base import Agent, Policy
 from glimpse_gym.agents.benchmark.runs import Budget
-from glimpse_gym.agents.configs import ReinforceConfig
+from glimpse_gym.agents.configs import PPOConfig, ReinforceConfig
 from glimpse_gym.agents.registry import default_configs, make_learner
 
 # The default is larger, for longer trainings: within the budgets here it leaves too few updates.
@@ -76,6 +76,8 @@ def _train(
     settings: dict[str, Any] = {"seed": seed, "num_episodes": max(1, budget.num_steps // num_glimpses)}
     if isinstance(config, ReinforceConfig):
         settings["batch_size"] = _REINFORCE_BATCH_SIZE
+    elif isinstance(config, PPOConfig):  # episodes may end early: the steps are the limit
+        settings |= {"num_steps": budget.num_steps, "num_episodes": budget.num_steps}
     learner = make_learner(env_id, {}, replace(config, **settings), replace(policy_config, **(policy_settings or {})))
     policy = learner.policy
     while not learner.done:

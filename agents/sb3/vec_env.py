@@ -178,7 +178,8 @@ class GymnasiumVecEnv(VecEnv):
                 raise AttributeError(f"the sub-envs of {self.vector_env} have no method {method_name!r}")
             return list(self._base.call(method_name, *method_args, **method_kwargs))
         result = self._whole_attr(method_name)(*method_args, **method_kwargs)
-        if isinstance(result, (np.ndarray, tuple, list)) and len(result) == self.num_envs:
+        is_sequence = isinstance(result, (tuple, list)) or (isinstance(result, np.ndarray) and result.ndim > 0)
+        if is_sequence and len(result) == self.num_envs:
             return [result[row] for row in rows]
         return [result] * len(rows)
 

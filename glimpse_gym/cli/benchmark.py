@@ -132,7 +132,8 @@ def _describe(finished: Finished) -> str:
         error = finished.error
         details = getattr(error, "traceback", "")
         then = f"{finished.attempts_left} attempts left" if finished.attempts_left else "given up"
-        return f"{run.describe()}: failed, {then}: {type(error).__name__}: {error}\n{details}".rstrip()
+        summary = str(error).partition("\n")[0]  # Ray adds pages of its own state
+        return f"{run.describe()}: failed, {then}: {type(error).__name__}: {summary}\n{details}".rstrip()
     test = finished.result.test
     return (
         f"{run.describe()}: success {test['success']:.1%}, {test['num_glimpses']:.1f} glimpses, "

@@ -12,8 +12,8 @@ def ppo_settings(task: ZooTask) -> dict[str, Any]:
         **task.common(),
         "learning_rate": "lin_1e-3",
         "n_steps": n_steps,
-        "batch_size": NUM_ENVS * n_steps // 4,
-        "n_epochs": 4,
+        "batch_size": NUM_ENVS * n_steps // 8,
+        "n_epochs": 6,
         "ent_coef": 0.01,
     }
 
