@@ -165,8 +165,6 @@ def test_an_env_is_required(cli):
     [
         ("glimpse_gym/Nothing-v0", "`Nothing` doesn't exist in namespace glimpse_gym"),
         ("Nothing", "`Nothing` doesn't exist"),
-        ("glimpse_gym/ImagesDiscrete-v0", "hybrid"),
-        ("glimpse_gym/CatchDiscrete-v0", "hybrid"),
         ("glimpse_gym/CatchContinuous-v0", "hybrid"),
         ("CartPole-v1", "CartPole-v1 is not a glimpse_gym env"),
     ],

@@ -1,4 +1,4 @@
-"""Requirements of other libraries, checked without them, and Stable-Baselines3 itself."""
+"""Requirements of other libraries, checked without them."""
 
 import gymnasium as gym
 import numpy as np
@@ -104,28 +104,3 @@ def test_play_finds_keys_and_frames(env_id):
     assert isinstance(env.metadata["render_fps"], int)
     env.reset(seed=0)
     assert env.render().dtype == np.uint8
-
-
-# ---------------------------------------------------------------- Stable-Baselines3
-
-
-@pytest.mark.parametrize(
-    ("policy", "env_id", "kwargs"),
-    [
-        ("MultiInputPolicy", "glimpse_gym/MNISTDiscrete-v0", {}),
-        ("MlpPolicy", "glimpse_gym/CatchDiscrete-v0", {"observations": "flat"}),
-        ("MlpPolicy", "glimpse_gym/MNIST-v0", {"observations": "flat", "actions": "multidiscrete"}),
-    ],
-)
-def test_stable_baselines3_ppo(policy, env_id, kwargs):
-    from stable_baselines3 import PPO
-    from stable_baselines3.common.env_util import make_vec_env
-
-    envs = make_vec_env(env_id, n_envs=2, seed=0, env_kwargs=kwargs)
-    model = PPO(policy, envs, n_steps=16, batch_size=16, n_epochs=1, seed=0, device="cpu").learn(32)
-    actions, _ = model.predict(envs.reset())
-    assert len(actions) == 2
-    # sb3-contrib's MaskablePPO asks every sub-env for its masks.
-    masks = np.stack(envs.env_method("action_masks"))
-    assert masks.dtype == np.bool_
-    assert masks.shape == (2, gym.spaces.flatdim(envs.action_space))

@@ -177,7 +177,7 @@ def test_flushing_of_denormals_stays_on_if_it_was_on():
         (IMAGES, ReinforceConfig(**TRAINING), CLASSIFIER, "Reinforce trains a RAM, got a Classifier"),
         (IMAGES, SupervisedConfig(**TRAINING), RAM, "Supervised trains a Classifier, got a RAM"),
         (IMAGES, PPO_CONFIG, CLASSIFIER, "PPO trains a RecurrentPolicy, got a Classifier"),
-        (CATCH, PPO_CONFIG, ScriptedConfig(), "PPO trains a RAM, got a ScriptedPlayer"),
+        (CATCH, PPO_CONFIG, ScriptedConfig(), "PPO trains a RecurrentPolicy, got a ScriptedPlayer"),
         (CATCH, PPO_CONFIG, CLASSIFIER, "PPO trains a RecurrentPolicy, got a Classifier"),
         (CATCH, ReinforceConfig(**TRAINING), RAM, f"Reinforce learns from labels, and {CATCH} has none: use .*ppo"),
         (CATCH, SupervisedConfig(**TRAINING), CLASSIFIER, f"Supervised learns from labels, and {CATCH} has none"),
@@ -198,7 +198,7 @@ def test_env_kwargs_that_training_sets_are_refused(name):
 
 @pytest.mark.parametrize("kwargs", [{"actions": "discrete"}, {"actions": "continuous"}, {"observations": "flat"}])
 def test_training_needs_hybrid_actions_and_dict_observations(kwargs):
-    with pytest.raises(ValueError, match="agents act in envs with hybrid actions"):
+    with pytest.raises(ValueError, match="acts? in envs with hybrid actions"):
         make_reinforce(noise_images(**kwargs))
 
 

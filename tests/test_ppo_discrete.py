@@ -56,7 +56,7 @@ def test_rollout_records_the_episodes_of_single_envs(task):
     lengths = lengths_of(rollout)
     assert (lengths == T).all() if task == "catch" else len(set(lengths.tolist())) == T
     split = {"split": "train"} if task == "classification" else {}
-    for b in range(0, B, 4):
+    for b in range(0, B, 8):
         env = gym.make(env_id, **kwargs, **split)
         observation, _ = env.reset(seed=b)
         for t in range(int(lengths[b])):
@@ -222,7 +222,7 @@ SIZES = {"glimpse_units": 32, "location_units": 16, "glimpse_features": 32, "hid
 def test_learns_to_look_before_it_answers():
     env_kwargs = square_images(num_glimpses=3, first_glimpse="center", **DISCRETE)
     training = {"num_episodes": 60 * 128, "batch_size": 128, "minibatch_size": 32, "learning_rate": 8e-3, "gamma": 1.0}
-    learner = run_updates(make_ppo("classification", training, env_kwargs, **SIZES))
+    learner = run_updates(make_ppo("classification", training, env_kwargs, **SIZES, initial_sigma=1.0))
     outcomes = play_to_the_end(learner.policy, IMAGES, env_kwargs, EvalConditions("test"))
     assert outcomes.success.mean() > 0.92
     assert outcomes.num_glimpses.mean() > 1.2  # the first glimpse, at the center, often shows nothing
@@ -231,7 +231,7 @@ def test_learns_to_look_before_it_answers():
 def test_learns_to_answer_early_if_glimpses_cost():
     env_kwargs = square_images(num_glimpses=3, first_glimpse="center", glimpse_cost=0.6, **DISCRETE)
     training = {"num_episodes": 40 * 128, "batch_size": 128, "minibatch_size": 32, "learning_rate": 8e-3}
-    learner = run_updates(make_ppo("classification", training, env_kwargs, **SIZES))
+    learner = run_updates(make_ppo("classification", training, env_kwargs, **SIZES, initial_sigma=1.0))
     outcomes = play_to_the_end(learner.policy, IMAGES, env_kwargs, EvalConditions("test"))
     assert outcomes.num_glimpses.mean() < 1.05
 

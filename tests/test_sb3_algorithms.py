@@ -153,7 +153,7 @@ def test_masked_actions_are_never_taken():
     observation, names = envs.reset(), []
     for _ in range(20):
         masks = np.stack(envs.env_method("action_masks"))
-        assert masks.shape == (4, 28)
+        assert (masks.dtype, masks.shape) == (np.bool_, (4, 28))
         last = observation["time"][:, 0] == 0.5
         np.testing.assert_array_equal(masks.sum(axis=1), np.where(last, 3, 28))
         actions, _ = model.predict(observation, action_masks=masks)

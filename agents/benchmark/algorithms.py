@@ -50,6 +50,8 @@ class Algorithm:
 
 _SB3, _OWN = "glimpse_gym.agents.benchmark.sb3_algorithms", "glimpse_gym.agents.benchmark.own_algorithms"
 
+_STILL = ("MNIST", "ClutteredMNIST")  # worlds whose image does not move
+
 ALGORITHMS: dict[str, Algorithm] = {
     "random": Algorithm(f"{_OWN}:random", "discrete", "random actions", "reference"),
     "sb3-ppo": Algorithm(f"{_SB3}:ppo", "discrete", "PPO", "SB3"),
@@ -60,17 +62,19 @@ ALGORITHMS: dict[str, Algorithm] = {
     "sb3-hybrid-ppo": Algorithm(f"{_SB3}:hybrid_ppo", "hybrid", "PPO, hybrid actions, stacked glimpses", "SB3"),
     "recurrent-ppo": Algorithm(f"{_OWN}:recurrent_ppo", "hybrid", "our recurrent PPO", "ours"),
     "recurrent-ppo-discrete": Algorithm(f"{_OWN}:recurrent_ppo", "discrete", "our recurrent PPO, discrete", "ours"),
-    # On Catch, which has no labels, the hybrid loss does not apply.
-    "ram": Algorithm(f"{_OWN}:ram", "hybrid", "RAM, hybrid loss", "ours", worlds=("MNIST", "ClutteredMNIST")),
+    # Catch has no labels, which the hybrid loss needs.
+    "ram": Algorithm(f"{_OWN}:ram", "hybrid", "RAM, hybrid loss", "ours", worlds=_STILL),
 } | {
-    f"looks-{name}": Algorithm(f"{_OWN}:scripted_looks", "hybrid", label, "scripted looks", {"location_policy": name})
-    for name, label in (
-        ("random", "looks at random"),
-        ("center", "looks at the center"),
-        ("raster", "looks along a grid"),
-        ("spiral", "looks along a spiral"),
-        ("saliency", "looks at the most salient place"),
-        ("oracle", "oracle, which reads the image (cheating)"),
+    f"looks-{name}": Algorithm(
+        f"{_OWN}:scripted_looks", "hybrid", label, "scripted looks", {"location_policy": name}, worlds
+    )
+    for name, label, worlds in (
+        ("random", "looks at random", None),
+        ("center", "looks at the center", None),
+        ("raster", "looks along a grid", _STILL),
+        ("spiral", "looks along a spiral", _STILL),
+        ("saliency", "looks at the most salient place", _STILL),
+        ("oracle", "oracle looks (cheating)", None),
     )
 }
 """Algorithms by name. Add an algorithm here."""

@@ -66,16 +66,16 @@ _TABLE = (
     BenchmarkTask("Catch", "Catch", "Catch, 24 × 24, 23 frames", 1_000_000, 45 / 529),
     BenchmarkTask(
         *("MNIST-2M", "MNIST", "MNIST, four times the budget", 2_000_000, 1 / 10),
-        algorithms=("sb3-recurrent-ppo", "recurrent-ppo-discrete", "recurrent-ppo", "ram"),
+        algorithms=("recurrent-ppo-discrete", "recurrent-ppo", "ram"),
     ),
     BenchmarkTask(
         *("Catch-2M", "Catch", "Catch, twice the budget", 2_000_000, 45 / 529),
-        algorithms=("sb3-recurrent-ppo", "recurrent-ppo-discrete", "recurrent-ppo"),
+        algorithms=("recurrent-ppo-discrete", "recurrent-ppo"),
     ),
     BenchmarkTask(
         *("MNIST-cost", "MNIST", "MNIST, a cost of 0.02 for every glimpse", 500_000, 1 / 10),
         env_kwargs={"glimpse_cost": 0.02},
-        algorithms=("sb3-recurrent-ppo", "recurrent-ppo-discrete"),
+        algorithms=("sb3-ppo-stack", "recurrent-ppo-discrete"),
     ),
 )
 

@@ -26,6 +26,8 @@ from glimpse_gym.agents.sb3.vec_env import to_sb3
 _NUM_ENVS = 64
 # Glimpses in a stack: all of an episode where it is short.
 _MAX_STACK = 8
+# Sizes for algorithms that take several gradient steps for each step of the envs.
+_SMALL = {"units": 64, "location_units": 64, "features": 64}
 # Sub-env i is seeded with seed + i: distances between the seeds of runs keep their episodes apart.
 _SEED_DISTANCE = 2**16
 
@@ -59,12 +61,12 @@ def hybrid_ppo(env_id: str, seed: int, budget: Budget) -> Agent:
 def recurrent_ppo(env_id: str, seed: int, budget: Budget) -> Agent:
     """Train by RecurrentPPO, with one LSTM for actor and critic."""
     envs = _make_envs(env_id)
-    lstm = {"lstm_hidden_size": 256, "shared_lstm": True, "enable_critic_lstm": False}
+    lstm = {"lstm_hidden_size": 128, "shared_lstm": True, "enable_critic_lstm": False}
     model = RecurrentPPO(
         "MultiInputLstmPolicy",
         _to_sb3(envs),
         policy_kwargs=_policy_kwargs(envs) | lstm,
-        **_ppo_settings(envs),
+        **_ppo_settings(envs) | {"n_epochs": 4},
         **_common(seed),
     )
     return _learn(model, budget)
@@ -76,7 +78,7 @@ def dqn(env_id: str, seed: int, budget: Budget) -> Agent:
     model = DQN(
         "MultiInputPolicy",
         _to_sb3(envs, stack=True),
-        policy_kwargs=_policy_kwargs(envs),
+        policy_kwargs=_policy_kwargs(envs, **_SMALL),
         learning_rate=5e-4,
         buffer_size=100_000,
         learning_starts=5_000,
@@ -84,8 +86,8 @@ def dqn(env_id: str, seed: int, budget: Budget) -> Agent:
         gamma=_gamma(envs),
         train_freq=1,
         gradient_steps=4,
-        target_update_interval=2_000,
-        exploration_fraction=0.3,
+        target_update_interval=1_000,
+        exploration_fraction=0.5,
         exploration_final_eps=0.05,
         **_common(seed),
     )
@@ -98,8 +100,8 @@ def sac(env_id: str, seed: int, budget: Budget) -> Agent:
     model = SAC(
         "MultiInputPolicy",
         _to_sb3(envs, stack=True),
-        policy_kwargs=_policy_kwargs(envs, units=64, location_units=64, features=64),
-        learning_rate=5e-4,
+        policy_kwargs=_policy_kwargs(envs, **_SMALL),
+        learning_rate=1e-3,
         buffer_size=100_000,
         learning_starts=5_000,
         batch_size=256,

@@ -90,7 +90,7 @@ class SB3Agent:
         """
         if isinstance(observation, dict):
             started = observation["time"][:, 0] == 0
-            frames: Any = {key: _push(state.frames[key], new, started) for key, new in observation.items()}  # type: ignore[call-overload]
+            frames: Any = {key: _push(state.frames[key], new, started) for key, new in observation.items()}
         else:
             started = observation[:, -1] == 0  # flat observations end with the time
             frames = _push(state.frames, observation, started)  # type: ignore[arg-type]

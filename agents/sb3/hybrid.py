@@ -51,7 +51,8 @@ class HybridSpace(spaces.Box):
         self.num_choices = int(space[self.choice_name].n)  # type: ignore[attr-defined]
         self.choice_is_final: bool = metadata["choice_is_final"]
         self.num_glimpses: int = metadata["num_glimpses"]
-        super().__init__(np.float32([-1, -1, 0]), np.float32([1, 1, self.num_choices - 1]), dtype=np.float32)
+        low, high = np.array([-1, -1, 0]), np.array([1, 1, self.num_choices - 1])
+        super().__init__(low.astype(np.float32), high.astype(np.float32), dtype=np.float32)
 
     def to_dict(self, actions: np.ndarray) -> dict[str, np.ndarray]:
         """Convert actions (B, 3) to the Dict: ``next_location`` float32 (B, 2), and the choice, int64 (B,)."""
@@ -73,12 +74,13 @@ class HybridActions(VectorActionWrapper):
 
     def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
         super().__init__(env)
-        self.single_action_space = HybridSpace(env)
-        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self._space = HybridSpace(env)
+        self.single_action_space = self._space
+        self.action_space = batch_space(self._space, self.num_envs)
 
     def actions(self, actions: np.ndarray) -> dict[str, np.ndarray]:
         """Convert actions, (num_envs, 3), to the Dict actions of the env."""
-        return self.single_action_space.to_dict(actions)
+        return self._space.to_dict(actions)
 
 
 class HybridDistribution(DiagGaussianDistribution):

@@ -8,6 +8,7 @@ It is also an algorithm of the benchmark; see the end of the file:
     glimpse-gym benchmark run --import ppo_lstm --algorithms ppo-lstm --tasks MNIST
 """
 
+import math
 from dataclasses import dataclass
 
 import gymnasium as gym
@@ -71,7 +72,8 @@ class Agent(nn.Module):
         return self.actor(state[0]), self.critic(state[0]).squeeze(1), state
 
     def check_env(self, envs):
-        assert envs.single_action_space == self.action_space
+        if envs.single_action_space != self.action_space:
+            raise ValueError(f"the agent acts in {self.action_space}, the env has {envs.single_action_space}")
 
     def seed(self, seed):
         self.generator = torch.Generator().manual_seed(seed)
@@ -102,7 +104,7 @@ def learn(args, report=lambda num_steps, agent: None):
     optimizer = torch.optim.Adam(agent.parameters(), lr=args.learning_rate, eps=1e-5)
     observation = to_tensors(envs.reset(seed=args.seed * 2**16)[0])
     state = agent.initial_state(args.num_envs)
-    num_updates = max(1, args.total_timesteps // (args.num_envs * args.num_steps))
+    num_updates = math.ceil(args.total_timesteps / (args.num_envs * args.num_steps))
     for update in range(num_updates):
         optimizer.param_groups[0]["lr"] = args.learning_rate * (1 - update / num_updates)
 

@@ -7,7 +7,8 @@ from glimpse_gym.agents.sb3.zoo.tasks import NUM_ENVS, ZooTask, zoo_tasks
 
 def ppo_settings(task: ZooTask) -> dict[str, Any]:
     """Return the hyperparameters of PPO, with or without memory."""
-    n_steps = 32 if task.image_moves else 16
+    # Eight whole episodes of each sub-env, or two of Catch's longer ones.
+    n_steps = task.num_glimpses * (2 if task.image_moves else 8)
     return {
         **task.common(),
         "learning_rate": "lin_1e-3",
@@ -23,7 +24,7 @@ def _stacked(task: ZooTask, policy: str, gaussian: bool) -> dict[str, Any]:
         **ppo_settings(task),
         **task.stack(),
         "policy": policy,
-        "policy_kwargs": task.policy_kwargs(gaussian),
+        "policy_kwargs": task.policy_kwargs(gaussian=gaussian),
     }
 
 

@@ -11,7 +11,7 @@ def _recurrent(task: ZooTask, policy: str, gaussian: bool) -> dict[str, Any]:
     return {
         **ppo_settings(task),
         "policy": policy,
-        "policy_kwargs": task.policy_kwargs(gaussian) | lstm,
+        "policy_kwargs": task.policy_kwargs(gaussian=gaussian) | lstm,
     }
 
 

@@ -10,13 +10,14 @@ def _sac_settings(task: ZooTask) -> dict[str, Any]:
         **task.common(),
         **task.stack(),
         "policy": "MultiInputPolicy",
-        "policy_kwargs": task.policy_kwargs(),
+        "policy_kwargs": task.policy_kwargs(units=64, location_units=64, features=64),
         "learning_rate": 5e-4,
         "buffer_size": 100_000,
         "learning_starts": 5_000,
         "batch_size": 256,
         "train_freq": 1,
         "gradient_steps": 2,
+        "ent_coef": "auto_0.01",
     }
 
 

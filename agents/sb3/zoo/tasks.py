@@ -38,11 +38,11 @@ class ZooTask:
         """Return the hyperparameters of algorithms without memory: a stack of glimpses, of all if they are few."""
         return {"frame_stack": min(_MAX_STACK, self.num_glimpses)}
 
-    def policy_kwargs(self, gaussian: bool = False) -> dict[str, Any]:
-        """Return the keyword arguments of the policy, see :func:`glimpse_policy_kwargs`."""
-        if self.image_moves:  # a few bright pixels, which the coarse scales average away
-            return glimpse_policy_kwargs(num_scales=self.num_scales, scale_gain=4.0, gaussian=gaussian)
-        return glimpse_policy_kwargs(encoder="conv", gaussian=gaussian)
+    def policy_kwargs(self, **kwargs: Any) -> dict[str, Any]:
+        """Return the keyword arguments of the policy; ``kwargs`` are those of :func:`glimpse_policy_kwargs`."""
+        # The few bright pixels of a screen are averaged away in the coarse scales.
+        scale_gain = 4.0 if self.image_moves else 1.0
+        return glimpse_policy_kwargs(num_scales=self.num_scales, scale_gain=scale_gain, **kwargs)
 
 
 def zoo_tasks(actions: str) -> Iterator[tuple[str, ZooTask]]:
