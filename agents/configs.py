@@ -61,9 +61,6 @@ class RecurrentConfig:
     """Recurrent core: 'relu', the paper's for classification; 'gru'; 'lstm', the paper's for Catch."""
     hidden_units: int = 256
     """Size of the core's output h."""
-    init: Literal["uniform", "orthogonal"] = "uniform"
-    """Initial weights: 'uniform', torch's default; 'orthogonal' matrices that keep the size of signals, with which PPO
-    learns faster."""
 
     def __post_init__(self) -> None:
         sizes = ("glimpse_units", "location_units", "glimpse_features", "hidden_units")
@@ -90,17 +87,18 @@ class RAMConfig(RecurrentConfig):
 
 @dataclass(frozen=True)
 class DiscreteRAMConfig(RecurrentConfig):
-    """Recurrent attention model for discrete actions: networks, and the first distribution of the looks."""
+    """Recurrent attention model for discrete actions: networks, and the policy before training."""
 
-    init: Literal["uniform", "orthogonal"] = "orthogonal"
-    """Initial weights: 'uniform', torch's default; 'orthogonal' matrices that keep the size of signals, with which PPO
-    learns faster."""
     initial_sigma: float = 0.2
-    """Standard deviation of the first looks around the center; the image spans 2 units, from -1 to 1."""
+    """Standard deviation of looks around the center before training; the image spans 2 units, from -1 to 1."""
+    initial_answer_prob: float = 0.1
+    """Probability of an answer instead of another look before training."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        validate_fields(self, above={"initial_sigma": 0})
+        validate_fields(self, above={"initial_sigma": 0, "initial_answer_prob": 0})
+        if self.initial_answer_prob >= 1:
+            raise ValueError(f"initial_answer_prob must be less than 1, got {self.initial_answer_prob}")
 
 
 @dataclass(frozen=True)
@@ -241,6 +239,8 @@ class PPOConfig(TrainConfig):
     """Updates over which the learning rate rises to its peak."""
     max_grad_norm: float = 0.5
     """Gradients are clipped to this norm."""
+    init: Literal["uniform", "orthogonal"] = "orthogonal"
+    """Initial weights: 'uniform', torch's default; 'orthogonal' matrices, which keep the size of signals."""
     num_epochs: int = 3
     """Passes over each batch of episodes."""
     minibatch_size: int = 64

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from glimpse_gym.agents.base import Decision, TaskSpec
 from glimpse_gym.agents.configs import DiscreteRAMConfig
-from glimpse_gym.agents.networks import Baseline, ChoiceNetwork, initialize_orthogonal
+from glimpse_gym.agents.networks import Baseline, ChoiceNetwork
 from glimpse_gym.agents.recurrent import (
     RecurrentPolicy,
     categorical_log_prob,
@@ -50,27 +50,23 @@ class DiscreteRAM(RecurrentPolicy):
 
     actions: ClassVar[str] = "discrete"
     config: DiscreteRAMConfig
+    initial_scores: Tensor
 
     def __init__(self, task_spec: TaskSpec, config: DiscreteRAMConfig | None = None) -> None:
         config = config or DiscreteRAMConfig()
         super().__init__(task_spec, config)
         self.action_network = ChoiceNetwork(config.hidden_units, task_spec.num_cells + task_spec.num_choices)
         self.baseline = Baseline(config.hidden_units)
-        if config.init == "orthogonal":
-            initialize_orthogonal(self)
-        with torch.no_grad():
-            self.action_network.logits.bias[: task_spec.num_cells] += self._initial_look_scores()
+        self.register_buffer("initial_scores", self._initial_scores(), persistent=False)
 
-    def _initial_look_scores(self) -> Tensor:
-        """Compute the scores of the cells before training, (M*M,): logits of a Gaussian around the center.
-
-        The probabilities of all looks together are as if all cells had the score 0.
-        """
-        side = math.isqrt(self.task_spec.num_cells)
+    def _initial_scores(self) -> Tensor:
+        """Compute scores, (M*M + K,), that are added to the network's: they make the first policy that of the config."""
+        spec, prob = self.task_spec, self.config.initial_answer_prob
+        side = math.isqrt(spec.num_cells)
         squares = ((2 * torch.arange(side) + 1) / side - 1).square()
         distances = (squares[:, None] + squares).flatten()
-        scores = -distances / (2 * self.config.initial_sigma**2)
-        return scores - scores.exp().mean().log()
+        looks = (-distances / (2 * self.config.initial_sigma**2)).log_softmax(0) + math.log(1 - prob)
+        return torch.cat([looks, torch.full((spec.num_choices,), math.log(prob / spec.num_choices))])
 
     @torch.no_grad()
     def decide(self, observation: dict[str, np.ndarray], state: Tensor, sample: bool = False) -> Decision:
@@ -91,7 +87,7 @@ class DiscreteRAM(RecurrentPolicy):
         return ~(is_last_step & is_look)
 
     def _heads(self, hidden: Tensor, mask: Tensor | None) -> DiscreteRAMOutput:
-        logits = self.action_network(hidden)
+        logits = self.action_network(hidden) + self.initial_scores
         if not self.task_spec.choice_is_final:
             looks, choices = logits.tensor_split([self.task_spec.num_cells], dim=-1)
             logits = (choices[..., :, None] + looks[..., None, :]).flatten(-2)  # choice * M*M + cell

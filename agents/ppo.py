@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from glimpse_gym.agents.configs import PPOConfig
 from glimpse_gym.agents.learner import Learner
+from glimpse_gym.agents.networks import initialize_orthogonal
 from glimpse_gym.agents.recurrent import RecurrentPolicy, to_tensors
 
 
@@ -69,6 +70,13 @@ class PPO(Learner):
 
     policy_class = RecurrentPolicy
     config: PPOConfig
+
+    def __init__(self, env_id: str, env_kwargs: dict[str, Any], config: PPOConfig, policy_config: Any) -> None:
+        super().__init__(env_id, env_kwargs, config, policy_config)
+        if config.init == "orthogonal":
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(config.seed)
+                initialize_orthogonal(self.policy)
 
     def _learn(self) -> tuple[dict[str, float], float]:
         config = self.config

@@ -15,7 +15,7 @@ from torch import Tensor
 from glimpse_gym.agents.base import Decision, TaskSpec
 from glimpse_gym.agents.configs import RAMConfig
 from glimpse_gym.agents.location_policies import LOCATION_RULES, ScriptedLocations
-from glimpse_gym.agents.networks import Baseline, ChoiceNetwork, LocationNetwork, initialize_orthogonal
+from glimpse_gym.agents.networks import Baseline, ChoiceNetwork, LocationNetwork
 from glimpse_gym.agents.recurrent import (
     RecurrentPolicy,
     categorical_log_prob,
@@ -52,8 +52,6 @@ class RAM(RecurrentPolicy):
         self.location_network = LocationNetwork(config.hidden_units)
         self.choice_network = ChoiceNetwork(config.hidden_units, task_spec.num_choices)
         self.baseline = Baseline(config.hidden_units)
-        if config.init == "orthogonal":
-            initialize_orthogonal(self)
         rule = LOCATION_RULES.get(config.location_policy)
         self.location_rule = rule() if rule else None
         """Rule that chooses the locations; None if they are learned or random."""

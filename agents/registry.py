@@ -66,13 +66,12 @@ _SMALL: dict[str, Any] = {
     "glimpse_features": 128,
     "core": "gru",
     "hidden_units": 128,
-    "init": "orthogonal",
 }
-# A label is rewarded at random at first, one time in K: the gradients of small batches are noise.
+# A label is right by chance at first, one time in K, so that the gradients of small batches are noise.
 _PPO_FOR_LABELS = PPOConfig(batch_size=512, minibatch_size=64, num_epochs=6, gamma=1.0)
 _PPO_PRESETS: dict[tuple[str, bool], tuple[TrainConfig, Any]] = {
     ("hybrid", True): (_PPO_FOR_LABELS, RAMConfig(**_SMALL)),
-    ("discrete", True): (_PPO_FOR_LABELS, DiscreteRAMConfig(**_SMALL)),
+    ("discrete", True): (_PPO_FOR_LABELS, DiscreteRAMConfig(**_SMALL, initial_sigma=0.3)),
     ("discrete", False): (PPOConfig(), DiscreteRAMConfig(**_SMALL, scale_gain=4.0)),
 }
 

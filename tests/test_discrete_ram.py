@@ -39,7 +39,7 @@ def force_action(policy, scores):
     """Give cells and choices these scores, whatever is seen."""
     with torch.no_grad():
         policy.action_network.logits.weight.zero_()
-        policy.action_network.logits.bias.copy_(torch.as_tensor(scores, dtype=torch.float32))
+        policy.action_network.logits.bias.copy_(torch.as_tensor(scores, dtype=torch.float32) - policy.initial_scores)
 
 
 @each_task
@@ -91,10 +91,11 @@ def test_samples_follow_the_probabilities(task):
 
 @each_task
 @pytest.mark.parametrize("initial_sigma", [0.3, 1.0])
-def test_first_looks_are_gaussian_around_the_center(task, initial_sigma):
-    policy = make_policy(task, initial_sigma=initial_sigma)
+def test_policy_before_training_looks_around_the_center_and_seldom_answers(task, initial_sigma):
+    policy = make_policy(task, initial_sigma=initial_sigma, initial_answer_prob=0.3)
     with torch.no_grad():
         policy.action_network.logits.weight.zero_()
+        policy.action_network.logits.bias.zero_()
     spec = policy.task_spec
     side = {4: 2, 9: 3}[spec.num_cells]
     weights = []
@@ -103,10 +104,11 @@ def test_first_looks_are_gaussian_around_the_center(task, initial_sigma):
             x, y = (2 * column + 1) / side - 1, (2 * row + 1) / side - 1
             weights.append(np.exp(-(x * x + y * y) / (2 * initial_sigma**2)))
     probs = outputs_at(policy, task, is_last=False).logits[0].softmax(-1).detach().numpy()
-    if spec.choice_is_final:  # all actions are looks or labels, in equal parts per action
-        np.testing.assert_allclose(probs[9:], 1 / 13, rtol=1e-4)
+    if spec.choice_is_final:
+        np.testing.assert_allclose(probs[9:], 0.3 / 4, rtol=1e-4)
         looks = probs[:9]
     else:
+        np.testing.assert_allclose(probs.reshape(3, 4).sum(1), 1 / 3, rtol=1e-4)
         looks = probs.reshape(3, 4).sum(0)
     np.testing.assert_allclose(looks / looks.sum(), np.array(weights) / sum(weights), rtol=1e-3)
 
@@ -128,7 +130,7 @@ def test_log_prob_and_entropy_against_plain_loops(task, is_last):
     policy = make_policy(task)
     spec = policy.task_spec
     output = outputs_at(policy, task, is_last)
-    scores = policy.action_network(output.hidden).detach().double().numpy()
+    scores = (policy.action_network(output.hidden) + policy.initial_scores).detach().double().numpy()
     if spec.choice_is_final:
         logits = scores
     else:  # the action is move * cells + cell

@@ -198,7 +198,7 @@ def test_env_kwargs_that_training_sets_are_refused(name):
 
 @pytest.mark.parametrize("kwargs", [{"actions": "discrete"}, {"actions": "continuous"}, {"observations": "flat"}])
 def test_training_needs_hybrid_actions_and_dict_observations(kwargs):
-    with pytest.raises(ValueError, match="acts? in envs with hybrid actions"):
+    with pytest.raises(ValueError, match=r"acts? in envs with hybrid actions"):
         make_reinforce(noise_images(**kwargs))
 
 

@@ -12,7 +12,15 @@ import oracles
 from glimpse_gym import Retina
 from glimpse_gym.agents.base import TaskSpec
 from glimpse_gym.agents.configs import RAMConfig
-from glimpse_gym.agents.networks import CORES, ConvGlimpseEncoder, GlimpseNetwork, GRUCore, LSTMCore, ReLUCore
+from glimpse_gym.agents.networks import (
+    CORES,
+    ConvGlimpseEncoder,
+    GlimpseNetwork,
+    GRUCore,
+    LSTMCore,
+    ReLUCore,
+    initialize_orthogonal,
+)
 from glimpse_gym.agents.ram import RAM
 from runs import SMALL_RAM
 
@@ -118,7 +126,8 @@ def test_unroll_of_a_core_equals_its_steps(name):
 
 @pytest.mark.parametrize("core", CORES)
 def test_orthogonal_initialization(core):
-    policy = RAM(TaskSpec((2, 4, 4), 2, "label", 3, True), RAMConfig(**SMALL_RAM, core=core, init="orthogonal"))
+    policy = RAM(TaskSpec((2, 4, 4), 2, "label", 3, True), RAMConfig(**SMALL_RAM, core=core))
+    initialize_orthogonal(policy)
     singular = {
         name: torch.linalg.svdvals(part)
         for name, weight in policy.named_parameters()

@@ -148,7 +148,16 @@ def test_the_license(wheel, metadata):
 def test_the_metadata(metadata):
     assert metadata["Name"] in ("glimpse_gym", "glimpse-gym")
     assert metadata["Version"] == glimpse_gym.__version__
-    assert set(metadata.get_all("Provides-Extra")) == {"agents", "figures", "minari", "ray", "sb3", "test", "video", "zoo"}
+    assert set(metadata.get_all("Provides-Extra")) == {
+        "agents",
+        "figures",
+        "minari",
+        "ray",
+        "sb3",
+        "test",
+        "video",
+        "zoo",
+    }
     assert metadata["Description-Content-Type"] == "text/markdown"
     assert (
         metadata.get_payload(decode=True).decode().strip() == (ROOT / "README.md").read_text(encoding="utf-8").strip()
@@ -235,7 +244,11 @@ def test_every_import_is_a_requirement():
         declared[extra] = [line for line in entries("options.extras_require", extra) if not line.startswith("%")]
     names = {extra: {Requirement(line).name for line in lines} for extra, lines in declared.items()}
     core, agents = names["core"], names["core"] | names["agents"]
-    allowed = {"glimpse_gym": agents | names["minari"] | names["video"], "envs": core, "agents": agents | names["sb3"] | names["ray"] | names["zoo"]}
+    allowed = {
+        "glimpse_gym": agents | names["minari"] | names["video"],
+        "envs": core,
+        "agents": agents | names["sb3"] | names["ray"] | names["zoo"],
+    }
     # packaging is a requirement of build and pytest.
     allowed["tests"] = set().union(*names.values(), ["packaging"])
     distributions = importlib.metadata.packages_distributions()

@@ -14,8 +14,10 @@ from glimpse_gym.agents.benchmark.runs import Budget
 from glimpse_gym.agents.configs import PPOConfig, ReinforceConfig
 from glimpse_gym.agents.registry import default_configs, make_learner
 
-# The default is larger, for longer trainings: within the budgets here it leaves too few updates.
+# The defaults are for longer trainings: within the budgets here they leave too few updates.
 _REINFORCE_BATCH_SIZE = 64
+_PPO_FOR_MOVES = {"num_epochs": 4, "ent_coef": 0.003}
+_SMALL = {"glimpse_features": 128, "core": "gru", "hidden_units": 128}
 
 
 class RandomAgent:
@@ -72,12 +74,16 @@ def _train(
     env_id: str, seed: int, budget: Budget, algorithm: str | None, policy_settings: dict[str, Any] | None = None
 ) -> Policy:
     config, policy_config = default_configs(env_id, algorithm)
-    num_glimpses = gym.make(env_id).metadata["num_glimpses"]
+    metadata = gym.make(env_id).metadata
+    num_glimpses = metadata["num_glimpses"]
     settings: dict[str, Any] = {"seed": seed, "num_episodes": max(1, budget.num_steps // num_glimpses)}
     if isinstance(config, ReinforceConfig):
         settings["batch_size"] = _REINFORCE_BATCH_SIZE
     elif isinstance(config, PPOConfig):  # episodes may end early: the steps are the limit
         settings |= {"num_steps": budget.num_steps, "num_episodes": budget.num_steps}
+        if not metadata["choice_is_final"]:
+            settings |= _PPO_FOR_MOVES
+            policy_config = replace(policy_config, **_SMALL)
     learner = make_learner(env_id, {}, replace(config, **settings), replace(policy_config, **(policy_settings or {})))
     policy = learner.policy
     while not learner.done:

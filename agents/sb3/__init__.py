@@ -1,1 +1,1 @@
-"""Stable-Baselines3 on this package's envs: the bridge to native vector envs, networks, hybrid actions, and an agent."""
+"""Stable-Baselines3 on this package's envs: bridge to native vector envs, networks, hybrid actions, agent."""
