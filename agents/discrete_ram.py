@@ -60,7 +60,7 @@ class DiscreteRAM(RecurrentPolicy):
         self.register_buffer("initial_scores", self._initial_scores(), persistent=False)
 
     def _initial_scores(self) -> Tensor:
-        """Compute scores, (M*M + K,), that are added to the network's: they make the first policy that of the config."""
+        """Compute scores, (M*M + K,), that are added to the network's: the first policy is that of the config."""
         spec, prob = self.task_spec, self.config.initial_answer_prob
         side = math.isqrt(spec.num_cells)
         squares = ((2 * torch.arange(side) + 1) / side - 1).square()

@@ -9,8 +9,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 from glimpse_gym.cli.commands import FAILURE
 from glimpse_gym.extras import require_extra
 
@@ -97,6 +95,8 @@ def _run(parsed: argparse.Namespace) -> int | None:
     """Train and evaluate algorithms on tasks with several seeds."""
     require_extra("sb3")
     _import_modules(parsed.imports)
+    from tqdm import tqdm
+
     from glimpse_gym.agents.benchmark import grid
     from glimpse_gym.agents.benchmark.algorithms import ALGORITHMS
     from glimpse_gym.agents.benchmark.protocol import TASKS
