@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -173,10 +173,14 @@ def aggregate_table(records: Sequence[RunRecord], suite: Suite) -> str:
     """Make the table of the aggregate scores over a suite, with intervals, the highest IQM first."""
     scores = {name: suite_scores(records, suite, name) for name in suite.algorithms}
     rows = [
-        [algorithm_label(name), *(format_percent(bootstrap(f, scores[name])) for f in _STATISTICS.values())]
+        [algorithm_label(name), *(_format_statistic(f, scores[name]) for f in _STATISTICS.values())]
         for name in sorted(scores, key=lambda name: -statistics.iqm(scores[name]))
     ]
     return markdown_table(["algorithm", *(f"{name}, %" for name in _STATISTICS)], rows)
+
+
+def _format_statistic(statistic: Callable[..., np.ndarray], scores: Sequence[np.ndarray]) -> str:
+    return format_percent(bootstrap(statistic, scores), has_interval=any(len(task) > 1 for task in scores))
 
 
 def cost_table(records: Sequence[RunRecord]) -> str:
