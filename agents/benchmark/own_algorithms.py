@@ -16,7 +16,13 @@ from glimpse_gym.agents.registry import default_configs, make_learner
 
 # The defaults are for longer trainings: within the budgets here they leave too few updates.
 _REINFORCE_BATCH_SIZE = 64
-_PPO_FOR_MOVES = {"num_epochs": 4, "ent_coef": 0.003}
+_PPO_FOR_MOVES: dict[str, Any] = {
+    "batch_size": 128,
+    "minibatch_size": 32,
+    "num_epochs": 3,
+    "learning_rate": 2e-3,
+    "ent_coef": 0.003,
+}
 _SMALL = {"glimpse_features": 128, "core": "gru", "hidden_units": 128}
 
 
