@@ -1,6 +1,7 @@
 """The benchmark's grid: tables of tasks and algorithms, runs that are left, retries and records."""
 
 from concurrent.futures import Future
+from pathlib import Path
 
 import gymnasium as gym
 import pytest
@@ -9,7 +10,7 @@ from glimpse_gym.agents.benchmark import grid, runs
 from glimpse_gym.agents.benchmark.algorithms import ALGORITHMS, Algorithm, is_run_on
 from glimpse_gym.agents.benchmark.engine import LocalEngine
 from glimpse_gym.agents.benchmark.grid import make_runs, run_grid, runs_left
-from glimpse_gym.agents.benchmark.protocol import SEEDS, TASKS
+from glimpse_gym.agents.benchmark.protocol import SEEDS, TASKS, TEST_EPISODES
 from glimpse_gym.agents.benchmark.records import RecordError, load_records
 
 
@@ -63,6 +64,18 @@ def test_the_protocol_has_at_least_five_seeds():
 def test_a_bad_entry(entry_point, actions, message):
     with pytest.raises(ValueError, match=message):
         Algorithm(entry_point, actions, "Mine")
+
+
+def test_records_of_the_repository_are_of_the_protocol():
+    records = load_records(Path(__file__).parent.parent / "results" / "benchmark")
+    assert len(records) > 20
+    for record in records:
+        task = TASKS[record.task]
+        assert is_run_on(record.algorithm, task)
+        assert (record.num_steps, record.env_kwargs) == (task.num_steps, dict(task.env_kwargs))
+        assert record.env_id == task.env_id(ALGORITHMS[record.algorithm].actions)
+        assert record.seed in SEEDS
+        assert record.test["num_episodes"] == TEST_EPISODES
 
 
 # ---------------------------------------------------------------- which runs there are

@@ -351,7 +351,9 @@ def test_temporary_files_of_a_killed_writer_are_no_results(made, tmp_path):
 def test_results_of_the_repository_are_of_recipes_and_in_files_of_their_names():
     folder = Path(__file__).parent.parent / "results"
     results = load_results(folder)
-    assert [f"{r.recipe}-seed{r.seed}.json" for r in results] == sorted(path.name for path in folder.iterdir())
+    assert [f"{r.recipe}-seed{r.seed}.json" for r in results] == sorted(
+        path.name for path in folder.iterdir() if path.is_file()
+    )
     for result in results:
         recipe = load_recipe(result.recipe)
         assert (result.model, result.task, result.env_id) == (recipe.model, recipe.task, recipe.env_id)
