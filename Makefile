@@ -1,12 +1,14 @@
 # Every target sets up a virtual environment in .venv with pinned versions first.
 #   make demo   train RAM on MNIST and draw where it looks: about seven minutes on two cores
 #   make test   lint, layers, types, tests
+#   make hostile   attack everything at random; MINUTES=20 and SEED= (from the clock)
 PYTHON ?= python3
+MINUTES ?= 20
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find glimpse_gym envs agents -type f -not -path '*/__pycache__/*')
 
-.PHONY: demo test lint layers types clean
+.PHONY: demo test hostile lint layers types clean
 
 demo: $(VENV)/agents.stamp
 	$(BIN)/glimpse-gym data mnist
@@ -17,6 +19,10 @@ demo: $(VENV)/agents.stamp
 test: lint layers types
 	$(BIN)/glimpse-gym data mnist
 	$(BIN)/python -m pytest
+
+hostile: $(VENV)/test.stamp
+	$(BIN)/glimpse-gym data mnist
+	cd tests && ../$(BIN)/python -m hostile --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .

@@ -1,13 +1,18 @@
 """Checkpoints: how an agent is saved and loaded; no other module knows the format.
 
 A checkpoint is a folder with ``agent.json`` (what the agent is and how it was trained) and ``weights.safetensors``.
-Loading a checkpoint cannot run code. The weights carry a checksum.
+``agent.json`` carries the checksums of both. A new agent takes the place of an old one in a single step, the rename of
+its ``agent.json``: until then its weights are in a hidden file, where a reader finds them if they are not in place yet.
+
+Loading a checkpoint from a stranger runs no code and takes a bounded amount of memory. What its ``env_kwargs`` would
+open or download needs the caller's permission.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
+import os
+import time
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -20,13 +25,23 @@ from torch import Tensor
 from glimpse_gym.agents.base import Policy, TaskSpec
 from glimpse_gym.agents.registry import make_policy, make_policy_config, policy_name
 from glimpse_gym.atomic_io import atomic_write, remove_temporary_files
-from glimpse_gym.provenance import package_versions
+from glimpse_gym.folder_lock import lock_folder
+from glimpse_gym.provenance import package_versions, require_trust
+from glimpse_gym.safe_io import MAX_BYTES, read_bytes, read_sealed, write_sealed
 from glimpse_gym.validation import check_types
 
-_FORMAT = "glimpse_gym agent, format 3"
+_FORMAT = "glimpse_gym agent, format 4"
 # Earlier formats, and the last version that reads each.
-_OLD_FORMATS = {"glimpse_gym agent, format 2": "0.2.0", "glimpse_gym agent, format 1": "0.1.0"}
+_OLD_FORMATS = {
+    "glimpse_gym agent, format 3": "0.4.0",
+    "glimpse_gym agent, format 2": "0.2.0",
+    "glimpse_gym agent, format 1": "0.1.0",
+}
 _METADATA, _WEIGHTS = "agent.json", "weights.safetensors"
+_NEXT_WEIGHTS = ".next-weights.safetensors"  # of an agent whose agent.json is about to be written, or just was
+_NUM_COPIES = 4  # of the weights in memory while an agent is loaded
+_MAX_SIZE = 2**20  # the largest number in a task specification
+_NUM_ATTEMPTS = 5
 
 
 class CheckpointError(RuntimeError):
@@ -53,6 +68,8 @@ class CheckpointMetadata:
     versions: dict[str, str] = field(default_factory=agent_versions)
     scores: list[dict[str, Any]] = field(default_factory=list)
     """Scores, with the fields of :class:`glimpse_gym.agents.evaluation.Score`."""
+    weights_checksum: str = ""
+    """SHA-256 of the file of the weights; empty before the agent is saved."""
 
 
 def holds_agent(folder: Path) -> bool:
@@ -60,36 +77,77 @@ def holds_agent(folder: Path) -> bool:
     return any((folder / name).exists() for name in (_METADATA, _WEIGHTS))
 
 
-def save_agent(folder: Path, policy: Policy, metadata: CheckpointMetadata) -> None:
-    """Write a checkpoint; each file is written atomically."""
+def save_agent(folder: Path, policy: Policy, metadata: CheckpointMetadata) -> CheckpointMetadata:
+    """Write a checkpoint. If this is cut off at any point, the folder holds the old agent or the new one.
+
+    Returns:
+        The metadata, with the checksum of the weights.
+
+    Raises:
+        OSError: a file cannot be written; the message names it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    _save_tensors(folder / _WEIGHTS, policy.state_dict())
-    save_metadata(folder, metadata)
+    content = _encode_weights(policy)
+    metadata = replace(metadata, weights_checksum=_checksum(content))
+    with atomic_write(folder / _NEXT_WEIGHTS) as temporary:
+        temporary.write_bytes(content)
+    _save_metadata(folder, metadata)
+    os.replace(folder / _NEXT_WEIGHTS, folder / _WEIGHTS)
+    return metadata
+
+
+def weights_checksum(policy: Policy) -> str:
+    """Return the checksum that the weights of a policy have when they are saved."""
+    return _checksum(_encode_weights(policy))
+
+
+def _encode_weights(policy: Policy) -> bytes:
+    return bytes(safetensors.torch.save({name: each.contiguous() for name, each in policy.state_dict().items()}))
+
+
+def _checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def remove_temporary_agent_files(folder: Path) -> None:
-    """Remove what a killed :func:`save_agent` left behind. Call it only while no other process saves there."""
-    for name in (_METADATA, _WEIGHTS):
+    """Remove the temporary files of a killed :func:`save_agent`. Call it only while no other process saves there.
+
+    Weights that were written in full stay, because the agent may need them, until the next agent is saved.
+    """
+    for name in (_METADATA, _NEXT_WEIGHTS):
         remove_temporary_files(folder / name)
 
 
-def save_metadata(folder: Path, metadata: CheckpointMetadata) -> None:
-    """Write ``agent.json``."""
-    with atomic_write(folder / _METADATA) as temporary:
-        head = {"format": _FORMAT, "policy": policy_name(metadata.policy_config)}
-        entries = head | asdict(metadata) | {"task_spec": metadata.task_spec._asdict()}
-        temporary.write_text(json.dumps(entries, indent=2) + "\n")
+def _save_metadata(folder: Path, metadata: CheckpointMetadata) -> None:
+    head = {"format": _FORMAT, "policy": policy_name(metadata.policy_config)}
+    entries = head | asdict(metadata) | {"task_spec": metadata.task_spec._asdict()}
+    write_sealed(folder / _METADATA, entries, indent=2)
 
 
 def add_scores(folder: Path, metadata: CheckpointMetadata, scores: list[dict[str, Any]]) -> None:
-    """Add scores to ``agent.json``, replacing earlier scores under the same conditions."""
+    """Add scores to ``agent.json``, replacing earlier scores under the same conditions.
+
+    Args:
+        folder: a checkpoint.
+        metadata: of the agent that was evaluated.
+        scores: of that agent.
+
+    Raises:
+        CheckpointError: the folder holds another agent by now, because training went on.
+        FolderInUseError: another process trains the agent.
+        OSError: the file cannot be written.
+    """
 
     def conditions(score: dict[str, Any]) -> tuple[Any, ...]:
         return tuple(score.get(name) for name in ("split", "locations", "sample", "seed", "num_episodes"))
 
-    new = {conditions(score) for score in scores}
-    kept = [score for score in metadata.scores if conditions(score) not in new]
-    save_metadata(folder, replace(metadata, scores=kept + scores))
+    with lock_folder(folder):
+        current = load_metadata(folder)
+        if current.weights_checksum != metadata.weights_checksum:
+            raise CheckpointError(f"{folder} holds another agent than the one evaluated: its training has gone on")
+        new = {conditions(score) for score in scores}
+        kept = [score for score in current.scores if conditions(score) not in new]
+        _save_metadata(folder, replace(current, scores=kept + scores))
 
 
 def load_metadata(folder: Path) -> CheckpointMetadata:
@@ -100,7 +158,7 @@ def load_metadata(folder: Path) -> CheckpointMetadata:
     """
     path = folder / _METADATA
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries, is_intact = read_sealed(path)
     except FileNotFoundError:
         raise CheckpointError(
             f"{folder} holds no agent: {_METADATA} is missing; name a folder made by 'glimpse-gym train'"
@@ -108,21 +166,23 @@ def load_metadata(folder: Path) -> CheckpointMetadata:
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}): it is damaged or not a checkpoint") from error
     found = entries.get("format") if isinstance(entries, dict) else None
-    if found in _OLD_FORMATS:
+    if isinstance(found, str) and found in _OLD_FORMATS:
         raise CheckpointError(
             f"{path} is in an old format ({found!r}): use glimpse_gym {_OLD_FORMATS[found]}, or train the agent again"
         )
     if found != _FORMAT:
         raise CheckpointError(f"{path} is not a checkpoint of this version: its format must be {_FORMAT!r}")
+    if not is_intact:
+        raise CheckpointError(f"{path} is damaged, or was changed by hand: its checksum does not match")
     try:
         return _parse_metadata(entries)
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} is incomplete or damaged: {error!r}") from error
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} is incomplete or damaged: {error!r:.500}") from error
 
 
 def _parse_metadata(entries: dict[str, Any]) -> CheckpointMetadata:
     values = {f.name: entries[f.name] for f in fields(CheckpointMetadata)}
-    check_types(values, env_id=str, env_kwargs=dict, policy_config=dict, task_spec=dict)
+    check_types(values, env_id=str, env_kwargs=dict, policy_config=dict, task_spec=dict, weights_checksum=str)
     check_types(values, training=dict, command=str, versions=dict, scores=list)
     if not all(isinstance(score, dict) and "split" in score for score in values["scores"]):
         raise ValueError("every score must name its split")
@@ -136,25 +196,80 @@ def _parse_task_spec(values: dict[str, Any]) -> TaskSpec:
     shape = spec.glimpse_shape
     if type(shape) is not list or len(shape) != 3 or not isinstance(spec.choice_name, str):
         raise ValueError(f"glimpse_shape must be three numbers and choice_name a string: {values}")
-    if not all(type(number) is int and number > 0 for number in (*shape, spec.num_scales, spec.num_choices)):
-        raise ValueError(f"numbers of the task specification must be integers >= 1: {values}")
-    if not all(type(number) is int and number >= 0 for number in (spec.num_cells, spec.num_glimpses)):
-        raise ValueError(f"num_cells and num_glimpses must be integers >= 0: {values}")
+    if not all(type(number) is int and 0 < number <= _MAX_SIZE for number in (*shape, spec.num_scales)):
+        raise ValueError(f"sizes of glimpses must be integers from 1 to {_MAX_SIZE}: {values}")
+    if type(spec.num_choices) is not int or not 0 < spec.num_choices <= _MAX_SIZE:
+        raise ValueError(f"num_choices must be an integer from 1 to {_MAX_SIZE}: {values}")
+    if not all(type(number) is int and 0 <= number <= _MAX_SIZE for number in (spec.num_cells, spec.num_glimpses)):
+        raise ValueError(f"num_cells and num_glimpses must be integers from 0 to {_MAX_SIZE}: {values}")
     if type(spec.choice_is_final) is not bool:
         raise ValueError(f"choice_is_final must be true or false: {values}")
     return spec._replace(glimpse_shape=tuple(shape))
 
 
-def load_agent(folder: Path) -> tuple[Policy, CheckpointMetadata]:
+def load_agent(folder: Path, trusted: bool = False, max_bytes: int = MAX_BYTES) -> tuple[Policy, CheckpointMetadata]:
     """Load a checkpoint: the policy, ready to act, and its metadata.
 
+    Args:
+        folder: the checkpoint.
+        trusted: permits all that its ``env_kwargs`` ask for; see :func:`glimpse_gym.provenance.require_trust`.
+        max_bytes: memory that loading may take.
+
     Raises:
-        CheckpointError: if the folder or a file is missing, damaged, or in another format.
+        CheckpointError: if the folder or a file is missing, damaged, in another format, or too large.
+        UntrustedError: if ``env_kwargs`` need a permission that was not given.
     """
-    metadata = load_metadata(folder)
+    for attempt in range(_NUM_ATTEMPTS):
+        metadata = load_metadata(folder)
+        require_trust(f"the agent in {folder}", metadata.env_id, metadata.env_kwargs, trusted)
+        content = _read_weights(folder, metadata.weights_checksum, max_bytes // _NUM_COPIES)
+        if content is not None:
+            policy = _make_policy(metadata, content, folder / _WEIGHTS)
+            return policy.eval(), metadata
+        time.sleep(0.05 * attempt)  # a training may be saving another agent at this moment
+    if not (folder / _WEIGHTS).exists():
+        raise CheckpointError(f"{folder / _WEIGHTS} is missing")
+    raise CheckpointError(
+        f"{folder / _WEIGHTS} is damaged, or does not belong to {_METADATA} beside it: its checksum does not match"
+    )
+
+
+def _read_weights(folder: Path, checksum: str, max_bytes: int) -> bytes | None:
+    """Read the weights with a checksum; None if there are none, or only others."""
+    for name in (_WEIGHTS, _NEXT_WEIGHTS):
+        try:
+            content = read_bytes(folder / name, max_bytes)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise CheckpointError(f"{folder / name} cannot be read ({error})") from error
+        except ValueError as error:
+            raise CheckpointError(f"{error}: give a larger max_bytes, of {_NUM_COPIES} times that") from error
+        if _checksum(content) == checksum:
+            return content
+    return None
+
+
+def _make_policy(metadata: CheckpointMetadata, content: bytes, path: Path) -> Policy:
+    """Make the policy with its weights, after their names, types and shapes are known to fit its configuration."""
+    try:
+        weights = safetensors.torch.load(content)
+        with torch.device("meta"):  # takes no memory
+            expected = make_policy(metadata.task_spec, metadata.policy_config).state_dict()
+    except (safetensors.SafetensorError, KeyError, OverflowError, RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read, or {_METADATA} is damaged: {error!r:.300}") from error
+    found, wanted = (
+        {name: f"{each.dtype} {tuple(each.shape)}" for name, each in named.items()} for named in (weights, expected)
+    )
+    if differing := sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name)):
+        name = differing[0]
+        raise CheckpointError(
+            f"{path} does not fit the policy that {_METADATA} describes: {name!r:.100} is "
+            f"{found.get(name, 'missing')}, expected {wanted.get(name, 'none')}; {len(differing)} tensors differ"
+        )
     policy = make_policy(metadata.task_spec, metadata.policy_config)
-    load_weights(policy, _load_tensors(folder / _WEIGHTS), folder / _WEIGHTS)
-    return policy.eval(), metadata
+    load_weights(policy, weights, path)
+    return policy
 
 
 def load_weights(policy: Policy, weights: dict[str, Tensor], path: Path) -> None:
@@ -165,39 +280,6 @@ def load_weights(policy: Policy, weights: dict[str, Tensor], path: Path) -> None
     """
     try:
         policy.load_state_dict(weights)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, AttributeError) as error:
         message = " ".join(str(error).split())
         raise CheckpointError(f"{path} does not fit the policy that {_METADATA} describes: {message:.300}") from error
-
-
-def _save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write tensors as safetensors with a checksum."""
-    with atomic_write(path) as temporary:
-        try:
-            contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-            safetensors.torch.save_file(contiguous, temporary, {"checksum": _checksum(tensors)})
-        except safetensors.SafetensorError as error:  # raised for a full disk, among others
-            raise OSError(f"{path} cannot be written: {error}") from error
-
-
-def _load_tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        with safetensors.safe_open(path, "pt") as file:
-            checksum = (file.metadata() or {}).get("checksum")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing") from None
-    except (OSError, safetensors.SafetensorError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}): it is damaged or not a checkpoint") from error
-    if checksum != _checksum(tensors):
-        raise CheckpointError(f"{path} is damaged, or was not written by this package: its checksum does not match")
-    return tensors
-
-
-def _checksum(tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256(b"{}")
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

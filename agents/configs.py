@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from glimpse_gym.validation import check_choice
+from glimpse_gym.validation import check_choice, shown
 
 MAX_SEEDS = 2**23
 """Seeds of training runs are below this number; see :mod:`glimpse_gym.agents.learner`."""
+
+_MAX_INTEGER = 2**53  # floats represent smaller integers exactly
 
 
 def validate_fields(
@@ -34,7 +36,9 @@ def validate_fields(
             check_choice(name, value, get_args(kind))
             continue
         if type(value) is not kind and not (kind is float and type(value) is int):
-            raise ValueError(f"{name} must be of type {kind.__name__}, got {value!r}")
+            raise ValueError(f"{name} must be of type {kind.__name__}, got {shown(value)}")
+        if type(value) is int and abs(value) >= _MAX_INTEGER:
+            raise ValueError(f"{name} must be less than 2**53, got {shown(value)}")
         if kind is float and not math.isfinite(value):
             raise ValueError(f"{name} must be finite, got {value}")
         if minimum and name in minimum and value < minimum[name]:

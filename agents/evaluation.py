@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from glimpse_gym.agents.base import Agent, TaskSpec
 from glimpse_gym.agents.task_envs import has_splits, make_envs
+from glimpse_gym.safe_io import MAX_BYTES
 from glimpse_gym.validation import check_choice
 
 LOCATIONS = ("learned", "random", "center")
@@ -20,6 +21,7 @@ NUM_GAMES = 100_000
 # The seed of episode i is (seed of the evaluation) * _EPISODES_PER_SEED + i. In an env without splits an offset is
 # added, so that training, validation and test never share an episode.
 _EPISODES_PER_SEED = 2**32
+_BYTES_PER_STEP = 34  # of a recorded location, choice and success, and of the copies made when steps are put together
 _SPLIT_OFFSETS = {"train": 0, "validation": 2**63, "test": 2**63 + 2**62}
 
 
@@ -147,6 +149,11 @@ def play_episodes(
     """
     at_center = {"first_glimpse": "center"} if has_splits(env_id) and conditions.locations == "center" else {}
     envs = make_envs(env_id, env_kwargs | at_center, conditions.split, num_envs)
+    if (num_bytes := num_envs * envs.metadata["num_glimpses"] * _BYTES_PER_STEP) > MAX_BYTES:
+        raise ValueError(
+            f"num_glimpses={envs.metadata['num_glimpses']}: the steps of {num_envs} episodes take {num_bytes:,} bytes, "
+            f"more than {MAX_BYTES:,}; use fewer glimpses"
+        )
     rng = np.random.default_rng(conditions.seed)
     total, batches = _start(agent, envs, conditions, num_episodes)
     for index in batches:

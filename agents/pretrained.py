@@ -16,6 +16,11 @@ def pretrained_names() -> list[str]:
     return sorted(path.parent.name for path in PRETRAINED.glob("*/agent.json"))
 
 
+def is_pretrained(folder: Path) -> bool:
+    """Return whether a folder is that of a pretrained agent."""
+    return folder.parent == PRETRAINED
+
+
 def agent_folder(name_or_path: str | Path) -> Path:
     """Return the folder of a pretrained agent, or of a training run.
 

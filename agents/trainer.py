@@ -1,42 +1,44 @@
-"""Training runs: a learner, its evaluations, log and learning curve, and a saved state that the run resumes from."""
+"""Training runs: a learner, its evaluations, log and learning curve, and a saved state that the run resumes from.
+
+The state, ``training.pt``, is the run: it is written first, and all else in the folder is made from it. Wherever a run
+is cut off, its folder holds a state to resume from, or nothing, and a run that is resumed writes the rest again.
+"""
 
 from __future__ import annotations
 
 import csv
-import hashlib
-import io
 import json
 import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from glimpse_gym.agents.checkpoint import (
     CheckpointError,
     CheckpointMetadata,
-    holds_agent,
     load_metadata,
     load_weights,
     remove_temporary_agent_files,
     save_agent,
+    weights_checksum,
 )
 from glimpse_gym.agents.configs import TrainConfig
 from glimpse_gym.agents.evaluation import EvalConditions, evaluate
+from glimpse_gym.agents.event_log import EventLog
 from glimpse_gym.agents.registry import algorithm_name, default_configs, make_learner, policy_name
+from glimpse_gym.agents.run_state import STATE, check_folder, load_state, save_state, state_version
 from glimpse_gym.atomic_io import atomic_write, remove_temporary_files
+from glimpse_gym.folder_lock import lock_folder
 from glimpse_gym.provenance import storable_kwargs
 
-_STATE, _LOG, _CURVE = "training.pt", "log.csv", "curve.png"
-_OLD_STATE = "training.safetensors"  # of glimpse_gym 0.2.0
-_CHECKSUM_BYTES = hashlib.sha256().digest_size
+_LOG, _CURVE = "log.csv", "curve.png"
 
 
 class Trainer:
@@ -55,6 +57,8 @@ class Trainer:
     Raises:
         CheckpointError: if the folder already holds a run or, with ``resume``, a run with other settings or a damaged
             one. The folder is left unchanged.
+        FolderInUseError: if another process trains in the folder; the message names it.
+        OSError: if the folder cannot be written; the message names the file.
         ValueError: if the algorithm cannot train in the env, or JSON cannot store a keyword argument.
     """
 
@@ -74,7 +78,7 @@ class Trainer:
         default_config, default_policy = default_configs(env_id, algorithm)
         self.config = train_config or default_config
         self.env_kwargs, augmentation = storable_kwargs(env_kwargs or {}), storable_kwargs(augmentation or {})
-        exists = self._check_folder(resume)
+        check_folder(self.folder, resume)
         self.learner = make_learner(
             env_id, self.env_kwargs | augmentation, self.config, policy_config or default_policy
         )
@@ -86,52 +90,50 @@ class Trainer:
         self.seconds = 0.0
         self.history: list[dict[str, float]] = []
         self._recent_errors: list[float] = []  # of the batches since the last evaluation
-        if exists:
-            remove_temporary_agent_files(self.folder)
-            for name in (_STATE, _LOG, _CURVE):
-                remove_temporary_files(self.folder / name)
-            self._load()
-        else:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self.save()
-
-    def _check_folder(self, resume: bool) -> bool:
-        """Return whether the folder holds a run to resume; raise CheckpointError if it must not be used."""
-        if (self.folder / _OLD_STATE).exists():
-            raise CheckpointError(
-                f"{self.folder} holds a run of glimpse_gym 0.2.0: finish it with that version, or use another folder"
-            )
-        exists, agent_exists = (self.folder / _STATE).exists(), holds_agent(self.folder)
-        if not resume and (exists or agent_exists):
-            raise CheckpointError(
-                f"{self.folder} holds a run already: resume it (--resume, or resume=True), or use another folder"
-            )
-        if resume and agent_exists and not exists:
-            raise CheckpointError(f"{self.folder} holds an agent without the state to resume from: use another folder")
-        return exists
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with lock_folder(self.folder):
+            exists = check_folder(self.folder, resume)  # again: another process may have made a run in the meantime
+            self._remove_temporary_files()
+            if exists:
+                self._load()
+                self._restore_outputs()
+            else:
+                self.save()
 
     def train(self, progress: bool = True) -> bool:
         """Train to the end, or until Ctrl-C or SIGTERM requests a stop. The state is saved in both cases.
 
         Returns:
             True if the run is finished.
+
+        Raises:
+            CheckpointError: if another process has trained in the folder since this trainer was made.
+            FolderInUseError: if another process trains in the folder; the message names it.
+            OSError: if a file cannot be written; the message names it. The last saved state stays.
         """
-        if self.learner.done:
-            return True
+        with lock_folder(self.folder):
+            if state_version(self.folder) != self._saved_version:
+                raise CheckpointError(f"{self.folder} was changed by another run: resume it, or use another folder")
+            if not self.learner.done:
+                self._train(progress)
+            elif not (self.folder / _CURVE).exists():
+                self._save_curve()
+        return self.learner.done
+
+    def _train(self, progress: bool) -> None:
         num_threads = torch.get_num_threads()
         torch.set_num_threads(self.config.num_threads)
-        writer = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.learner.num_episodes_done)
+        # Of evaluations after the last save, which are repeated now, TensorBoard shows the later ones.
+        log = EventLog(self.folder / "tensorboard", first_step=self.learner.num_episodes_done + 1)
         try:
             with _stop_requests() as stop, self._progress_bar(progress) as bar:
-                self._loop(stop, bar, writer)
+                self._loop(stop, bar, log)
             self.save()
             self._save_curve()
         finally:
-            writer.close()
             torch.set_num_threads(num_threads)
-        return self.learner.done
 
-    def _loop(self, stop: threading.Event, bar: tqdm[Any], writer: SummaryWriter) -> None:
+    def _loop(self, stop: threading.Event, bar: tqdm[Any], log: EventLog) -> None:
         last_save = start = time.monotonic()
         while not (self.learner.done or stop.is_set()):
             progress = self.learner.progress
@@ -142,7 +144,7 @@ class Trainer:
             now = time.monotonic()
             if self._evaluation_is_due(progress):
                 self.seconds, start = self.seconds + now - start, now
-                self._evaluate(writer, losses)
+                self._evaluate(log, losses)
             if now - last_save > self.config.save_interval:
                 self.seconds, start, last_save = self.seconds + now - start, now, now
                 self.save()
@@ -166,7 +168,7 @@ class Trainer:
         )
         return now > before
 
-    def _evaluate(self, writer: SummaryWriter, losses: dict[str, float]) -> None:
+    def _evaluate(self, log: EventLog, losses: dict[str, float]) -> None:
         """Measure the validation error, and log it with the training error and the losses."""
         generator_state = self.policy.generator.get_state()  # evaluating must not change the samples drawn in training
         score = evaluate(
@@ -183,8 +185,7 @@ class Trainer:
             **{f"{name}_loss": value for name, value in losses.items()},
         }
         self._recent_errors.clear()
-        for name, value in values.items():
-            writer.add_scalar(name, value, self.learner.num_episodes_done)
+        log.add(self.learner.num_episodes_done, values)
         self.history.append({"episodes": self.learner.num_episodes_done, "seconds": self.seconds, **values})
 
     def _progress_bar(self, progress: bool) -> tqdm[Any]:
@@ -207,14 +208,9 @@ class Trainer:
         )
 
     def save(self) -> None:
-        """Save the agent, the log, and the state to resume from; each file is written atomically."""
-        save_agent(self.folder, self.policy, self.metadata)
-        if self.history:
-            with atomic_write(self.folder / _LOG) as temporary, temporary.open("w", newline="") as file:
-                writer = csv.DictWriter(file, self.history[0])
-                writer.writeheader()
-                writer.writerows(self.history)
+        """Save the state to resume from, then the agent and the log; each file is written atomically."""
         state = {
+            "settings": _settings(self.metadata),
             "policy": self.policy.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.learner.optimizers],
             "generator": self.policy.generator.get_state(),
@@ -224,25 +220,54 @@ class Trainer:
             "history": self.history,
             "recent_errors": self._recent_errors,
         }
-        # Written last, and complete in itself: a run killed before this line resumes from the previous state.
-        with atomic_write(self.folder / _STATE) as temporary:
-            _save_state(temporary, state)
+        save_state(self.folder, state)
+        self._saved_version = state_version(self.folder)
+        self.metadata = save_agent(self.folder, self.policy, self.metadata)
+        self._save_log()
+
+    def _save_log(self) -> None:
+        if self.history:
+            with atomic_write(self.folder / _LOG) as temporary, temporary.open("w", newline="") as file:
+                writer = csv.DictWriter(file, self.history[0])
+                writer.writeheader()
+                writer.writerows(self.history)
+
+    def _restore_outputs(self) -> None:
+        """Write the agent and the log again, in case the last save was cut off."""
+        if self.learner.done:
+            with suppress(CheckpointError):
+                metadata = load_metadata(self.folder)
+                if metadata.weights_checksum == weights_checksum(self.policy):
+                    self.metadata = metadata  # with the scores of this agent
+        self.metadata = save_agent(self.folder, self.policy, self.metadata)
+        self._save_log()
+
+    def _remove_temporary_files(self) -> None:
+        """Remove what a killed process left behind."""
+        remove_temporary_agent_files(self.folder)
+        for name in (STATE, _LOG, _CURVE):
+            remove_temporary_files(self.folder / name)
 
     def _load(self) -> None:
-        path, metadata = self.folder / _STATE, load_metadata(self.folder)
-        found, requested = _identity(metadata), _identity(self.metadata)
+        max_bytes = 100_000_000 + 8 * sum(weight.nbytes for weight in self.policy.state_dict().values())
+        self._saved_version = state_version(self.folder)
+        state, path = load_state(self.folder, max_bytes), self.folder / STATE
+        try:
+            self._check_settings(state["settings"])
+            self._set_state(state, path)
+        except CheckpointError:
+            raise
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{path} does not fit the run in its folder: {error!r:.300}") from error
+
+    def _check_settings(self, found: dict[str, Any]) -> None:
+        requested = _settings(self.metadata)
         names = sorted(name for name in found.keys() | requested.keys() if found.get(name) != requested.get(name))
         if names:
             differences = ", ".join(f"{name} = {found.get(name)} (requested: {requested.get(name)})" for name in names)
             raise CheckpointError(
                 f"{self.folder} holds a run with {differences}: give the same settings, or use another folder"
             )
-        try:
-            self._set_state(_load_state(path), path)
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"{path} does not fit the run in its folder: {error!r}") from error
-        if self.learner.done:
-            self.metadata = metadata  # keeps the scores, which belong to these weights
 
     def _set_state(self, state: dict[str, Any], path: Path) -> None:
         load_weights(self.policy, state["policy"], path)
@@ -275,31 +300,6 @@ class Trainer:
             figure.savefig(temporary, dpi=120)
 
 
-def _save_state(path: Path, state: dict[str, Any]) -> None:
-    """Write the state of a run with ``torch.save``, followed by the SHA-256 of the file so far."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    content = buffer.getvalue()
-    path.write_bytes(content + hashlib.sha256(content).digest())
-
-
-def _load_state(path: Path) -> dict[str, Any]:
-    """Read the state of a run. ``weights_only`` keeps the file from running code.
-
-    Raises:
-        CheckpointError: if the file is missing or damaged.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read ({error})") from error
-    content, checksum = data[:-_CHECKSUM_BYTES], data[-_CHECKSUM_BYTES:]
-    # torch does not verify the checksums of the archive that it reads.
-    if hashlib.sha256(content).digest() != checksum:
-        raise CheckpointError(f"{path} is damaged, or was not written by this package: its checksum does not match")
-    return dict(torch.load(io.BytesIO(content), weights_only=True))
-
-
 @contextmanager
 def _stop_requests() -> Iterator[threading.Event]:
     """Context manager with an event that the first Ctrl-C or SIGTERM sets, so that an update is never cut off.
@@ -324,7 +324,7 @@ def _stop_requests() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _identity(metadata: CheckpointMetadata) -> dict[str, Any]:
+def _settings(metadata: CheckpointMetadata) -> dict[str, Any]:
     """Collect the settings that must be equal to resume a run, by name, as JSON stores them."""
     values = {"env_id": metadata.env_id, "policy": policy_name(metadata.policy_config)}
     values |= metadata.task_spec._asdict()

@@ -11,6 +11,7 @@ from gymnasium.vector import VectorEnv
 from glimpse_gym.env import GlimpseEnv
 from glimpse_gym.retina import Retina
 from glimpse_gym.rng import integers_below
+from glimpse_gym.safe_io import MAX_BYTES
 from glimpse_gym.validation import check_choice, check_integer
 from glimpse_gym.vector import GlimpseVectorEnv
 from glimpse_gym.world import Action, Outcome, World
@@ -34,6 +35,7 @@ class CatchWorld(World):
         patch_size: int = 6,
         num_scales: int = 3,
         observe: str = "glimpse",
+        max_bytes: int = MAX_BYTES,
     ) -> None:
         horizon = check_integer("num_glimpses", num_glimpses, at_least=1)
         side = horizon + 1  # the ball falls from the first row to the last
@@ -42,7 +44,16 @@ class CatchWorld(World):
         retina = Retina(patch_size, num_scales)
         if self.whole_screen:
             retina = Retina(side)
-        super().__init__(num_rows, retina, num_channels=1, horizon=horizon, choice_names=_MOVES, num_draws=3)
+        super().__init__(
+            num_rows,
+            retina,
+            num_channels=1,
+            horizon=horizon,
+            choice_names=_MOVES,
+            num_draws=3,
+            image_bytes=num_rows * side**2,
+            max_bytes=max_bytes,
+        )
         self.offsets[:] = np.arange(num_rows) * side**2
         self.sizes[:] = side
         self.side = side
@@ -182,11 +193,12 @@ class CatchEnv(GlimpseEnv, gym.Env[Any, Any]):
     | --- | --- | --- |
     | `num_glimpses` | 23 | steps of an episode, one glimpse each; the screen has one pixel more on each side |
     | `patch_size` | 6 | g |
-    | `num_scales` | 3 | k |
+    | `num_scales` | 3 | k, at most 12 |
     | `observe` | `"glimpse"` | or `"screen"` |
+    | `max_bytes` | 2,000,000,000 | the most memory that all sub-envs may take |
     | `actions` | `"hybrid"` | or `"discrete"`, `"multidiscrete"`, `"continuous"` |
     | `observations` | `"dict"` | or `"flat"` |
-    | `grid_size` | 5 | M |
+    | `grid_size` | 5 | M, at most 1000 |
     | `render_mode` | None | or `"human"`, a window; `"rgb_array"`, frames; `"ansi"`, text for a terminal |
 
     ## Version History

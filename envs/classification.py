@@ -10,13 +10,16 @@ from gymnasium.vector import VectorEnv
 
 from glimpse_gym.clutter import Canvases, Range, Warp
 from glimpse_gym.env import GlimpseEnv
+from glimpse_gym.images.arrays import MAX_CLASSES
 from glimpse_gym.images.sources import open_images
 from glimpse_gym.retina import Retina
 from glimpse_gym.rng import integers_below
-from glimpse_gym.validation import check_choice, check_integer, check_number
+from glimpse_gym.safe_io import MAX_BYTES
+from glimpse_gym.validation import check_choice, check_integer, check_number, shown, to_array
 from glimpse_gym.vector import GlimpseVectorEnv
 from glimpse_gym.world import Action, Outcome, World
 
+_MAX_COST = 1_000_000.0  # so that sums of costs are accurate
 # Columns of the random numbers of an episode.
 _IMAGE, _LOCATION, _CANVAS = 0, slice(1, 3), slice(3, None)
 
@@ -49,14 +52,17 @@ class ClassificationWorld(World):
         first_glimpse: str = "random",
         glimpse_cost: float = 0.0,
         reveal_label: bool = False,
+        max_bytes: int = MAX_BYTES,
     ) -> None:
-        self.images = open_images(images, labels, split=split, num_classes=num_classes)
+        if num_classes is not None:
+            num_classes = check_integer("num_classes", num_classes, at_least=1, at_most=MAX_CLASSES)
+        max_bytes = check_integer("max_bytes", max_bytes, at_least=1, at_most=2**63 - 1)
+        self.images = open_images(images, labels, split=split, num_classes=num_classes, max_bytes=max_bytes)
         warp = Warp(rotation, zoom, shift)
-        num_clutter = check_integer("num_clutter", num_clutter, at_least=0)
-        clutter_size = check_integer("clutter_size", clutter_size, at_least=1)
         self.canvases: Canvases | None = None  # None: images are read from the image set, unchanged
-        if canvas_size is not None or num_clutter or not warp.is_identity:
-            self.canvases = Canvases(num_rows, self.images, canvas_size, num_clutter, clutter_size, warp)
+        check_integer("clutter_size", clutter_size, at_least=1)
+        if canvas_size is not None or check_integer("num_clutter", num_clutter, at_least=0) or not warp.is_identity:
+            self.canvases = Canvases(num_rows, self.images, canvas_size, num_clutter, clutter_size, warp, max_bytes)
         super().__init__(
             num_rows,
             Retina(patch_size, num_scales),
@@ -64,9 +70,11 @@ class ClassificationWorld(World):
             horizon=check_integer("num_glimpses", num_glimpses, at_least=1),
             choice_names=self.images.class_names,
             num_draws=3 + (self.canvases.num_draws if self.canvases else 0),
+            image_bytes=self.canvases.num_bytes if self.canvases else 0,
+            max_bytes=max_bytes,
         )
         self.first_glimpse = check_choice("first_glimpse", first_glimpse, ("random", "center"))
-        self.glimpse_cost = check_number("glimpse_cost", glimpse_cost)
+        self.glimpse_cost = check_number("glimpse_cost", glimpse_cost, -_MAX_COST, _MAX_COST)
         self.reveal_label = check_choice("reveal_label", reveal_label, (True, False))
         self.image_index = np.zeros(num_rows, np.int64)
         self.labels = np.zeros(num_rows, np.int64)
@@ -120,20 +128,14 @@ class ClassificationWorld(World):
         options = super().check_options(options, num_rows)
         if "image_index" not in options:
             return {}
-        number = len(self.images)
-        try:
-            index = np.asarray(options["image_index"])
-        except ValueError:  # a ragged list
-            index = np.zeros(0)
+        number, value = len(self.images), options["image_index"]
+        expected = f"image_index must be an integer, or an integer array with one for each of the {num_rows} rows"
+        index = to_array(expected, value, () if getattr(value, "shape", None) == () else (num_rows,))
         if index.dtype.kind not in "iu" or index.shape not in ((), (num_rows,)):
-            raise ValueError(
-                f"image_index must be an integer, or an integer array with one for each of the {num_rows} rows; "
-                f"got {options['image_index']!r:.200}"
-            )
+            raise ValueError(f"{expected}, got {shown(value, 200)}")
         if ((index < 0) | (index >= number)).any():
             raise ValueError(
-                f"image_index must be from 0 to {number - 1}: the split has {number} images; "
-                f"got {options['image_index']!r:.200}"
+                f"image_index must be from 0 to {number - 1}: the split has {number} images; got {shown(value, 200)}"
             )
         return {"image_index": np.broadcast_to(index.astype(np.int64), (num_rows,))}
 
@@ -260,20 +262,21 @@ class ClassificationEnv(GlimpseEnv, gym.Env[Any, Any]):
     | `split` | `"train"` | `"train"`, `"validation"`, `"test"`, or `"all"`, the default of `Images-v0` |
     | `num_classes` | from labels | K, if it is larger than the labels show |
     | `canvas_size` | by id | side, or (height, width), in pixels; None: no canvas |
-    | `num_clutter` | by id | number of pieces of clutter |
+    | `num_clutter` | by id | number of pieces of clutter, at most 10,000 |
     | `clutter_size` | 8 | side of a piece in pixels |
-    | `rotation` | 0.0 | degrees clockwise, or (lowest, highest) |
-    | `zoom` | 1.0 | enlargement factor, or (lowest, highest) |
-    | `shift` | 0.0 | pixels to the right and, drawn independently, down, or (lowest, highest) |
+    | `rotation` | 0.0 | degrees clockwise, or (lowest, highest); from -36,000 to 36,000 |
+    | `zoom` | 1.0 | enlargement factor, or (lowest, highest); from 0.001 to 1000 |
+    | `shift` | 0.0 | pixels to the right and, drawn independently, down, or (lowest, highest); up to a million |
     | `num_glimpses` | by id | T |
     | `patch_size` | by id | g |
-    | `num_scales` | by id | k |
+    | `num_scales` | by id | k, at most 12 |
     | `first_glimpse` | `"random"` | or `"center"` |
-    | `glimpse_cost` | 0.0 | subtracted from the reward for every new glimpse |
+    | `glimpse_cost` | 0.0 | subtracted from the reward for every new glimpse; up to a million |
     | `reveal_label` | False | whether `info` has the true label from the reset on |
+    | `max_bytes` | 2,000,000,000 | the most memory that images read from files may take, and that all sub-envs may |
     | `actions` | `"hybrid"` | or `"discrete"`, `"multidiscrete"`, `"continuous"` |
     | `observations` | `"dict"` | or `"flat"` |
-    | `grid_size` | 5 | M |
+    | `grid_size` | 5 | M, at most 1000 |
     | `render_mode` | None | or `"human"`, a window; `"rgb_array"`, frames; `"ansi"`, text for a terminal |
 
     ## Version History

@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from glimpse_gym.validation import check_choice, check_floats, check_integer, check_integers, check_locations
+from glimpse_gym.validation import (
+    check_choice,
+    check_floats,
+    check_integer,
+    check_integers,
+    check_locations,
+    shown,
+)
 from glimpse_gym.world import Action, World
 
 Keys = tuple[int | str, ...]
@@ -19,6 +26,10 @@ Keys = tuple[int | str, ...]
 
 # pygame.K_LEFT, ...; pygame itself is only needed to play.
 _ARROWS = {"right": 1073741903, "left": 1073741904, "down": 1073741905, "up": 1073741906}
+_MAX_GRID_SIZE = 1000
+# Upper bounds, which the tests compare with measured peaks: a cell of the grid, a score with its bounds in the space,
+# and the mask of a discrete action.
+_BYTES_PER_CELL, _BYTES_PER_SCORE, _BYTES_PER_MASK = 64, 80, 4
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -110,7 +121,7 @@ class HybridCodec(ActionCodec):
     def decode(self, actions: Any, shape: tuple[int, ...]) -> Action:
         """See :meth:`ActionCodec.decode`."""
         if not isinstance(actions, dict) or actions.keys() != {"next_location", self.choice_name}:
-            given = f"keys {sorted(map(str, actions))}" if isinstance(actions, dict) else f"{actions!r:.200}"
+            given = f"the keys {shown(list(actions))}" if isinstance(actions, dict) else shown(actions, 200)
             raise ValueError(
                 f"an action must be a dict with the keys 'next_location' and '{self.choice_name}', got {given}"
             )
@@ -242,7 +253,15 @@ def make_codec(actions: str, world: World, grid_size: int) -> ActionCodec:
     """Make the codec of an action form by name.
 
     Raises:
-        ValueError: if there is no such form, or if ``grid_size`` is not an integer >= 1.
+        ValueError: if there is no such form, if ``grid_size`` is not an integer from 1 to 1000, or if the actions of
+            all rows take too much memory.
     """
-    check_choice("actions", actions, CODECS)
-    return CODECS[actions](world, check_integer("grid_size", grid_size, at_least=1))
+    codec_class = CODECS[check_choice("actions", actions, CODECS)]
+    codec = codec_class(world, check_integer("grid_size", grid_size, at_least=1, at_most=_MAX_GRID_SIZE))
+    bytes_per_value = _BYTES_PER_SCORE if isinstance(codec.space, spaces.Box) else _BYTES_PER_MASK
+    world.claim_memory(
+        codec.num_cells * _BYTES_PER_CELL + world.num_rows * spaces.flatdim(codec.space) * bytes_per_value,
+        f"num_envs={world.num_rows}, grid_size={codec.grid_size} and {world.num_choices} choices",
+        "fewer sub-envs or a smaller grid_size",
+    )
+    return codec

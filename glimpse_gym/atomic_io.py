@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -15,9 +15,15 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     The temporary file is in the same folder and has the same suffix. It is flushed to disk before the rename, and
     removed if the block or the rename fails; an existing ``path`` is then unchanged.
+
+    Raises:
+        OSError: the file cannot be written; the message names ``path``.
     """
     path = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    except OSError as error:
+        raise _name_path(error, path) from error
     os.close(handle)
     temporary = Path(name)
     try:
@@ -29,9 +35,19 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)
         os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
+            raise _name_path(error, path) from error
         raise
+
+
+def _name_path(error: OSError, path: Path) -> OSError:
+    """Make an error of the same class that names ``path``, not the temporary file, or no file as for a full disk."""
+    if error.errno is None:
+        return OSError(f"{path} cannot be written: {error}")
+    return OSError(error.errno, error.strerror, str(path))
 
 
 def remove_temporary_files(path: str | os.PathLike[str]) -> None:

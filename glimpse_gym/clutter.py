@@ -8,11 +8,17 @@ from glimpse_gym.images import ImageSet
 from glimpse_gym.kernels import kernels_for
 from glimpse_gym.retina import Retina
 from glimpse_gym.rng import integers_below
-from glimpse_gym.validation import check_integer, check_range
+from glimpse_gym.safe_io import MAX_BYTES
+from glimpse_gym.validation import check_integer, check_memory, check_range, shown
 
 # Layout of an episode's random numbers: two for the corner of the image, five for each piece of clutter, then the warp.
 _CORNER, _DRAWS_PER_PIECE = slice(0, 2), 5
 _TILE, _MAX_UNTILED = 128, 512  # sides in pixels, of a tile and of the largest canvas without tiles
+# Beyond these limits, sines and cosines, or conversions of pixels to integers, are not accurate.
+_MAX_ROTATION, _MIN_ZOOM, _MAX_ZOOM, _MAX_SHIFT = 36_000.0, 0.001, 1000.0, 1_000_000.0
+_MAX_CLUTTER = 10_000  # pieces; more would take minutes at every reset
+# Of each canvas and of each of its pieces of clutter, beside the pixels, when they are composed.
+_BYTES_PER_CANVAS, _BYTES_PER_PIECE = 1000, 250
 
 
 Range = float | tuple[float, float]
@@ -23,9 +29,9 @@ class Warp:
     """Random rotation, zoom and shift of an image within its own frame, before it is placed on a canvas.
 
     Args:
-        rotation: degrees clockwise.
-        zoom: magnification about the center of the image, greater than 0.
-        shift: pixels to the right and, drawn independently from the same range, down.
+        rotation: degrees clockwise, from -36,000 to 36,000.
+        zoom: magnification about the center of the image, from 0.001 to 1000.
+        shift: pixels to the right and, drawn independently from the same range, down, from -1,000,000 to 1,000,000.
 
     Raises:
         ValueError: if a value is not accepted.
@@ -34,9 +40,11 @@ class Warp:
     num_draws = 4
 
     def __init__(self, rotation: Range, zoom: Range, shift: Range) -> None:
-        ranges = check_range("rotation", rotation), check_range("zoom", zoom), check_range("shift", shift)
-        if ranges[1][0] <= 0:
-            raise ValueError(f"zoom must be greater than 0, got {zoom!r}")
+        ranges = (
+            check_range("rotation", rotation, -_MAX_ROTATION, _MAX_ROTATION),
+            check_range("zoom", zoom, _MIN_ZOOM, _MAX_ZOOM),
+            check_range("shift", shift, -_MAX_SHIFT, _MAX_SHIFT),
+        )
         self.is_identity = ranges == ((0.0, 0.0), (1.0, 1.0), (0.0, 0.0))
         self._low, self._high = np.array([*ranges, ranges[2]]).T
 
@@ -64,12 +72,17 @@ class Canvases:
         num_rows: B.
         images: the image set that images and clutter come from.
         size: side or (height, width) in pixels; None uses the size of the images, which must all be equal.
-        num_clutter: number of pieces of clutter on each canvas.
+        num_clutter: number of pieces of clutter on each canvas, from 0 to 10,000.
         clutter_size: side of a piece in pixels.
         warp: applied to each image before it is placed.
+        max_bytes: the most memory in bytes that the canvases may take.
+
+    Attributes:
+        num_bytes: the memory in bytes that they take.
 
     Raises:
-        ValueError: if a value is not accepted or the images do not fit.
+        TypeError: if ``images`` is not an ImageSet, or ``warp`` not a Warp.
+        ValueError: if a value is not accepted, the images do not fit, or the canvases take more than ``max_bytes``.
     """
 
     def __init__(
@@ -80,10 +93,21 @@ class Canvases:
         num_clutter: int,
         clutter_size: int,
         warp: Warp,
+        max_bytes: int = MAX_BYTES,
     ) -> None:
-        self.images, self.num_clutter, self.clutter_size, self.warp = images, num_clutter, clutter_size, warp
-        self.num_draws = 2 + _DRAWS_PER_PIECE * num_clutter + (0 if warp.is_identity else warp.num_draws)
+        if not isinstance(images, ImageSet) or not isinstance(warp, Warp):
+            raise TypeError(f"images must be an ImageSet and warp a Warp, got {shown(images)} and {shown(warp)}")
+        self.images, self.warp = images, warp
+        self.num_clutter = check_integer("num_clutter", num_clutter, at_least=0, at_most=_MAX_CLUTTER)
+        self.clutter_size = check_integer("clutter_size", clutter_size, at_least=1)
+        self.num_draws = 2 + _DRAWS_PER_PIECE * self.num_clutter + (0 if warp.is_identity else warp.num_draws)
+        num_rows = check_integer("num_rows", num_rows, at_least=1)
         height, width = self._check_size(size)
+        each = height * width * images.num_channels + self.num_clutter * _BYTES_PER_PIECE + _BYTES_PER_CANVAS
+        self.num_bytes = num_rows * each
+        settings = f"num_envs={num_rows}, canvas_size={height} x {width} and num_clutter={self.num_clutter}"
+        hint = "fewer sub-envs, a smaller canvas_size or less clutter"
+        check_memory(self.num_bytes, max_bytes, settings, hint)
         self.pixels = np.zeros((num_rows, height, width, images.num_channels), np.uint8)
         self.corners = np.zeros((num_rows, 2), np.int64)  # row and column of each image's top-left pixel
         self._whole = np.tile([0, 0, height, width], (num_rows, 1))  # much faster than np.broadcast_to in every reset
@@ -101,7 +125,7 @@ class Canvases:
         sides = images.sizes[0].tolist() if size is None else size
         sides = sides if isinstance(sides, (tuple, list)) else (sides, sides)
         if len(sides) != 2:
-            raise ValueError(f"canvas_size must be an integer or (height, width), got {size!r}")
+            raise ValueError(f"canvas_size must be an integer or (height, width), got {shown(size)}")
         height, width = (check_integer("canvas_size", side, at_least=1) for side in sides)
         largest = images.sizes.max(axis=0)
         if largest[0] > height or largest[1] > width:

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
 from glimpse_gym.actions import Keys, make_codec
-from glimpse_gym.rng import keys_from_seeds
+from glimpse_gym.rng import check_seed, keys_from_seeds
 from glimpse_gym.validation import check_choice
 from glimpse_gym.world import World
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 RENDER_MODES = ("human", "rgb_array", "ansi")
 OBSERVATIONS = ("dict", "flat")
+_BYTES_PER_FRAME = 2_000_000  # about 800 x 600 pixels; wider with many scales
 _ONE_ROW = np.array([0])
 _ACTIVE = np.array([True])
 
@@ -62,9 +63,16 @@ def make_world(env_class: type[Any], num_rows: int, kwargs: dict[str, Any]) -> W
 def make_renderer(
     env_class: type[Any], world: World, render_mode: str | None, metadata: dict[str, Any]
 ) -> Renderer | None:
-    """Make the renderer of an env; None without a render mode, so that pygame is imported only if needed."""
+    """Make the renderer of an env; None without a render mode, so that pygame is imported only if needed.
+
+    Raises:
+        ValueError: if the frames of all rows take too much memory.
+    """
     if render_mode is None:
         return None
+    if render_mode == "rgb_array":  # the window shows reduced frames, so that all fit on the screen
+        settings = f"the frames of num_envs={world.num_rows} with render_mode='rgb_array'"
+        world.claim_memory(world.num_rows * _BYTES_PER_FRAME, settings, "fewer sub-envs or render_mode=None")
     from glimpse_gym.rendering.renderer import Renderer
 
     return Renderer(world, render_mode, metadata, title=env_class.__name__)
@@ -154,7 +162,7 @@ class GlimpseEnv(gym.Env[Any, Any]):
         """Start a new episode.
 
         Args:
-            seed: restarts the stream of episodes; None continues it.
+            seed: restarts the stream of episodes, an integer from 0 to 2**64 - 1; None continues it.
             options: ``{"image_index": i}`` selects an image, in worlds that have images to select from.
 
         Raises:
@@ -165,8 +173,9 @@ class GlimpseEnv(gym.Env[Any, Any]):
         checked = self.world.check_options({} if options is None else options, 1)
         if self._renderer:
             self._renderer.check_open()
+        seed = None if seed is None else check_seed("a seed", seed)
+        super().reset(seed=seed)
         keys = None if seed is None else keys_from_seeds([seed])
-        super().reset(seed=None if seed is None else int(seed))
         if keys is None and not self._was_reset:
             keys = self.np_random.integers(-(2**63), 2**63 - 1, 1)
         if keys is not None:

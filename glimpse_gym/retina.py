@@ -8,7 +8,8 @@ import numpy as np
 
 from glimpse_gym.kernels import kernels_for
 from glimpse_gym.kernels.geometry import first_pixel
-from glimpse_gym.validation import check_integer, check_locations
+from glimpse_gym.safe_io import MAX_BYTES
+from glimpse_gym.validation import check_integer, check_locations, check_memory, check_not_masked, shown
 
 # Cells of the coarsest scale then have 2048 x 2048 pixels, whose sum fits into 32 bits.
 _MAX_SCALES = 12
@@ -28,7 +29,7 @@ class Retina:
         num_scales: k, an integer from 1 to 12.
 
     Raises:
-        ValueError: if an argument is not an integer in its range.
+        ValueError: if an argument is not an integer in its range; this holds for the methods too.
 
     Example:
         >>> import numpy as np
@@ -44,20 +45,24 @@ class Retina:
 
     def __init__(self, patch_size: int, num_scales: int = 1) -> None:
         self.patch_size = check_integer("patch_size", patch_size, at_least=1)
-        self.num_scales = check_integer("num_scales", num_scales, at_least=1)
-        if self.num_scales > _MAX_SCALES:
-            raise ValueError(f"num_scales must be <= {_MAX_SCALES}, got {num_scales}")
+        self.num_scales = check_integer("num_scales", num_scales, at_least=1, at_most=_MAX_SCALES)
 
     def __repr__(self) -> str:
         return f"Retina(patch_size={self.patch_size}, num_scales={self.num_scales})"
 
     def patch_side(self, scale: int) -> int:
         """Return the side in pixels of the patch of one scale (0 is the finest)."""
-        return self.patch_size * 2**scale
+        return self.patch_size * 2 ** check_integer("scale", scale, 0, self.num_scales - 1)
 
     def glimpse_shape(self, num_channels: int = 1) -> tuple[int, int, int]:
         """Return the shape of one glimpse of an image with C channels: ``(k*C, g, g)``."""
+        num_channels = check_integer("num_channels", num_channels, at_least=1)
         return (self.num_scales * num_channels, self.patch_size, self.patch_size)
+
+    def num_bytes(self, num_images: int, num_channels: int) -> int:
+        """Return the memory in bytes that the glimpses of some images take, with the buffer of the sums of a row."""
+        depth, height, width = self.glimpse_shape(num_channels)
+        return 4 * (num_images * depth * height * width + self.patch_side(self.num_scales - 1) * num_channels)
 
     def patch_corner(self, location: Any, size: tuple[int, int], scale: int) -> tuple[int, int]:
         """Return row and column of the top-left pixel of one patch, for drawing; either may be negative.
@@ -66,25 +71,35 @@ class Retina:
             location: x and y in [-1, 1].
             size: height and width of the image in pixels.
             scale: s, from 0 to k-1.
-        """
-        (x, y), (height, width) = location, size
-        side = self.patch_side(scale)
-        return int(first_pixel(float(y), height, side)), int(first_pixel(float(x), width, side))
 
-    def sense(self, images: np.ndarray, locations: np.ndarray) -> np.ndarray:
+        Raises:
+            ValueError: if an argument is not accepted.
+        """
+        side = self.patch_side(scale)
+        try:
+            (x, y), (height, width) = location, size
+            return int(first_pixel(float(y), height, side)), int(first_pixel(float(x), width, side))
+        except Exception as error:
+            given = f"{shown(location)} and {shown(size)}"
+            raise ValueError(f"location and size must be two finite numbers and two integers, got {given}") from error
+
+    def sense(self, images: np.ndarray, locations: np.ndarray, max_bytes: int = MAX_BYTES) -> np.ndarray:
         """Compute the glimpse at one location of each image. The cost does not depend on the size of the images.
 
         Args:
             images: uint8 ``(B, H, W)`` or ``(B, H, W, C)``.
             locations: floating point ``(B, 2)``, x and y, clipped to [-1, 1].
+            max_bytes: the most memory in bytes that the glimpses may take.
 
         Returns:
             float32 ``(B, k*C, g, g)`` in [0, 1], finest scale first; the C channels of a scale are adjacent.
 
         Raises:
             TypeError: if ``images`` is not a NumPy array.
-            ValueError: if the dtype or shape of an argument is wrong, or a location is NaN or infinite.
+            ValueError: if the dtype or shape of an argument is wrong, a location is NaN or infinite, or the glimpses
+                take more than ``max_bytes``.
         """
+        check_not_masked("images", images)
         if not isinstance(images, np.ndarray):
             raise TypeError(f"images must be a NumPy array, got {type(images).__name__}; convert with numpy.asarray")
         if images.dtype != np.uint8 or images.ndim not in (3, 4) or 0 in images.shape[1:]:
@@ -94,6 +109,8 @@ class Retina:
             )
         num_images, height, width = images.shape[:3]
         channels = images.shape[3] if images.ndim == 4 else 1
+        settings = f"{num_images} glimpses of {self!r}"
+        check_memory(self.num_bytes(num_images, channels), max_bytes, settings, "fewer images or a smaller patch_size")
         return self.sense_flat(
             np.ascontiguousarray(images).reshape(-1),
             np.arange(num_images) * (height * width * channels),

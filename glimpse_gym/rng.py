@@ -8,23 +8,35 @@ generators", 2014). The kernels draw the numbers: see ``uniforms`` in :mod:`glim
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from glimpse_gym.kernels.splitmix import mix
+from glimpse_gym.validation import check_integer, check_not_masked, shown
+
+MAX_SEED = 2**64 - 1
+"""Largest seed of an env: each seed has a key of its own, and keys have 64 bits."""
 
 
-def keys_from_seeds(seeds: list[int]) -> np.ndarray:
-    """Turn seeds, integers >= 0, into one key each, int64 (R,). Equal seeds give equal keys.
+def check_seed(name: str, seed: Any) -> int:
+    """Return a seed as an int; raise ValueError if it is not an integer from 0 to 2**64 - 1."""
+    return check_integer(name, seed, at_least=0, at_most=MAX_SEED)
+
+
+def keys_from_seeds(seeds: Sequence[int]) -> np.ndarray:
+    """Turn seeds, integers from 0 to 2**64 - 1, into one key each, int64 (R,). Different seeds give different keys.
 
     Raises:
-        ValueError: if a seed is negative or not an integer.
+        TypeError: if the seeds are not a list, a tuple, a range or a NumPy array.
+        ValueError: if a seed is not an integer in this range.
     """
-    for seed in seeds:
-        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-            raise ValueError(f"a seed must be an integer >= 0, got {seed!r}")
-    return mix(np.array([int(seed) % 2**64 for seed in seeds], np.uint64).view(np.int64))
+    check_not_masked("seeds", seeds)
+    if not isinstance(seeds, list | tuple | range | np.ndarray) or getattr(seeds, "ndim", 1) != 1:
+        raise TypeError(f"seeds must be a list of integers, got {shown(seeds)}")
+    checked = [check_seed("a seed", seed) for seed in seeds]
+    return mix(np.array(checked, np.uint64).view(np.int64))
 
 
 def integers_below(draws: np.ndarray, sizes: Any) -> np.ndarray:

@@ -2,48 +2,153 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping
-from math import isfinite
+import reprlib
+from collections.abc import Collection, Mapping, Sequence
+from math import inf, isfinite, nan
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
 _INTEGER_TYPES = (int, np.int64)
+# NumPy counts durations as integers, and Python counts bools.
+_NOT_NUMBERS = (bool, np.timedelta64)
 
 
-def check_integer(name: str, value: Any, at_least: int) -> int:
-    """Return the value as an int; raise ValueError if it is not an integer >= ``at_least``."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < at_least:
-        raise ValueError(f"{name} must be an integer >= {at_least}, got {value!r}")
-    return int(value)
+def shown(value: Any, width: int = 80) -> str:
+    """Return the repr of a value for an error message, shortened to about ``width`` characters. Never raises.
+
+    The time and memory that it takes are bounded even for lists that contain each other.
+    """
+    short = reprlib.Repr()
+    short.maxlevel, short.maxstring, short.maxlong, short.maxother = 3, width, width, width
+    short.maxlist = short.maxtuple = short.maxdict = short.maxset = short.maxfrozenset = short.maxdeque = 20
+    try:
+        text = short.repr(value)
+    except Exception:  # raised by the object's own class, or by an int of more than 4,300 digits
+        if isinstance(value, int):
+            return f"an integer of {value.bit_length():,} bits"
+        return f"an object of type {type(value).__name__}"
+    return text if len(text) <= width else text[: width - 3] + "..."
 
 
-def check_number(name: str, value: Any) -> float:
-    """Return the value as a float; raise ValueError if it is not a finite real number."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not isfinite(value):
-        raise ValueError(f"{name} must be a finite number, got {value!r}")
-    return float(value)
+def check_integer(name: str, value: Any, at_least: int, at_most: int = 2**31 - 1) -> int:
+    """Return the value as an int; raise ValueError if it is not an integer from ``at_least`` to ``at_most``."""
+    if type(value) is int and at_least <= value <= at_most:
+        return value
+    number = None
+    if isinstance(value, int | np.integer) and not isinstance(value, _NOT_NUMBERS):
+        number = int.__index__(value) if isinstance(value, int) else int(value)
+    if number is None or not at_least <= number <= at_most:
+        raise ValueError(f"{name} must be an integer from {at_least} to {at_most}, got {shown(value)}")
+    return number
 
 
-def check_range(name: str, value: Any) -> tuple[float, float]:
+def check_number(name: str, value: Any, at_least: float = -inf, at_most: float = inf) -> float:
+    """Return the value as a float; raise ValueError if it is not a finite real number in the range."""
+    try:
+        number = float(value) if isinstance(value, Real) and not isinstance(value, _NOT_NUMBERS) else nan
+    except Exception:  # too large for a float, or raised by the object's own class
+        number = nan
+    if not (isfinite(number) and at_least <= number <= at_most):
+        is_bounded = isfinite(at_least) and isfinite(at_most)
+        accepted = f"number from {at_least:,.10g} to {at_most:,.10g}" if is_bounded else "finite number"
+        raise ValueError(f"{name} must be a {accepted}, got {shown(value)}")
+    return number
+
+
+def check_range(name: str, value: Any, at_least: float = -inf, at_most: float = inf) -> tuple[float, float]:
     """Return a number or a (low, high) pair as a pair of floats.
 
     Raises:
-        ValueError: if the value is neither, a number is not finite, or low > high.
+        ValueError: if the value is neither, a number is not finite or not in the range, or low > high.
     """
     low, high = value if isinstance(value, (tuple, list)) and len(value) == 2 else (value, value)
-    low, high = check_number(name, low), check_number(name, high)
+    low, high = check_number(name, low, at_least, at_most), check_number(name, high, at_least, at_most)
     if low > high:
-        raise ValueError(f"{name} must be a number or a (low, high) pair, got {value!r}")
+        raise ValueError(f"{name} must be a number or a (low, high) pair, got {shown(value)}")
     return low, high
 
 
 def check_choice(name: str, value: Any, accepted: Collection[Any]) -> Any:
-    """Return the value; raise ValueError, listing the accepted values, if it is not one of them."""
-    if not (isinstance(value, Hashable) and value in accepted):
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, accepted))}; got {value!r}")
-    return value
+    """Return the accepted value that equals ``value``; raise ValueError, listing all of them, if there is none."""
+    for choice in accepted:
+        if value is choice or (isinstance(value, str | int | np.bool_) and bool(value == choice)):
+            return choice
+    raise ValueError(f"{name} must be one of {', '.join(map(repr, accepted))}; got {shown(value)}")
+
+
+def check_memory(num_bytes: int, max_bytes: int, settings: str, hint: str) -> None:
+    """Raise ValueError if more than ``max_bytes`` bytes of memory are needed. Call it before they are allocated.
+
+    Args:
+        num_bytes: bytes needed, a Python int, which cannot overflow.
+        max_bytes: limit, checked here.
+        settings: the settings that determine it, with their values, for the error message.
+        hint: what to change, for the error message.
+    """
+    max_bytes = check_integer("max_bytes", max_bytes, at_least=1, at_most=2**63 - 1)
+    if num_bytes > max_bytes:
+        raise ValueError(
+            f"{settings} take {num_bytes:,} bytes of memory, more than max_bytes={max_bytes:,}: pass {hint}, or a "
+            "larger max_bytes"
+        )
+
+
+def check_not_masked(name: str, values: Any) -> None:
+    """Raise ValueError for a masked array, because its mask would be ignored."""
+    if isinstance(values, np.ma.MaskedArray):
+        raise ValueError(f"{name} must not be a masked array: its mask would be ignored; pass an ordinary array")
+
+
+def to_array(expected: str, values: Any, shape: tuple[int, ...], hint: str = "") -> np.ndarray:
+    """Convert values to an array, which may be the given one and may have another shape or any dtype.
+
+    Args:
+        expected: start of error messages: the name of the values, and what is accepted.
+        values: an array of any library, or nested sequences.
+        shape: shape that nested sequences must have.
+        hint: what to pass, for error messages.
+
+    Raises:
+        ValueError: if the values cannot be converted, or a part of them would be misread.
+    """
+    if type(values) is np.ndarray:
+        return values
+    try:
+        _check_nested(values, shape)
+        return np.asarray(values)
+    except _Refused as error:
+        reason = str(error)
+    except Exception as error:  # raised by the object's own class, or by NumPy
+        reason = f"NumPy cannot convert it ({shown(error, 200)})"
+    raise ValueError(f"{expected}, got {shown(values, 200)}: {reason}{hint}")
+
+
+class _Refused(Exception):
+    """Reason for which values are not converted to an array."""
+
+
+def _check_nested(values: Any, shape: tuple[int, ...]) -> None:
+    """Raise _Refused for what NumPy would misread, and for sequences of another shape, which may be huge."""
+    if isinstance(values, float | int) and not isinstance(values, bool):
+        return
+    if isinstance(values, bool | np.bool_):
+        raise _Refused("bools are not accepted")
+    if isinstance(values, str | bytes | bytearray):
+        raise _Refused("text is not accepted")
+    if isinstance(values, np.ma.MaskedArray):
+        raise _Refused("a masked array is not accepted, because its mask would be ignored; pass an ordinary array")
+    if getattr(values, "requires_grad", False) is True:
+        raise _Refused("it requires a gradient; call .detach() on it")
+    if (actual := getattr(values, "shape", None)) is not None:
+        if tuple(actual) != shape:
+            raise _Refused(f"its shape is {tuple(actual)}")
+    elif isinstance(values, list | tuple | Sequence):
+        if not shape or len(values) != shape[0]:
+            raise _Refused("it has another shape")
+        for value in values:
+            _check_nested(value, shape[1:])
 
 
 def check_floats(name: str, values: Any, shape: tuple[int, ...], hint: str) -> np.ndarray:
@@ -58,14 +163,13 @@ def check_floats(name: str, values: Any, shape: tuple[int, ...], hint: str) -> n
     Raises:
         ValueError: if the dtype is not floating point, or the shape differs.
     """
-    try:
-        array = np.asarray(values)
-    except ValueError as error:  # nested sequences of different lengths
-        raise ValueError(f"{name} must be floating point of shape {shape}, got {values!r:.200}; {hint}") from error
+    array = values
+    if type(values) is not np.ndarray:  # otherwise the message would be formatted at every step
+        array = to_array(f"{name} must be floating point of shape {shape}", values, shape, f"; {hint}")
     if array.dtype.kind != "f" or array.shape != shape:
         raise ValueError(
             f"{name} must be floating point of shape {shape}, got {array.dtype} of shape {array.shape}: "
-            f"{values!r:.200}; {hint}"
+            f"{shown(values, 200)}; {hint}"
         )
     return array
 
@@ -108,13 +212,13 @@ def check_integers(name: str, values: Any, shape: tuple[int, ...], number: int |
     if not shape and type(values) in _INTEGER_TYPES and 0 <= values < (number or 0):
         return np.array(values, np.int64)  # fast path of the single env
     expected = f"{name} must be " + (f"integers of shape {shape}" if shape else "an integer")
-    try:
-        array = np.asarray(values)
-    except ValueError as error:  # nested sequences of different lengths
-        raise ValueError(f"{expected}, got {values!r:.200}") from error
+    array = to_array(expected, values, shape)
     if array.dtype.kind not in "iu" or array.shape != shape:
-        raise ValueError(f"{expected}, got {array.dtype} of shape {array.shape}: {values!r:.200}")
-    if number is not None:
+        raise ValueError(f"{expected}, got {array.dtype} of shape {array.shape}: {shown(values, 200)}")
+    if number is None:
+        if array.dtype.kind == "u" and array.size and array.max() >= 2**63:
+            raise ValueError(f"{name} must be integers below 2**63, got {array.max()}")
+    else:
         low, high = (array.min(), array.max()) if shape else (array, array)
         if low < 0 or high >= number:
             raise ValueError(f"{name} must be from 0 to {number - 1}, got {low if low < 0 else high}")
@@ -125,4 +229,4 @@ def check_types(entries: Mapping[str, Any], **types: type) -> None:
     """Raise TypeError if an entry is not exactly of the type given for its name; subclasses are not accepted."""
     for name, expected in types.items():
         if type(entries[name]) is not expected:
-            raise TypeError(f"{name} must be of type {expected.__name__}, got {entries[name]!r:.80}")
+            raise TypeError(f"{name} must be of type {expected.__name__}, got {shown(entries[name])}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,8 +19,8 @@ from glimpse_gym.env import (
     make_world,
     observation_space,
 )
-from glimpse_gym.rng import keys_from_seeds
-from glimpse_gym.validation import check_choice, check_integer
+from glimpse_gym.rng import check_seed, keys_from_seeds
+from glimpse_gym.validation import check_choice, check_integer, check_not_masked, shown
 from glimpse_gym.world import World
 
 
@@ -59,15 +60,17 @@ class GlimpseVectorEnv(VectorEnv[Any, Any, np.ndarray]):
         **kwargs: Any,
     ) -> None:
         self.num_envs = check_integer("num_envs", num_envs, at_least=1)
-        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        modes = {mode.value: mode for mode in AutoresetMode}
+        name = autoreset_mode.value if isinstance(autoreset_mode, AutoresetMode) else autoreset_mode
+        self.autoreset_mode = modes[check_choice("autoreset_mode", name, modes)]
         self.render_mode = check_choice("render_mode", render_mode, (None, *RENDER_MODES))
-        self.world = make_world(type(self), num_envs, kwargs)
+        self.world = make_world(type(self), self.num_envs, kwargs)
         self.metadata = {**make_metadata(self.world), "autoreset_mode": self.autoreset_mode}
         self.codec = make_codec(actions, self.world, grid_size)
         self.single_observation_space = observation_space(self.world, observations)
         self.single_action_space = self.codec.space
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
         self._flat = observations == "flat"
         self._renderer = make_renderer(type(self), self.world, render_mode, self.metadata)
         self._was_reset = False
@@ -79,7 +82,8 @@ class GlimpseVectorEnv(VectorEnv[Any, Any, np.ndarray]):
         """Start new episodes.
 
         Args:
-            seed: ``seed + i`` for sub-env i, or a list with one seed per sub-env; None continues the streams.
+            seed: ``seed + i`` for sub-env i, or a list with one seed per sub-env; None continues the streams. Seeds
+                are integers from 0 to 2**64 - 1.
             options: ``image_index``, one index or an array of n, in worlds that have images to select from;
                 ``reset_mask``, bool (n,), resets only these sub-envs.
 
@@ -170,11 +174,13 @@ class GlimpseVectorEnv(VectorEnv[Any, Any, np.ndarray]):
         """Convert a ``reset_mask`` to rows, int64 (R,); None means all rows."""
         if mask is None:
             return np.arange(self.num_envs)
+        check_not_masked("options['reset_mask']", mask)
         if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
-            raise TypeError(f"options['reset_mask'] must be a NumPy array of bool, got {mask!r:.200}")
+            raise TypeError(f"options['reset_mask'] must be a NumPy array of bool, got {shown(mask, 200)}")
         if mask.shape != (self.num_envs,) or not mask.any():
             raise ValueError(
-                f"options['reset_mask'] must have shape ({self.num_envs},) and at least one True, got {mask!r:.200}"
+                f"options['reset_mask'] must have shape ({self.num_envs},) and at least one True, "
+                f"got {shown(mask, 200)}"
             )
         if not (self._was_reset or mask.all()):
             raise ResetNeeded("the first reset must include every sub-env: call it without reset_mask")
@@ -186,15 +192,19 @@ class GlimpseVectorEnv(VectorEnv[Any, Any, np.ndarray]):
         if seed is None:
             if self._was_reset:
                 return
-            seed = [None] * n
-        elif not isinstance(seed, (list, tuple, np.ndarray)):
-            keys_from_seeds([seed])
-            super().reset(seed=int(seed))
-            seed = [int(seed) + i for i in range(n)]
-        if len(seed) != n:
-            raise ValueError(f"a list of seeds must have one for each of the {n} sub-envs, got {len(seed)}")
-        given = np.array([value is not None for value in seed])[rows]
-        keys = keys_from_seeds([seed[row] for row in rows[given]])
+            seeds: Sequence[Any] = [None] * n
+        elif isinstance(seed, (list, tuple, np.ndarray)):
+            check_not_masked("a list of seeds", seed)
+            if getattr(seed, "ndim", 1) != 1 or len(seed) != n:
+                raise ValueError(f"a list of seeds must have one for each of the {n} sub-envs, got {shown(seed)}")
+            seeds = seed
+        else:
+            first = check_seed("a seed", seed)
+            seeds = range(first, first + n)
+        given = np.array([value is not None for value in seeds])[rows]
+        keys = keys_from_seeds([seeds[row] for row in rows[given]])
+        if isinstance(seeds, range):
+            super().reset(seed=seeds[0])
         if not self._was_reset:
             self.world.seed(rows, self.np_random.integers(-(2**63), 2**63 - 1, len(rows)))
         self.world.seed(rows[given], keys)

@@ -14,6 +14,13 @@ import numpy as np
 
 from glimpse_gym.kernels import kernels_for
 from glimpse_gym.retina import Retina
+from glimpse_gym.safe_io import MAX_BYTES
+from glimpse_gym.validation import check_memory, shown
+
+# Upper bounds, which the tests compare with measured peaks. Each row has counters, infos and dicts of its last
+# observation; each value of an observation is computed, flattened and handed out, and has bounds in the space; each
+# time step has an entry in the table of times, which is computed from longer numbers.
+_BYTES_PER_ROW, _BYTES_PER_VALUE, _BYTES_PER_STEP, _FIXED_BYTES = 1000, 32, 24, 50_000
 
 
 class Action(NamedTuple):
@@ -48,6 +55,11 @@ class World(ABC):
         horizon: T, the maximum number of steps of an episode.
         choice_names: a name for each label or move.
         num_draws: how many random numbers each episode uses.
+        image_bytes: memory in bytes that the subclass takes for the images of all rows.
+        max_bytes: the most memory in bytes that all rows together may take.
+
+    Raises:
+        ValueError: if they take more.
     """
 
     choice_name: ClassVar[str]
@@ -67,7 +79,18 @@ class World(ABC):
         horizon: int,
         choice_names: Collection[str],
         num_draws: int,
+        image_bytes: int = 0,
+        max_bytes: int = MAX_BYTES,
     ) -> None:
+        self._max_bytes = max_bytes
+        self.claimed_bytes = 0  # of max_bytes
+        glimpse_bytes = retina.num_bytes(num_rows, num_channels) // 4 * _BYTES_PER_VALUE
+        row_bytes = num_rows * (_BYTES_PER_ROW + 8 * num_draws)
+        self.claim_memory(
+            image_bytes + glimpse_bytes + row_bytes + horizon * _BYTES_PER_STEP + _FIXED_BYTES,
+            f"num_envs={num_rows}, num_glimpses={horizon} and {retina!r}",
+            "fewer sub-envs, fewer glimpses, smaller patches or smaller images",
+        )
         self.num_rows = num_rows
         self.retina = retina
         self.num_channels = num_channels
@@ -86,6 +109,20 @@ class World(ABC):
         self._keys = np.zeros(num_rows, np.int64)
         self._episodes = np.zeros(num_rows, np.int64)
 
+    def claim_memory(self, num_bytes: int, settings: str, hint: str) -> None:
+        """Count bytes towards the limit of the world, before they are allocated.
+
+        Args:
+            num_bytes: bytes to add, a Python int.
+            settings: the settings that determine it, with their values, for the error message.
+            hint: what to change, for the error message.
+
+        Raises:
+            ValueError: if all claims together are more than ``max_bytes``.
+        """
+        check_memory(self.claimed_bytes + num_bytes, self._max_bytes, settings, hint)
+        self.claimed_bytes += num_bytes
+
     def seed(self, rows: np.ndarray, keys: np.ndarray) -> None:
         """Restart the random streams of some rows from int64 keys (R,)."""
         self._keys[rows] = keys
@@ -102,9 +139,9 @@ class World(ABC):
         """
         accepted = ", ".join(map(repr, self.reset_options)) or "none"
         if not isinstance(options, dict):
-            raise ValueError(f"options must be a dict or None, got {options!r:.200}; accepted here: {accepted}")
+            raise ValueError(f"options must be a dict or None, got {shown(options, 200)}; accepted here: {accepted}")
         if unknown := set(options) - set(self.reset_options):
-            raise ValueError(f"unknown options {', '.join(sorted(map(repr, unknown)))}; accepted here: {accepted}")
+            raise ValueError(f"unknown options {', '.join(sorted(map(shown, unknown))[:5])}; accepted here: {accepted}")
         return options
 
     def reset(self, rows: np.ndarray, **options: Any) -> None:

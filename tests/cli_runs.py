@@ -1,7 +1,6 @@
 """A small training run of the command line, and how tests read and compare the folders of runs."""
 
 import csv
-import json
 import signal
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +9,8 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from glimpse_gym.agents.learner import Learner
+from glimpse_gym.folder_lock import LOCK
+from glimpse_gym.safe_io import read_sealed, write_sealed
 
 OPTIONS = {
     "num_episodes": 400,
@@ -25,7 +26,7 @@ OPTIONS = {
 }
 ENV_KWARGS = {"patch_size": 4, "num_scales": 1, "num_glimpses": 3}
 WEIGHTS, STATE = "weights.safetensors", "training.pt"
-RUN_FILES = {"agent.json", WEIGHTS, STATE, "log.csv", "curve.png", "tensorboard"}
+RUN_FILES = {"agent.json", WEIGHTS, STATE, "log.csv", "curve.png", "tensorboard", LOCK}
 
 
 class Result(NamedTuple):
@@ -59,8 +60,9 @@ def flags(**values) -> list[str]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """All files of a folder, by relative path."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    """All files of a folder except its lock, by relative path."""
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != LOCK]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 def read_log(folder: Path) -> list[dict[str, str]]:
@@ -69,11 +71,12 @@ def read_log(folder: Path) -> list[dict[str, str]]:
 
 
 def read_metadata(folder: Path) -> dict:
-    return json.loads((folder / "agent.json").read_text(encoding="utf-8"))
+    return dict(read_sealed(folder / "agent.json").entries)
 
 
 def change_metadata(folder: Path, **entries) -> None:
-    (folder / "agent.json").write_text(json.dumps(read_metadata(folder) | entries), encoding="utf-8")
+    """Change entries of agent.json, with a checksum that matches."""
+    write_sealed(folder / "agent.json", read_metadata(folder) | entries)
 
 
 def assert_equal_weights(folder: Path, expected: Path) -> None:

@@ -1,7 +1,7 @@
 """Results made by hand, with scores that are easy to compute with."""
 
 from glimpse_gym.agents.experiments.recipes import load_recipe, recipe_names
-from glimpse_gym.agents.experiments.results import Result, save_result
+from glimpse_gym.agents.experiments.result_files import Result, save_result
 
 
 def make_score(split, errors, locations="learned", sample=False, seed=0):

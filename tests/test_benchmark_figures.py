@@ -95,6 +95,12 @@ def test_learning_has_a_panel_for_each_group_and_the_ladder_in_each():
     assert not panels[0].texts
 
 
+def test_learning_curve_of_random_actions_is_drawn_if_there_is_no_other():
+    records = [make_record(algorithm="random"), make_record(curve=[])]
+    (axes,) = figures.learning_curves(records, "MNIST").get_axes()
+    assert legend_of(axes) == [ALGORITHMS["random"].label]
+
+
 def test_chance_is_that_of_the_task():
     (axes,) = figures.learning_curves([make_record("Catch")], "Catch").get_axes()
     (chance,) = (line for line in axes.get_lines() if line.get_label().startswith("_"))

@@ -98,8 +98,8 @@ def test_algorithms_are_left_out_of_the_tasks_that_are_not_for_them():
     [
         ((["Pong"], ["random"], [0]), "task must be one of 'MNIST', .*got 'Pong'"),
         ((["MNIST"], ["ppo"], [0]), "algorithm must be one of 'random', .*got 'ppo'"),
-        ((["MNIST"], ["random"], [-1]), "seed must be an integer >= 0, got -1"),
-        ((["MNIST"], ["random"], [0], 0), "num_steps must be an integer >= 1, got 0"),
+        ((["MNIST"], ["random"], [-1]), "seed must be an integer .*, got -1"),
+        ((["MNIST"], ["random"], [0], 0), "num_steps must be an integer .*, got 0"),
         ((["Catch"], ["ram"], [0]), r"none of the algorithms \['ram'\] is run on any of the tasks \['Catch'\]"),
     ],
 )

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 
+from damaged_files import accepted_bit_flips, nested
 from glimpse_gym.agents.benchmark.protocol import PROTOCOL_VERSION
 from glimpse_gym.agents.benchmark.records import (
     RecordError,
@@ -17,14 +18,17 @@ from glimpse_gym.agents.benchmark.records import (
     select,
     success_curves,
 )
+from glimpse_gym.safe_io import read_sealed, write_sealed
 from hand_made_records import make_point, make_record, make_records, make_test
+
+MAX = "1,000,000,000,000,000"
 
 
 def rewrite(path, change):
-    """Apply a function to the entries of a file."""
-    entries = json.loads(path.read_text())
+    """Apply a function to the entries of a file, and seal it again."""
+    entries = read_sealed(path).entries
     change(entries)
-    path.write_text(json.dumps(entries))
+    write_sealed(path, entries)
 
 
 def test_saved_record_is_loaded_as_it_was(tmp_path):
@@ -40,7 +44,7 @@ def test_file_has_the_entries_of_the_format(tmp_path):
     assert entries["format"] == f"glimpse_gym benchmark run, protocol {PROTOCOL_VERSION}"
     assert list(entries) == [
         *("format", "task", "algorithm", "seed", "env_id", "env_kwargs", "num_steps", "curve", "test", "seconds"),
-        *("versions", "machine", "command"),
+        *("versions", "machine", "command", "checksum"),
     ]
     assert list(entries["curve"][0]) == ["num_steps", "seconds", "success", "episode_return", "num_glimpses"]
     assert list(entries["test"]) == [
@@ -83,21 +87,28 @@ def test_folder_without_records(tmp_path, folder):
 # ------------------------------------------------------------------------------------------ names
 
 
-@pytest.mark.parametrize("name", ["", "a.b", "a/b", "../a", "a b", "-a", ".a", "ä", "a\n"])
+@pytest.mark.parametrize("name", ["", "a.b", "a/b", "../a", "a b", "-a", ".a", "ä", "a\n", 1, None])
 def test_names_that_cannot_be_file_names(tmp_path, name):
     for kind, run in (("task", (name, "ppo", 0)), ("algorithm", ("MNIST", name, 0))):
-        with pytest.raises(
-            ValueError, match=re.escape(f"the name of {kind} {name!r} becomes a file name: use letters")
-        ):
+        message = (
+            f"{kind} must be a name of at most 80 letters, digits, - and _ that begins with a letter or digit, got"
+        )
+        with pytest.raises(ValueError, match=re.escape(f"{message} {name!r}")):
             record_path(tmp_path, *run)
-        with pytest.raises(ValueError, match="cannot be saved: the name of"):
-            save_record(tmp_path, make_record(*run))
+        with pytest.raises(ValueError, match=f"cannot be saved: {kind} must be a name"):
+            save_record(tmp_path, make_record(*run, env_id="A-v0"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_names_that_are_too_long_for_a_file_system(tmp_path):
+    assert len(record_path(tmp_path, "a" * 80, "b" * 80, 10**15).name) < 255
+    with pytest.raises(ValueError, match="task must be a name of at most 80 letters"):
+        record_path(tmp_path, "a" * 81, "b", 0)
 
 
 @pytest.mark.parametrize("seed", [-1, 1.0, True, "0"])
 def test_seeds_that_are_no_integers(tmp_path, seed):
-    with pytest.raises(ValueError, match=re.escape(f"seed must be an integer >= 0, got {seed!r}")):
+    with pytest.raises(ValueError, match=re.escape(f"seed must be an integer from 0 to {MAX}, got {seed!r}")):
         record_path(tmp_path, "MNIST", "sb3-ppo", seed)
 
 
@@ -141,11 +152,55 @@ def test_file_that_is_no_record(tmp_path, content):
         load_records(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["", "{", b"\xff\xfe", '{"format": '])
+@pytest.mark.parametrize(
+    "content", ["", "{", b"\xff\xfe", '{"format": ', nested(100_000), '{"seed": ' + "1" * 5000 + "}"]
+)
 def test_file_that_cannot_be_read(tmp_path, content):
     path = tmp_path / "broken.json"
     path.write_bytes(content) if isinstance(content, bytes) else path.write_text(content)
     with pytest.raises(RecordError, match=r"broken\.json cannot be read .* is damaged, or no record; remove it"):
+        load_records(tmp_path)
+
+
+def test_every_flipped_bit_of_a_record_is_noticed(tmp_path):
+    record = make_record(curve=[], test=make_test([0, 1], [0, 2]), versions={}, machine="", command="", env_id="A")
+    path = save_record(tmp_path, record)
+    write_sealed(path, read_sealed(path).entries, indent=None)  # fewer bits
+    assert accepted_bit_flips(path, load_record, RecordError) == []
+    assert load_record(path) == record
+
+
+@pytest.mark.parametrize("with_checksum", [False, True])
+def test_record_without_its_checksum_is_refused(tmp_path, with_checksum):
+    path = save_record(tmp_path, make_record())
+    entries = json.loads(path.read_text()) | {"machine": "another machine"}
+    if not with_checksum:
+        del entries["checksum"]
+    path.write_text(json.dumps(entries, indent=1) + "\n")
+    message = (
+        "is damaged, was changed by hand, or was written by glimpse_gym 0.4.0: its checksum is missing or does not"
+    )
+    with pytest.raises(RecordError, match=re.escape(f"{path} {message}")):
+        load_records(tmp_path)
+
+
+def test_folder_in_the_place_of_a_record(tmp_path):
+    (tmp_path / "a.json").mkdir()
+    with pytest.raises(RecordError, match=r"a\.json cannot be read .* is a folder"):
+        load_records(tmp_path)
+
+
+@pytest.mark.parametrize("depth", [10, 900])
+def test_nested_garbage_is_an_error_that_names_the_entry(tmp_path, depth):
+    path = save_record(tmp_path, make_record())
+    content = path.read_text()
+    for name in ("curve", "test", "versions", "env_kwargs", "seed", "task", "command"):
+        rewrite(path, lambda entries, name=name: entries.update({name: json.loads(nested(depth))}))
+        with pytest.raises(RecordError, match=rf"MNIST\.sb3-ppo\.seed0\.json is damaged: {name}\S* must be"):
+            load_records(tmp_path)
+        path.write_text(content)
+    rewrite(path, lambda entries: entries.update(format=json.loads(nested(depth))))
+    with pytest.raises(RecordError, match="is no record of a benchmark run"):
         load_records(tmp_path)
 
 
@@ -165,47 +220,76 @@ def test_missing_and_unknown_entries(tmp_path):
 
 
 BAD_VALUES = [
-    (("task",), 1, "task must be of type str, got 1"),
-    (("task",), "a/b", "the name of task 'a/b'"),
-    (("seed",), -1, "seed must be an integer >= 0, got -1"),
-    (("seed",), True, "seed must be an integer >= 0, got True"),
-    (("env_kwargs",), [], "env_kwargs must be of type dict, got []"),
-    (("versions",), None, "versions must be of type dict, got None"),
-    (("num_steps",), 1.5, "num_steps must be an integer >= 0, got 1.5"),
-    (("seconds",), -1, "seconds must be from 0 to inf, got -1"),
-    (("seconds",), float("nan"), "seconds must be a finite number, got nan"),
-    (("seconds",), float("inf"), "seconds must be a finite number, got inf"),
-    (("seconds",), "1", "seconds must be a finite number, got '1'"),
-    (("curve",), {}, "curve must be of type list, got {}"),
+    (("task",), 1, "task must be a name of at most 80 letters, digits, - and _"),
+    (("task",), "a/b", "begins with a letter or digit, got 'a/b'"),
+    (("algorithm",), "../../a", "begins with a letter or digit, got '../../a'"),
+    (("env_id",), "a b", "env_id must be the id of an env, such as 'glimpse_gym/MNIST-v0', got 'a b'"),
+    (("env_id",), None, "env_id must be the id of an env"),
+    (("machine",), "a | b", "machine must be one line of at most 1,000 printable characters without"),
+    (("machine",), "a\nb", "machine must be one line"),
+    (("machine",), "\ud800", "machine must be one line"),
+    (("command",), True, "command must be one line"),
+    (("versions",), {"torch": 2}, "versions.torch must be one line"),
+    (("versions",), {"<script>": "2"}, "a package of versions must be a name"),
+    (("env_kwargs",), {"zoom": {}}, "env_kwargs.zoom must be a number from"),
+    (("env_kwargs",), {"zoom": [1, [2]]}, "env_kwargs.zoom[1] must be a number from"),
+    (("env_kwargs",), {"zoom": float("inf")}, "env_kwargs.zoom must be a number from"),
+    (("seed",), 10**400, f"seed must be an integer from 0 to {10**15:,}, got 1000000"),
+    (("seed",), -1, f"seed must be an integer from 0 to {MAX}, got -1"),
+    (("seed",), True, f"seed must be an integer from 0 to {MAX}, got True"),
+    (("env_kwargs",), [], "env_kwargs must be a dict of at most 10,000 entries, got []"),
+    (("versions",), None, "versions must be a dict of at most 10,000 entries, got None"),
+    (("num_steps",), 1.5, f"num_steps must be an integer from 0 to {MAX}, got 1.5"),
+    (("seconds",), -1, f"seconds must be a number from 0 to {MAX}, got -1"),
+    (("seconds",), float("nan"), f"seconds must be a number from 0 to {MAX}, got nan"),
+    (("seconds",), float("inf"), f"seconds must be a number from 0 to {MAX}, got inf"),
+    (("seconds",), "1", f"seconds must be a number from 0 to {MAX}, got '1'"),
+    (("curve",), {}, "curve must be a list of at most 10,000 items, got {}"),
     (("curve", 1), 5, "curve[1] must be a dict, got 5"),
     (
         ("curve", 0),
         {},
         "curve[0] lacks the entries ['episode_return', 'num_glimpses', 'num_steps', 'seconds', 'success']",
     ),
-    (("curve", 1, "num_steps"), 2.0, "curve[1].num_steps must be an integer >= 0, got 2.0"),
+    (("curve", 1, "num_steps"), 2.0, f"curve[1].num_steps must be an integer from 0 to {MAX}, got 2.0"),
     (("curve", 1, "num_steps"), 250_000, "curve must be in the order of num_steps, each once, got [250000, 250000]"),
     (("curve", 1, "num_steps"), 5, "curve must be in the order of num_steps, each once, got [250000, 5]"),
-    (("curve", 1, "seconds"), -0.1, "curve[1].seconds must be from 0 to inf, got -0.1"),
-    (("curve", 1, "success"), float("nan"), "curve[1].success must be a finite number, got nan"),
-    (("curve", 0, "success"), 1.1, "curve[0].success must be from 0 to 1, got 1.1"),
-    (("curve", 0, "episode_return"), float("-inf"), "curve[0].episode_return must be a finite number, got -inf"),
+    (("curve", 1, "seconds"), -0.1, f"curve[1].seconds must be a number from 0 to {MAX}, got -0.1"),
+    (("curve", 1, "success"), float("nan"), "curve[1].success must be a number from 0 to 1, got nan"),
+    (("curve", 0, "success"), 1.1, "curve[0].success must be a number from 0 to 1, got 1.1"),
+    (
+        ("curve", 0, "episode_return"),
+        float("-inf"),
+        f"curve[0].episode_return must be a number from -{MAX} to {MAX}, got -inf",
+    ),
     (("test",), [], "test must be a dict, got []"),
-    (("test", "success"), None, "test.success must be a finite number, got None"),
-    (("test", "success"), -0.1, "test.success must be from 0 to 1, got -0.1"),
+    (("test", "success"), None, "test.success must be a number from 0 to 1, got None"),
+    (("test", "success"), -0.1, "test.success must be a number from 0 to 1, got -0.1"),
     (("test", "success"), 0.51, "test.num_episodes and test.success must agree"),
-    (("test", "num_episodes"), 0, "test.num_episodes must be an integer >= 1, got 0"),
+    (("test", "num_episodes"), 0, f"test.num_episodes must be an integer from 1 to {MAX}, got 0"),
     (("test", "num_episodes"), 99, "got 99 and 0.5, but 50 successes in 100 episodes"),
-    (("test", "num_glimpses"), -1, "test.num_glimpses must be from 0 to inf, got -1"),
-    (("test", "episodes_by_glimpses"), 100, "test.episodes_by_glimpses must be a list, got 100"),
-    (("test", "episodes_by_glimpses", 4), 100.0, "test.episodes_by_glimpses[4] must be an integer >= 0, got 100.0"),
+    (("test", "num_glimpses"), -1, f"test.num_glimpses must be a number from 0 to {MAX}, got -1"),
+    (
+        ("test", "episodes_by_glimpses"),
+        100,
+        "test.episodes_by_glimpses must be a list of at most 10,000 items, got 100",
+    ),
+    (
+        ("test", "episodes_by_glimpses", 4),
+        100.0,
+        f"test.episodes_by_glimpses[4] must be an integer from 0 to {MAX}, got 100.0",
+    ),
     (("test", "successes_by_glimpses"), [50], "must have the length of test.episodes_by_glimpses"),
     (
         ("test", "successes_by_glimpses"),
         [1, 0, 0, 0, 49],
         "and no entry above it, got [1, 0, 0, 0, 49] and [0, 0, 0, 0, 100]",
     ),
-    (("test", "successes_by_glimpses", 2), -1, "test.successes_by_glimpses[2] must be an integer >= 0, got -1"),
+    (
+        ("test", "successes_by_glimpses", 2),
+        -1,
+        f"test.successes_by_glimpses[2] must be an integer from 0 to {MAX}, got -1",
+    ),
 ]
 
 

@@ -1,6 +1,13 @@
 """Checkpoints: saved and loaded, damaged, foreign, and of earlier formats."""
 
+import hashlib
+import io
 import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -9,7 +16,9 @@ import safetensors.torch
 import torch
 
 import glimpse_gym.agents
-from glimpse_gym.agents.base import TaskSpec
+from agent_folders import CONFIG, TASK_SPEC, change_entries, make_agent, make_metadata, read_entries, replace_weights
+from glimpse_gym import safe_io
+from glimpse_gym.agents import checkpoint
 from glimpse_gym.agents.checkpoint import (
     CheckpointError,
     CheckpointMetadata,
@@ -20,30 +29,30 @@ from glimpse_gym.agents.checkpoint import (
     load_metadata,
     remove_temporary_agent_files,
     save_agent,
+    weights_checksum,
 )
 from glimpse_gym.agents.configs import RAMConfig
 from glimpse_gym.agents.pretrained import agent_folder
 from glimpse_gym.agents.ram import RAM
+from glimpse_gym.safe_io import write_sealed
+from kills import limit_file_size, run_forked
 from runs import IMAGES, SMALL_RAM, assert_same_weights, make_envs, make_reinforce, noise_file, run_updates
-
-TASK_SPEC = TaskSpec((1, 4, 4), 1, "label", 3, choice_is_final=True)
-CONFIG = RAMConfig(**SMALL_RAM, core="lstm", sigma=0.2)
 
 
 @pytest.fixture
 def metadata(tmp_path):
-    return CheckpointMetadata(IMAGES, noise_file(tmp_path), CONFIG, TASK_SPEC, {"seed": 3}, "a command")
+    return make_metadata(tmp_path)
 
 
 @pytest.fixture
-def folder(tmp_path, metadata):
-    save_agent(tmp_path / "agent", RAM(TASK_SPEC, CONFIG), metadata)
-    return tmp_path / "agent"
+def folder(tmp_path):
+    return make_agent(tmp_path)
 
 
-def change_entries(folder, **changes):
-    path = folder / "agent.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+@pytest.fixture
+def one_attempt(monkeypatch):
+    """Without the repeated attempts to read an agent that may be in training."""
+    monkeypatch.setattr(checkpoint, "_NUM_ATTEMPTS", 1)
 
 
 # ------------------------------------------------------------------------------------------ save and load
@@ -51,9 +60,12 @@ def change_entries(folder, **changes):
 
 def test_loaded_agent_equals_the_saved_one(tmp_path, metadata):
     policy = RAM(TASK_SPEC, CONFIG)
-    save_agent(tmp_path / "new" / "agent", policy, metadata)
-    loaded, loaded_metadata = load_agent(tmp_path / "new" / "agent")
-    assert loaded_metadata == metadata
+    saved_metadata = save_agent(tmp_path / "new" / "agent", policy, metadata)
+    loaded, loaded_metadata = load_agent(tmp_path / "new" / "agent", trusted=True)
+    assert loaded_metadata == saved_metadata
+    content = (tmp_path / "new" / "agent" / "weights.safetensors").read_bytes()
+    assert saved_metadata == replace(metadata, weights_checksum=hashlib.sha256(content).hexdigest())
+    assert weights_checksum(policy) == saved_metadata.weights_checksum
     assert (loaded.config, loaded.task_spec) == (CONFIG, TASK_SPEC)
     assert type(loaded.task_spec.glimpse_shape) is tuple
     assert not loaded.training
@@ -73,7 +85,7 @@ def test_loaded_agent_acts_like_the_trained_one(tmp_path):
 
 
 def test_entries_of_agent_json(folder, metadata):
-    entries = json.loads((folder / "agent.json").read_text())
+    entries = read_entries(folder)
     assert list(entries) == [
         "format",
         "policy",
@@ -85,8 +97,10 @@ def test_entries_of_agent_json(folder, metadata):
         "command",
         "versions",
         "scores",
+        "weights_checksum",
+        "checksum",
     ]
-    assert entries["format"] == "glimpse_gym agent, format 3"
+    assert entries["format"] == "glimpse_gym agent, format 4"
     assert entries["policy"] == "ram"
     assert entries["task_spec"]["choice_is_final"] is True
     assert entries["versions"] == agent_versions()
@@ -104,12 +118,12 @@ def test_add_scores_replaces_those_under_the_same_conditions(folder):
 def test_holds_agent_and_temporary_files(folder, tmp_path):
     assert holds_agent(folder)
     assert not holds_agent(tmp_path / "nothing")
-    leftovers = [folder / ".agent-01234567.json", folder / ".weights-01234567.safetensors"]
+    leftovers = [folder / ".agent-01234567.json", folder / "..next-weights-01234567.safetensors"]
     for path in leftovers:
         path.write_bytes(b"half")
     remove_temporary_agent_files(folder)
     assert not any(path.exists() for path in leftovers)
-    load_agent(folder)
+    load_agent(folder, trusted=True)
 
 
 def test_agent_folder_of_names_and_paths(folder):
@@ -136,7 +150,52 @@ def test_damaged_files_are_refused(folder, name, damage):
     if damage == "missing":
         path.unlink()
     with pytest.raises(CheckpointError, match=name):
-        load_agent(folder)
+        load_agent(folder, trusted=True)
+
+
+def flipped(content: bytes, positions: Iterable[int]) -> Iterator[bytes]:
+    """Flip one bit after the other."""
+    changed = bytearray(content)
+    for position in positions:
+        changed[position // 8] ^= 1 << position % 8
+        yield bytes(changed)
+        changed[position // 8] ^= 1 << position % 8
+
+
+def accepts(load: Callable[[Path], Any], folder: Path, name: str) -> bool:
+    """Return whether a file is accepted, or refused with an error that names it. Quicker than ``pytest.raises``."""
+    try:
+        load(folder)
+    except CheckpointError as error:
+        message = str(error)
+    else:
+        return True
+    assert name in message
+    return False
+
+
+def test_any_flipped_bit_of_the_metadata_is_found(folder, monkeypatch):
+    content = (folder / "agent.json").read_bytes()
+    for changed in flipped(content, range(8 * len(content))):
+        monkeypatch.setattr(safe_io, "read_bytes", lambda path, max_bytes, changed=changed: changed)
+        assert not accepts(load_metadata, folder, "agent.json"), changed
+    monkeypatch.setattr(safe_io, "read_bytes", lambda path, max_bytes: content)
+    assert accepts(load_metadata, folder, "agent.json")
+
+
+def test_flipped_bits_of_the_weights_are_found(folder, metadata, one_attempt, monkeypatch):
+    config = RAMConfig(glimpse_units=1, location_units=1, glimpse_features=1, hidden_units=1)
+    save_agent(folder, RAM(TASK_SPEC, config), replace(metadata, policy_config=config))
+    rng, content = np.random.default_rng(0), (folder / "weights.safetensors").read_bytes()
+    end_of_header = 8 * (8 + int.from_bytes(content[:8], "little"))
+    metadata = load_metadata(folder)
+    monkeypatch.setattr(checkpoint, "load_metadata", lambda folder: metadata)
+    others = rng.integers(end_of_header, 8 * len(content), size=500).tolist()
+    for changed in flipped(content, [*range(end_of_header), *others]):
+        monkeypatch.setattr(checkpoint, "read_bytes", lambda path, max_bytes, changed=changed: changed)
+        assert not accepts(glimpse_gym.agents.load, folder, "weights.safetensors")
+    monkeypatch.setattr(checkpoint, "read_bytes", lambda path, max_bytes: content)
+    assert accepts(glimpse_gym.agents.load, folder, "weights.safetensors")
 
 
 def test_foreign_checkpoints_are_refused(tmp_path, folder):
@@ -149,18 +208,35 @@ def test_foreign_checkpoints_are_refused(tmp_path, folder):
         ):
             glimpse_gym.agents.load(tmp_path)
     safetensors.torch.save_file({"weight": torch.zeros(3)}, folder / "weights.safetensors")
-    with pytest.raises(CheckpointError, match="was not written by this package"):
+    with pytest.raises(CheckpointError, match=r"damaged, or does not belong to agent\.json beside it"):
         glimpse_gym.agents.load(folder)
 
 
 def test_weights_of_another_policy_do_not_fit(tmp_path, folder, metadata):
     other = RAMConfig(**SMALL_RAM | {"hidden_units": 8})
-    save_agent(tmp_path / "other", RAM(TASK_SPEC, other), metadata)
-    (tmp_path / "other" / "weights.safetensors").rename(folder / "weights.safetensors")
+    save_agent(folder, RAM(TASK_SPEC, other), metadata)
     with pytest.raises(
-        CheckpointError, match=r"weights\.safetensors does not fit the policy that agent\.json describes"
+        CheckpointError,
+        match=r"weights\.safetensors does not fit the policy that agent\.json describes: 'baseline.value.weight' is "
+        r"torch\.float32 \(1, 8\), expected torch\.float32 \(1, 16\); \d+ tensors differ",
     ):
         glimpse_gym.agents.load(folder)
+
+
+@pytest.mark.parametrize("change", ["missing", "additional", "other type"])
+def test_weights_with_other_names_or_types_do_not_fit(folder, change):
+    weights = safetensors.torch.load_file(folder / "weights.safetensors")
+    name = sorted(weights)[-1]
+    if change == "missing":
+        del weights[name]
+    elif change == "additional":
+        weights["another\x1b[2J"] = torch.zeros(1)
+    else:
+        weights[name] = weights[name].to(torch.uint8)  # takes 4 times the memory as float32
+    replace_weights(folder, safetensors.torch.save(weights))
+    with pytest.raises(CheckpointError, match=r"does not fit the policy .*; 1 tensors differ") as caught:
+        glimpse_gym.agents.load(folder)
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize(
@@ -189,15 +265,14 @@ def test_metadata_with_wrong_entries_is_refused(folder, changes):
 
 @pytest.mark.parametrize("name", ["env_id", "policy", "task_spec", "training", "versions"])
 def test_metadata_without_an_entry_is_refused(folder, name):
-    path = folder / "agent.json"
-    entries = json.loads(path.read_text())
+    entries = read_entries(folder)
     del entries[name]
-    path.write_text(json.dumps(entries))
+    write_sealed(folder / "agent.json", entries)
     with pytest.raises(CheckpointError, match=rf"agent\.json is incomplete or damaged: KeyError\('{name}'\)"):
         load_metadata(folder)
 
 
-@pytest.mark.parametrize(("number", "version"), [(1, "0.1.0"), (2, "0.2.0")])
+@pytest.mark.parametrize(("number", "version"), [(1, "0.1.0"), (2, "0.2.0"), (3, "0.4.0")])
 def test_old_formats_name_the_version_to_use(folder, number, version):
     change_entries(folder, format=f"glimpse_gym agent, format {number}")
     with pytest.raises(
@@ -206,14 +281,20 @@ def test_old_formats_name_the_version_to_use(folder, number, version):
         glimpse_gym.agents.load(folder)
 
 
-def test_a_full_disk_is_an_os_error_and_leaves_no_temporary_file(tmp_path, metadata, monkeypatch):
-    def full(*args, **kwargs):
-        raise safetensors.SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
-
-    monkeypatch.setattr(safetensors.torch, "save_file", full)
-    with pytest.raises(OSError, match=r"weights\.safetensors cannot be written: .*No space left on device"):
-        save_agent(tmp_path / "agent", RAM(TASK_SPEC, CONFIG), metadata)
-    assert not list((tmp_path / "agent").iterdir())
+@pytest.mark.parametrize(
+    ("limit", "command_size", "name"), [(0, 0, ".next-weights."), (100_000, 200_000, "agent.json")]
+)
+def test_full_disk_is_an_os_error_and_keeps_the_old_agent(folder, metadata, limit, command_size, name):
+    before = load_metadata(folder)
+    other, new = RAM(TASK_SPEC, CONFIG), replace(metadata, command="x" * command_size)
+    ending = run_forked(lambda: save_agent(folder, other, new), limit_file_size(limit))
+    assert isinstance(ending.error, OSError)
+    assert str(folder / name) in str(ending.error)
+    assert load_agent(folder, trusted=True)[1] == before
+    assert set(os.listdir(folder)) <= {"agent.json", "weights.safetensors", ".next-weights.safetensors"}
+    new = save_agent(folder, other, metadata)
+    assert load_agent(folder, trusted=True)[1] == new
+    assert set(os.listdir(folder)) == {"agent.json", "weights.safetensors"}
 
 
 def test_loading_runs_no_code_from_a_pickle(folder, tmp_path):
@@ -221,7 +302,9 @@ def test_loading_runs_no_code_from_a_pickle(folder, tmp_path):
         def __reduce__(self):
             return (tmp_path.joinpath("ran").touch, ())
 
-    torch.save({"weight": Evil()}, folder / "weights.safetensors")
+    content = io.BytesIO()
+    torch.save({"weight": Evil()}, content)
+    replace_weights(folder, content.getvalue())
     with pytest.raises(CheckpointError, match=r"weights\.safetensors cannot be read"):
         glimpse_gym.agents.load(folder)
     assert not (tmp_path / "ran").exists()

@@ -5,10 +5,12 @@ import math
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium.error import ResetNeeded
 
 import oracles
 from glimpse_gym.envs import ClassificationEnv, ClassificationVectorEnv
+from glimpse_gym.validation import shown
 from small_classification import GOOD, IMAGES, LABELS, K, T, look_rows, make, make_vec, patterned
 
 NAN = math.nan
@@ -40,6 +42,9 @@ BAD_HYBRID = [
             [0, 1],
             ["0.5", "0.5"],
             [0.1, [0.2]],
+            np.ma.array([0.5, 0.5], mask=[False, True]),
+            torch.zeros(2, requires_grad=True),
+            range(10**12),
             "center",
             None,
         )
@@ -48,6 +53,9 @@ BAD_HYBRID = [
         GOOD | {"label": bad}
         for bad in (-1, K, 10**30, 1.0, NAN, True, "1", None, [1], np.array([1]), np.zeros(0, int))
     ),
+    GOOD | {"label": 10**5000},
+    GOOD | {"label": np.ma.array(1)},
+    GOOD | {"label": np.timedelta64(1)},
 ]
 BAD_DISCRETE = [None, -1, 25 + K, 10**30, 1.0, NAN, True, "1", [1], np.array([1]), np.array([1, 1]), {}, GOOD]
 BAD_MULTIDISCRETE = [
@@ -64,6 +72,9 @@ BAD_MULTIDISCRETE = [
     np.array([0.0, 1.0]),
     np.array([True, False]),
     np.array([1, None]),
+    np.array([2**64 - 1, 0], np.uint64),
+    np.ma.array([1, 1]),
+    [True, 1],
     {},
     GOOD,
 ]
@@ -91,6 +102,8 @@ BAD_CONTINUOUS = [
     np.zeros(2 + K, np.bool_),
     np.zeros(2 + K, object),
     np.zeros(2 + K, complex),
+    np.ma.zeros(2 + K),
+    torch.zeros(2 + K, requires_grad=True),
     [0] * (2 + K),
     [0.5, [0.5]],
     ["0.5"] * (2 + K),
@@ -105,6 +118,9 @@ BAD_ACTIONS = [
 GOOD_ACTION = {"hybrid": GOOD, "discrete": 7, "multidiscrete": np.array([7, 1]), "continuous": GOOD_CONTINUOUS}
 
 
+INTEGERS = ("num_glimpses", "patch_size", "num_scales", "grid_size", "canvas_size", "num_clutter", "clutter_size")
+
+
 def continue_both(env, twin, action):
     """Assert that both envs behave alike to the end of the episode and in the next one."""
     terminated = False
@@ -116,7 +132,7 @@ def continue_both(env, twin, action):
     oracles.assert_identical(env.image, twin.image)
 
 
-@pytest.mark.parametrize(("actions", "bad"), BAD_ACTIONS, ids=repr)
+@pytest.mark.parametrize(("actions", "bad"), BAD_ACTIONS, ids=shown)
 def test_bad_action_changes_nothing(actions, bad):
     env, twin = (make(actions=actions, canvas_size=15, num_clutter=1) for _ in range(2))
     oracles.assert_identical(env.reset(seed=5), twin.reset(seed=5))
@@ -157,7 +173,7 @@ BAD_ROWS = [
 ]
 
 
-@pytest.mark.parametrize("bad", BAD_ROWS, ids=repr)
+@pytest.mark.parametrize("bad", BAD_ROWS, ids=shown)
 def test_bad_action_in_one_sub_env_changes_nothing(bad):
     env, twin = (make_vec(3, canvas_size=15, num_clutter=1).unwrapped for _ in range(2))
     oracles.assert_identical(env.reset(seed=5), twin.reset(seed=5))
@@ -167,7 +183,7 @@ def test_bad_action_in_one_sub_env_changes_nothing(bad):
     continue_both(env, twin, GOOD_ROWS)
 
 
-@pytest.mark.parametrize("bad", [-1, K + 25, 1.0, None], ids=repr)
+@pytest.mark.parametrize("bad", [-1, K + 25, 1.0, None], ids=shown)
 def test_bad_discrete_action_in_one_sub_env_changes_nothing(bad):
     env, twin = (make_vec(3, actions="discrete").unwrapped for _ in range(2))
     oracles.assert_identical(env.reset(seed=5), twin.reset(seed=5))
@@ -190,7 +206,7 @@ GOOD_CONTINUOUS_ROWS = np.stack([GOOD_CONTINUOUS, -GOOD_CONTINUOUS, 2 * GOOD_CON
         GOOD_ROWS,
         None,
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_bad_continuous_action_in_one_sub_env_changes_nothing(bad):
     env, twin = (make_vec(3, actions="continuous").unwrapped for _ in range(2))
@@ -212,10 +228,11 @@ BAD_RESETS += [
     {"options": {"image_index": 0}, "seed": -1},
     {"options": {"image_index": 12}, "seed": 4},
 ]
-BAD_RESETS += [{"seed": bad} for bad in (-1, 1.5, "1", [1])]
+BAD_RESETS += [{"options": {"image_index": bad}} for bad in (np.ma.array(1), np.timedelta64(1), range(10**12))]
+BAD_RESETS += [{"seed": bad} for bad in (-1, 1.5, "1", [1], 2**64, 10**5000, torch.tensor(1), np.ma.array(1))]
 
 
-@pytest.mark.parametrize("bad", BAD_RESETS, ids=repr)
+@pytest.mark.parametrize("bad", BAD_RESETS, ids=shown)
 def test_bad_reset_changes_nothing(bad):
     env, twin = (make(canvas_size=15, num_clutter=1) for _ in range(2))
     oracles.assert_identical(env.reset(seed=5), twin.reset(seed=5))
@@ -230,10 +247,13 @@ BAD_VECTOR_RESETS = [
     for bad in (-1, 12, 1.0, "0", None, [0, 1], [0, 1, 12], np.array([-1, 0, 0]), np.zeros(3), np.zeros((3, 1), int))
 ]
 BAD_VECTOR_RESETS += [{"options": {"images": 0}}, {"seed": -1}, {"seed": [1, 2]}, {"seed": [1, 2, -3]}]
+BAD_VECTOR_RESETS += [
+    {"options": {"image_index": bad}} for bad in (np.ma.array([0, 1, 2]), torch.ones(3), [True, 1, 1])
+]
 BAD_VECTOR_RESETS += [{"seed": [1, 2, 0.5]}, {"seed": [4, 5, 6], "options": {"image_index": 12}}]
 
 
-@pytest.mark.parametrize("bad", BAD_VECTOR_RESETS, ids=repr)
+@pytest.mark.parametrize("bad", BAD_VECTOR_RESETS, ids=shown)
 def test_bad_vector_reset_changes_nothing(bad):
     env, twin = (make_vec(3, canvas_size=15, num_clutter=1).unwrapped for _ in range(2))
     oracles.assert_identical(env.reset(seed=5), twin.reset(seed=5))
@@ -260,25 +280,28 @@ def test_step_needs_a_reset_first_and_after_the_end():
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("num_glimpses", bad) for bad in (0, -1, 1.5, "6", None, True)),
-        *(("patch_size", bad) for bad in (0, 2.0, None)),
+        *((name, bad) for name in INTEGERS for bad in (2**63, 10**30, 10**5000, np.timedelta64(3), np.array(3))),
+        *(("num_glimpses", bad) for bad in (0, -1, 1.5, "6", None, True, 2**31 - 1)),
+        *(("patch_size", bad) for bad in (0, 2.0, None, 2**31 - 1)),
         *(("num_scales", bad) for bad in (0, 13, 1.0)),
-        *(("grid_size", bad) for bad in (0, 2.0, None)),
+        *(("grid_size", bad) for bad in (0, 2.0, None, 1001)),
         *(("canvas_size", bad) for bad in (0, -5, 9, (9, 60), (60, 8), (60,), (60, 60, 1), 60.0, "60", (60.0, 60))),
-        *(("num_clutter", bad) for bad in (-1, 1.0, None)),
+        *(("canvas_size", bad) for bad in (2**31 - 1, (30, 2**31 - 1), (30, 10**30), np.array([30, 30]))),
+        *(("num_clutter", bad) for bad in (-1, 1.0, None, 10_001)),
         *(("clutter_size", bad) for bad in (0, 2.5, 10)),
+        *(("max_bytes", bad) for bad in (0, -1, 1e9, None, True, 2**63)),
         *(("first_glimpse", bad) for bad in ("middle", None, 0)),
-        *(("glimpse_cost", bad) for bad in (NAN, math.inf, "1", None)),
-        *(("reveal_label", bad) for bad in ("yes", None)),
+        *(("glimpse_cost", bad) for bad in (NAN, math.inf, "1", None, 1e308, -1_000_001, np.timedelta64(1))),
+        *(("reveal_label", bad) for bad in ("yes", None, np.timedelta64(1), np.zeros(2))),
         *(("actions", bad) for bad in ("Discrete", "Continuous", "", None, ["hybrid"])),
         *(("split", bad) for bad in ("dev", None)),
-        *(("num_classes", bad) for bad in (0, 3, "4")),
+        *(("num_classes", bad) for bad in (0, 3, "4", True, 100_001)),
         *(("images", bad) for bad in ("no-such-set", None, 5, IMAGES.astype(np.float32), IMAGES[:, 0])),
         *(("labels", bad) for bad in (None, LABELS[:5], LABELS / 2, LABELS - 1)),
         ("render_mode", "svg"),
         ("glimpses", 6),
     ],
-    ids=repr,
+    ids=shown,
 )
 @pytest.mark.parametrize("kind", [ClassificationEnv, ClassificationVectorEnv])
 def test_bad_keyword_arguments_are_named(kind, name, value):

@@ -1,6 +1,5 @@
 """Command line: ``eval``, its table, scores and pictures, and damaged agents."""
 
-import json
 import re
 import shutil
 from pathlib import Path
@@ -10,8 +9,9 @@ import pytest
 from PIL import Image
 
 from cli_runs import RUN_FILES, WEIGHTS, change_metadata, contents, flags, read_metadata
-from glimpse_gym.agents import load
+from glimpse_gym.agents import checkpoint, load
 from glimpse_gym.agents.configs import RAMConfig
+from glimpse_gym.folder_lock import FolderInUseError
 
 ROWS = tuple(f"validation, {locations}" for locations in ("learned, mean", "learned, sampled", "random", "center"))
 
@@ -26,7 +26,7 @@ def read_table(out: str) -> dict[str, list[float]]:
 
 
 def test_eval_prints_a_table_and_writes_the_same_scores(cli, run_folder):
-    status, out, _ = cli("eval", run_folder)
+    status, out, _ = cli("eval", "--trust", run_folder)
     assert status == 0
     assert out.startswith("glimpse_gym/Images-v0: error in % after each glimpse, on 20 episodes\n")
     assert out.splitlines()[1].split() == ["split,", "locations", "1", "2", "3", "±", "s.e."]
@@ -47,7 +47,7 @@ def test_eval_prints_a_table_and_writes_the_same_scores(cli, run_folder):
 
 
 def test_eval_saves_pictures(cli, run_folder):
-    _, out, _ = cli("eval", run_folder)
+    _, out, _ = cli("eval", "--trust", run_folder)
     assert out.splitlines()[-2:] == [str(run_folder / "scanpaths.png"), str(run_folder / "gaze.gif")]
     with Image.open(run_folder / "scanpaths.png") as plate:
         plate.load()
@@ -61,30 +61,29 @@ def test_eval_saves_pictures(cli, run_folder):
 
 
 def test_eval_changes_nothing_else(cli, run_folder):
-    before = contents(run_folder)
-    assert cli("eval", run_folder).status == 0
+    before, metadata = contents(run_folder), read_metadata(run_folder)
+    assert cli("eval", "--trust", run_folder).status == 0
     after = contents(run_folder)
     assert after.keys() - before.keys() == {"scanpaths.png", "gaze.gif"}
     assert {name for name in before if after[name] != before[name]} == {"agent.json"}
-    card = json.loads(before["agent.json"])
-    assert read_metadata(run_folder) | {"scores": []} == card
+    assert read_metadata(run_folder) | {"scores": []} == metadata
 
 
 def test_eval_twice_gives_the_same(cli, run_folder):
-    first = cli("eval", run_folder)
+    first = cli("eval", "--trust", run_folder)
     before = contents(run_folder)
-    assert cli("eval", run_folder).out == first.out
+    assert cli("eval", "--trust", run_folder).out == first.out
     assert contents(run_folder) == before
 
 
 def test_eval_keeps_the_scores_of_other_splits(cli, run_folder):
-    cli("eval", run_folder)
+    cli("eval", "--trust", run_folder)
     validation = read_metadata(run_folder)["scores"]
-    cli("eval", run_folder, "--split", "test")
+    cli("eval", "--trust", run_folder, "--split", "test")
     both = read_metadata(run_folder)["scores"]
     assert both[:4] == validation
     assert {score["split"] for score in both[4:]} == {"test"}
-    cli("eval", run_folder, "--num-episodes", "7", "--seed", "3")
+    cli("eval", "--trust", run_folder, "--num-episodes", "7", "--seed", "3")
     scores = read_metadata(run_folder)["scores"]
     assert scores[:8] == both
     assert {(score["split"], score["num_episodes"], score["seed"]) for score in scores[8:]} == {("validation", 7, 3)}
@@ -92,7 +91,7 @@ def test_eval_keeps_the_scores_of_other_splits(cli, run_folder):
 
 def test_eval_saves_pictures_in_another_folder(cli, run_folder, tmp_path):
     folder = tmp_path / "some" / "pictures"
-    assert cli("eval", run_folder, "--out", folder).status == 0
+    assert cli("eval", "--trust", run_folder, "--out", folder).status == 0
     assert {path.name for path in folder.iterdir()} == {"scanpaths.png", "gaze.gif"}
     assert not (run_folder / "gaze.gif").exists()
     assert len(read_metadata(run_folder)["scores"]) == 4
@@ -100,7 +99,7 @@ def test_eval_saves_pictures_in_another_folder(cli, run_folder, tmp_path):
 
 def test_eval_of_a_moved_folder(cli, run_folder, tmp_path):
     moved = run_folder.rename(tmp_path / "moved")
-    assert cli("eval", moved).status == 0
+    assert cli("eval", "--trust", moved).status == 0
 
 
 def damage_file(name: str, change):
@@ -114,9 +113,9 @@ DAMAGES = {
     "no folder": (shutil.rmtree, "no pretrained agent and no folder"),
     "no metadata": (lambda folder: (folder / "agent.json").unlink(), "holds no agent"),
     "no weights": (lambda folder: (folder / WEIGHTS).unlink(), f"{WEIGHTS} is missing"),
-    "weights cut short": (damage_file(WEIGHTS, lambda raw: raw[:-100]), f"{WEIGHTS} cannot be read"),
-    "weights empty": (damage_file(WEIGHTS, lambda raw: b""), f"{WEIGHTS} cannot be read"),
-    "weights of noise": (damage_file(WEIGHTS, lambda raw: b"\xff" * 1000), f"{WEIGHTS} cannot be read"),
+    "weights cut short": (damage_file(WEIGHTS, lambda raw: raw[:-100]), f"{WEIGHTS} is damaged"),
+    "weights empty": (damage_file(WEIGHTS, lambda raw: b""), f"{WEIGHTS} is damaged"),
+    "weights of noise": (damage_file(WEIGHTS, lambda raw: b"\xff" * 1000), f"{WEIGHTS} is damaged"),
     "weights with a flipped bit": (damage_file(WEIGHTS, lambda raw: raw[:-1] + bytes([raw[-1] ^ 1])), "checksum"),
     "metadata cut short": (damage_file("agent.json", lambda raw: raw[:100]), "agent.json cannot be read"),
     "metadata empty": (damage_file("agent.json", lambda raw: b""), "agent.json cannot be read"),
@@ -128,7 +127,7 @@ DAMAGES = {
         "0.2.0",
     ),
     "metadata of a later format": (
-        lambda folder: change_metadata(folder, format="glimpse_gym agent, format 4"),
+        lambda folder: change_metadata(folder, format="glimpse_gym agent, format 5"),
         "format",
     ),
     "unknown setting": (lambda folder: change_metadata(folder, policy_config={"depth": 3}), "depth"),
@@ -143,7 +142,7 @@ def test_eval_of_a_damaged_folder(cli, run_folder, name):
     damage, said = DAMAGES[name]
     damage(run_folder)
     before = contents(run_folder)
-    status, out, err = cli("eval", run_folder)
+    status, out, err = cli("eval", "--trust", run_folder)
     assert (status, out) == (1, "")
     message = err.rpartition("\r")[2]  # a progress bar may come before
     assert len(message.splitlines()) == 1
@@ -165,18 +164,18 @@ SHAPES = [
 @pytest.mark.parametrize("change", SHAPES, ids=str)
 def test_eval_of_weights_of_another_shape(cli, run_folder, change):
     change_metadata(run_folder, **change)
-    status, out, err = cli("eval", run_folder)
+    status, out, err = cli("eval", "--trust", run_folder)
     assert (status, out) == (1, "")
     assert err.startswith(f"glimpse-gym eval: {run_folder / WEIGHTS} does not fit the policy that agent.json describes")
     assert "Traceback" not in err
 
 
 def test_eval_of_weights_of_another_agent(cli, train_arguments, run_folder, tmp_path):
-    assert cli(*train_arguments(tmp_path / "other", hidden_units=9, num_episodes=20)).status == 0
+    assert cli(*train_arguments(tmp_path / "other", num_episodes=20)).status == 0
     shutil.copy(tmp_path / "other" / WEIGHTS, run_folder)
-    status, _, err = cli("eval", run_folder)
+    status, _, err = cli("eval", "--trust", run_folder)
     assert status == 1
-    assert "does not fit" in err
+    assert f"{WEIGHTS} is damaged, or does not belong to agent.json beside it" in err
 
 
 WRONG_TYPES = {
@@ -193,7 +192,7 @@ WRONG_TYPES = {
 @pytest.mark.parametrize("name", WRONG_TYPES)
 def test_eval_of_metadata_with_entries_of_the_wrong_type(cli, run_folder, name):
     change_metadata(run_folder, **WRONG_TYPES[name])
-    status, _, err = cli("eval", run_folder)
+    status, _, err = cli("eval", "--trust", run_folder)
     assert status == 1
     assert "agent.json" in err
     assert name in err
@@ -202,14 +201,46 @@ def test_eval_of_metadata_with_entries_of_the_wrong_type(cli, run_folder, name):
 @pytest.mark.parametrize("values", [{"patch_size": 5}, {"num_classes": 5}, {"actions": "discrete"}], ids=str)
 def test_eval_in_an_env_that_the_agent_was_not_made_for(cli, run_folder, values):
     change_metadata(run_folder, env_kwargs=read_metadata(run_folder)["env_kwargs"] | values)
-    status, _, err = cli("eval", run_folder)
+    status, _, err = cli("eval", "--trust", run_folder)
     assert status == 1
     assert re.search("was made for|does not fit|hybrid", err)
 
 
+def test_eval_asks_before_it_opens_files(cli, run_folder):
+    images = read_metadata(run_folder)["env_kwargs"]["images"]
+    before = contents(run_folder)
+    refused = cli("eval", run_folder)
+    assert refused.status == 1
+    assert f"asks to open the file or folder {images!r} (images): permit it (--trust" in refused.message
+    assert contents(run_folder) == before
+    permitted = cli("eval", "--trust", run_folder)
+    assert permitted.status == 0
+    assert permitted.err.startswith(f"the agent in {run_folder} asks to open the file or folder {images!r} (images)")
+
+
+def test_eval_asks_before_it_downloads(cli, run_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("GLIMPSE_GYM_DATA", str(tmp_path / "empty"))
+    change_metadata(run_folder, env_kwargs={"images": "fashion-mnist"})
+    message = cli("eval", run_folder).message
+    assert "asks to download the data set fashion-mnist (55 MB; 'glimpse-gym data fashion-mnist' does)" in message
+
+
+@pytest.mark.parametrize("kind", ["in use", "cannot be written"])
+def test_eval_without_saving_the_scores(cli, run_folder, tmp_path, monkeypatch, kind):
+    def refuse(folder):
+        raise FolderInUseError(f"{folder} is in use") if kind == "in use" else PermissionError(13, kind, str(folder))
+
+    monkeypatch.setattr(checkpoint, "lock_folder", refuse)
+    status, out, err = cli("eval", "--trust", run_folder, "--out", tmp_path / "elsewhere")
+    assert status == 0
+    assert tuple(read_table(out)) == ROWS
+    assert re.search(rf"the scores are not saved with the agent: .*{kind}.*\n$", err)
+    assert (tmp_path / "elsewhere" / "scanpaths.png").exists()
+
+
 def test_eval_where_no_picture_can_be_saved(cli, run_folder, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    status, out, err = cli("eval", run_folder, "--out", tmp_path / "file")
+    status, out, err = cli("eval", "--trust", run_folder, "--out", tmp_path / "file")
     assert status == 1
     assert tuple(read_table(out)) == ROWS  # the scores are not lost
     assert str(tmp_path / "file") in err
@@ -218,7 +249,7 @@ def test_eval_where_no_picture_can_be_saved(cli, run_folder, tmp_path):
 
 @pytest.mark.parametrize("number", [0, -3])
 def test_eval_of_no_images(cli, run_folder, number):
-    status, _, err = cli("eval", run_folder, "--num-episodes", number)
+    status, _, err = cli("eval", "--trust", run_folder, "--num-episodes", number)
     assert status == 1
     assert f"num_episodes must be at least 1, got {number}" in err
     assert read_metadata(run_folder)["scores"] == []
@@ -232,7 +263,7 @@ def test_train_and_eval_in_catch(cli, tmp_path):
     assert "after 40 episodes in " in out
     assert {path.name for path in folder.iterdir()} == RUN_FILES
     assert load(folder).task_spec.choice_name == "move"
-    status, out, _ = cli("eval", folder, "--num-episodes", 30)
+    status, out, _ = cli("eval", "--trust", folder, "--num-episodes", 30)
     assert status == 0
     assert out.startswith("glimpse_gym/Catch-v0: error in % after each glimpse, on 30 episodes\n")
     rows = read_table(out)

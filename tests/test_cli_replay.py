@@ -21,8 +21,9 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize("flags", [[], ["--verify"]], ids=str)
 def test_replay_verifies_and_prints_a_table(cli, folder, flags):
-    result = cli("replay", folder, *flags)
-    assert (result.status, result.err) == (0, "")
+    result = cli("replay", "--trust", folder, *flags)
+    assert result.status == 0
+    assert "images.npz' (images): permitted" in result.message
     head, ann, *bob, total_ann, total_bob = result.out.splitlines()
     assert " ".join(head.split()) == "episode player env seed glimpses seconds answer truth result replay"
     assert ann.split()[:5] == ["000001", "Ann", "Images-v0", "3", "3"]
@@ -31,6 +32,15 @@ def test_replay_verifies_and_prints_a_table(cli, folder, flags):
     assert total_ann.startswith("Ann: ")
     assert total_ann.endswith(" of 1 episodes successful")
     assert total_bob.endswith(" of 2 episodes successful")
+
+
+@pytest.mark.parametrize("command", [["replay"], ["export", "--player", "Ann", "--minari", "people-v0"]], ids=str)
+def test_recordings_ask_before_they_open_files(cli, folder, monkeypatch, tmp_path, command):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    result = cli(*command, folder)
+    assert (result.status, result.out) == (1, "")
+    images = str(tmp_path / "data" / "images.npz")
+    assert f"asks to open the file or folder {images!r} (images): permit it (--trust" in result.message
 
 
 def test_replay_shows_agents(cli, tmp_path):
@@ -43,24 +53,26 @@ def test_replay_shows_agents(cli, tmp_path):
 
 def test_replay_names_episodes_that_differ(cli, folder, tmp_path):
     (tmp_path / "data" / "images.npz").rename(tmp_path / "elsewhere.npz")
-    result = cli("replay", folder, "--verify")
+    result = cli("replay", "--trust", folder, "--verify")
     assert result.status == 1
     assert [line.split()[-1] for line in result.out.splitlines()[1:4]] == ["differs", "equal", "equal"]
-    assert result.message.startswith("000001-Ann.npz: the env of a recorded episode, glimpse_gym/Images-v0, cannot be")
+    assert result.err.splitlines()[-1].startswith(
+        "000001-Ann.npz: the env of a recorded episode, glimpse_gym/Images-v0, cannot be"
+    )
 
 
 def test_replay_names_damaged_files_and_replays_the_others(cli, folder):
     (folder / "000002-Bob.npz").write_bytes(b"damaged")
-    result = cli("replay", folder, "--verify")
+    result = cli("replay", "--trust", folder, "--verify")
     assert result.status == 1
-    assert "000002-Bob.npz is damaged" in result.message
+    assert "000002-Bob.npz is damaged" in result.err
     assert len(result.out.splitlines()) == 5
 
 
 def test_replay_of_damaged_files_only(cli, folder):
     for path in folder.glob("*.npz"):
         path.write_bytes(b"damaged")
-    result = cli("replay", folder, "--verify")
+    result = cli("replay", "--trust", folder, "--verify")
     assert result.status == 1
     assert len(result.err.splitlines()) == 4
     assert result.err.splitlines()[-1] == f"glimpse-gym replay: no episode of {folder} can be read"
@@ -78,11 +90,11 @@ def test_export_writes_a_data_set(cli, folder, monkeypatch, tmp_path):
     import minari
 
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
-    result = cli("export", folder, "--minari", "people-v0", "--player", "Bob", "--author", "Eve")
+    result = cli("export", "--trust", folder, "--minari", "people-v0", "--player", "Bob", "--author", "Eve")
     assert (result.status, result.err) == (0, "")
     assert result.out == "2 episodes exported: minari.load_dataset('people-v0')\n"
     assert minari.load_dataset("people-v0").total_episodes == 2
-    result = cli("export", folder, "--minari", "people-v0", "--player", "Bob")
+    result = cli("export", "--trust", folder, "--minari", "people-v0", "--player", "Bob")
     assert result.status == 1
     assert "exists already" in result.message
 
@@ -98,6 +110,6 @@ def test_export_writes_a_data_set(cli, folder, monkeypatch, tmp_path):
 def test_export_refuses(cli, folder, monkeypatch, tmp_path, options, message):
 
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
-    result = cli("export", folder, "--minari", "people-v0", *options)
+    result = cli("export", "--trust", folder, "--minari", "people-v0", *options)
     assert result.status == 1
-    assert message in result.message
+    assert message in result.err

@@ -15,6 +15,7 @@ import glimpse_gym
 from cli_runs import (
     ENV_KWARGS,
     STATE,
+    WEIGHTS,
     assert_equal_runs,
     contents,
     read_log,
@@ -23,6 +24,7 @@ from cli_runs import (
 )
 from glimpse_gym import atomic_io
 from glimpse_gym.agents import load
+from glimpse_gym.folder_lock import LOCK
 
 
 def without_tensorboard(folder: Path) -> dict[str, bytes]:
@@ -91,10 +93,22 @@ def test_resuming_in_another_env_is_refused(cli, run_folder):
     assert contents(run_folder) == before
 
 
-@pytest.mark.parametrize("name", ["training.pt", "agent.json"])
-@pytest.mark.parametrize("damage", [lambda raw: raw[: len(raw) // 2], lambda raw: b"", lambda raw: b"{}" + raw])
-def test_resuming_a_damaged_run_is_refused(cli, train_arguments, run_folder, name, damage):
+@pytest.mark.parametrize("name", ["agent.json", WEIGHTS])
+@pytest.mark.parametrize("damage", [lambda raw: raw[: len(raw) // 2], lambda raw: b"", None])
+def test_resuming_writes_a_damaged_agent_again(cli, train_arguments, finished_run, run_folder, name, damage):
     path = run_folder / name
+    if damage:
+        path.write_bytes(damage(path.read_bytes()))
+    else:
+        path.unlink()
+    assert cli(*train_arguments(run_folder), "--resume").status == 0
+    assert_equal_runs(run_folder, finished_run)
+    assert load(run_folder).task_spec.num_choices == 2
+
+
+@pytest.mark.parametrize("damage", [lambda raw: raw[: len(raw) // 2], lambda raw: b"", lambda raw: b"{}" + raw])
+def test_resuming_a_damaged_run_is_refused(cli, train_arguments, run_folder, damage):
+    path = run_folder / STATE
     path.write_bytes(damage(path.read_bytes()))
     before = contents(run_folder)
     result = cli(*train_arguments(run_folder), "--resume")
@@ -213,7 +227,7 @@ def test_a_stopped_process_loses_nothing(cli, train_arguments, finished_run, tmp
     assert out == ""
     if name == "SIGINT":
         assert re.search(r"\nstopped after \d+ episodes; the same command with --resume resumes\n$", err)
-        assert not list(folder.glob(".*"))  # no temporary file
+        assert [path.name for path in folder.glob(".*")] == [LOCK]  # no temporary file
     assert load(folder).task_spec.num_choices == 2
     assert 1 <= len(read_log(folder)) < 4
     assert "holds a run already" in cli(*arguments).message
@@ -222,7 +236,7 @@ def test_a_stopped_process_loses_nothing(cli, train_arguments, finished_run, tmp
 
 
 def test_a_finished_run_with_scores_resumes_as_finished(cli, train_arguments, run_folder):
-    cli("eval", run_folder)
+    cli("eval", "--trust", run_folder)
     scores = read_metadata(run_folder)["scores"]
     assert scores
     assert cli(*train_arguments(run_folder), "--resume").status == 0
@@ -234,7 +248,7 @@ def test_scores_are_dropped_when_training_continues(cli, train_arguments, tmp_pa
     with monkeypatch.context() as patch:
         send_signals_at(patch, 5, signal.SIGINT)
         assert cli(*train_arguments(folder)).status == 130
-    assert cli("eval", folder).status == 0
+    assert cli("eval", "--trust", folder).status == 0
     assert cli(*train_arguments(folder), "--resume").status == 0
     assert read_metadata(folder)["scores"] == []
 

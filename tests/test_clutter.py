@@ -10,7 +10,9 @@ import pytest
 
 import oracles
 from glimpse_gym import clutter
+from glimpse_gym.clutter import Canvases, Warp
 from glimpse_gym.envs import ClassificationEnv, ClassificationVectorEnv
+from glimpse_gym.images import open_images
 
 RANGES = {"rotation": (-70, 110), "zoom": (0.6, 1.7), "shift": (-2.5, 3.0)}
 
@@ -403,9 +405,57 @@ def test_invalid_range_error(make_env, name, value):
 @pytest.mark.parametrize("make_env", [ClassificationEnv, ClassificationVectorEnv])
 @pytest.mark.parametrize("value", [0, 0.0, -1, (0, 2), (-1, 1), [-2, -1]])
 def test_zoom_must_be_positive(make_env, value):
-    with pytest.raises(ValueError, match=r"^zoom must be greater than 0, got ") as caught:
+    low = value[0] if isinstance(value, (tuple, list)) else value
+    with pytest.raises(ValueError, match=rf"^zoom must be a number from 0.001 to 1,000, got {low}$"):
         make_env(**arguments(random_images(3, 8, 8), zoom=value))
-    assert repr(value) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "bound"),
+    [("rotation", 36_000), ("rotation", -36_000), ("zoom", 0.001), ("zoom", 1000), ("shift", 1e6), ("shift", -1e6)],
+)
+def test_bounds_of_warps(name, bound):
+    env = make(random_images(3, 8, 8), **{name: bound})
+    env.reset(seed=0)
+    assert env.image.shape == (8, 8)
+    beyond = bound / 1.001 if bound == 0.001 else bound * 1.001
+    for value in (beyond, (1, beyond) if beyond > 1 else (beyond, 1), math.copysign(1e300, bound)):
+        with pytest.raises(ValueError, match=rf"^{name} must be a number from "):
+            make(random_images(3, 8, 8), **{name: value})
+
+
+def test_whole_turns_of_a_warp_change_nothing():
+    image = random_images(1, 8, 8)[0]
+    np.testing.assert_allclose(transform(image, rotation=36_000).astype(int), image.astype(int), atol=1)
+
+
+@pytest.mark.parametrize("bad", [10_001, 2**63, 10**30, np.timedelta64(2)])
+def test_bad_numbers_of_pieces_of_clutter(bad):
+    with pytest.raises(ValueError, match=r"^num_clutter must be an integer from 0 to 10000, got "):
+        make(random_images(3, 8, 8), canvas_size=20, num_clutter=bad)
+
+
+@pytest.mark.parametrize(
+    ("position", "bad", "error", "message"),
+    [
+        (0, 0, ValueError, "num_rows must be an integer from 1 to"),
+        (0, 10**6, ValueError, "num_envs=1000000, canvas_size=20 x 20 and num_clutter=1 take 1,650,000,000 bytes"),
+        (1, np.zeros((3, 8, 8), np.uint8), TypeError, "images must be an ImageSet and warp a Warp, got array"),
+        (2, 2**31, ValueError, "canvas_size must be an integer from 1 to 2147483647"),
+        (2, 2**31 - 1, ValueError, "canvas_size=2147483647 x 2147483647 and num_clutter=1 take "),
+        (4, 2.0, ValueError, "clutter_size must be an integer from 1 to"),
+        (5, None, TypeError, "images must be an ImageSet and warp a Warp, got .* and None"),
+        (6, 0, ValueError, "max_bytes must be an integer from 1 to"),
+        (6, 1000, ValueError, "take 3,300 bytes of memory, more than max_bytes=1,000: pass fewer sub-envs, a smaller"),
+    ],
+)
+def test_bad_arguments_of_canvases(position, bad, error, message):
+    images = open_images(random_images(3, 8, 8), labels=[0, 1, 2])
+    values = [2, images, 20, 1, 3, Warp(0.0, 1.0, 0.0), 1_500_000_000]
+    assert Canvases(*values).num_bytes == 3300
+    values[position] = bad
+    with pytest.raises(error, match=message):
+        Canvases(*values)
 
 
 @pytest.mark.parametrize("value", [3, np.float32(3), np.int64(3), (1, 3), [1, np.float64(3.5)]])

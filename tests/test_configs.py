@@ -22,6 +22,13 @@ CONFIG_CLASSES = (RAMConfig, ClassifierConfig, ScriptedConfig, ReinforceConfig, 
 ALGORITHM_CLASSES = (ReinforceConfig, SupervisedConfig, PPOConfig)
 
 
+def nested_list(depth):
+    nested = []
+    for _ in range(depth):
+        nested = [nested]
+    return nested
+
+
 def test_configs_and_registry_import_without_torch():
     code = "import glimpse_gym.agents.configs, glimpse_gym.agents.registry, glimpse_gym.agents.task_envs"
     assert "torch" not in loaded_after(code)
@@ -72,6 +79,11 @@ def test_scripted_config_refuses_unknown_players():
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"optimizer": "sgd"}, "optimizer must be one of 'adam', 'muon'"),
         ({"schedule": "step"}, "schedule must be one of 'cosine', 'linear'"),
+        ({"num_episodes": 2**53}, "num_episodes must be less than 2\\*\\*53, got 9007199254740992"),
+        ({"batch_size": 10**5000}, "batch_size must be less than 2\\*\\*53, got an integer of 16,610 bits"),
+        ({"learning_rate": 10**400}, "learning_rate must be less than 2\\*\\*53, got 1000"),
+        ({"optimizer": nested_list(5000)}, "optimizer must be one of"),
+        ({"batch_size": nested_list(5000)}, "batch_size must be of type int"),
         ({"seed": -1}, "seed must be at least 0"),
         ({"seed": MAX_SEEDS}, f"seed must be less than {MAX_SEEDS}, got {MAX_SEEDS}"),
         ({"learning_rate": -1.0}, "learning_rate must be greater than 0"),

@@ -146,7 +146,10 @@ def test_returned_info_can_be_modified(env_id):
 
 
 def test_unknown_keyword_arguments_in_python_s_own_words():
-    accepted = "accepted: actions, grid_size, num_glimpses, num_scales, observations, observe, patch_size, render_mode"
+    accepted = (
+        "accepted: actions, grid_size, max_bytes, num_glimpses, num_scales, observations, observe, patch_size, "
+        "render_mode"
+    )
     with pytest.raises(
         TypeError, match=rf"CatchEnv.__init__\(\) got an unexpected keyword argument 'speed'; {accepted}"
     ):

@@ -148,6 +148,8 @@ def test_unknown_conditions_and_envs_are_refused(env_kwargs):
     for seed in (-1, 2**30):
         with pytest.raises(ValueError, match=rf"seed must be from 0 to 2\*\*30 - 1, got {seed}"):
             EvalConditions(seed=seed)
+    with pytest.raises(ValueError, match=r"num_glimpses=200000: the steps of 500 episodes take 3,400,000,000 bytes"):
+        evaluate(Reader(), IMAGES, env_kwargs | {"num_glimpses": 200_000}, EvalConditions("test"))
     with pytest.raises(ValueError, match="CartPole-v1 is not a glimpse_gym env"):
         evaluate(Reader(), "CartPole-v1", {}, EvalConditions("test"))
 

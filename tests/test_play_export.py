@@ -8,8 +8,8 @@ import minari
 import numpy as np
 import pytest
 
+from glimpse_gym.play.episode_record import RecordError
 from glimpse_gym.play.export import to_minari
-from glimpse_gym.play.recording import RecordError
 from recordings import catch_env, images_env, play
 
 
@@ -24,7 +24,7 @@ def minari_folder(monkeypatch, tmp_path):
 def test_a_data_set_holds_what_was_recorded(tmp_path, world):
     env = images_env(tmp_path) if world == "images" else catch_env()
     records = [play(env, seed, player) for seed, player in ((1, "Bob"), (5, "Ann"))]
-    to_minari(records, f"glimpse_gym/{world}/people-v0", author="Ann")
+    to_minari(records, f"glimpse_gym/{world}/people-v0", author="Ann", trusted=True)
     data_set = minari.load_dataset(f"glimpse_gym/{world}/people-v0")
     assert data_set.total_episodes == 2
     assert data_set.total_steps == sum(record.num_steps for record in records)
@@ -51,7 +51,7 @@ def test_a_data_set_holds_what_was_recorded(tmp_path, world):
 
 def test_the_env_of_a_data_set_is_recovered(tmp_path):
     record = play(images_env(tmp_path), seed=3)
-    data_set = to_minari([record], "people-v0")
+    data_set = to_minari([record], "people-v0", trusted=True)
     assert data_set.spec.action_space["label"].n == 3
     env = minari.load_dataset("people-v0").recover_environment()
     observation, _ = env.reset(seed=3)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from glimpse_gym.play.episode import Episode, PlayEnv
+from glimpse_gym.play.episode_record import RecordError
 from glimpse_gym.play.game import Game, GameSettings
-from glimpse_gym.play.recording import RecordError
 
 
 @pytest.fixture(scope="module")

@@ -20,11 +20,9 @@ import numpy as np
 import pytest
 
 from glimpse_gym.play import recording
+from glimpse_gym.play.episode_record import FORMAT, RecordError, load_record
 from glimpse_gym.play.recording import (
-    FORMAT,
-    RecordError,
     RecordWarning,
-    load_record,
     load_recording,
     load_records,
     open_recording,

@@ -12,7 +12,7 @@ from glimpse_gym.agents.checkpoint import CheckpointError, CheckpointMetadata, l
 from glimpse_gym.agents.configs import RAMConfig
 from glimpse_gym.agents.evaluation import EvalConditions, evaluate
 from glimpse_gym.agents.experiments.recipes import load_recipe
-from glimpse_gym.agents.experiments.results import load_results
+from glimpse_gym.agents.experiments.result_files import load_results
 from glimpse_gym.agents.experiments.tables import TASK_NAMES
 from glimpse_gym.agents.ram import RAM
 from glimpse_gym.agents.task_envs import make_envs

@@ -12,8 +12,8 @@ from glimpse_gym.agents.checkpoint import CheckpointMetadata, save_agent
 from glimpse_gym.agents.configs import RAMConfig
 from glimpse_gym.agents.experiments import figures, report
 from glimpse_gym.agents.experiments.report import write_report
-from glimpse_gym.agents.experiments.results import ResultError, load_results
-from glimpse_gym.agents.experiments.tables import ablation_table, baseline_table, headline_table, run_table
+from glimpse_gym.agents.experiments.result_files import ResultError, load_results
+from glimpse_gym.agents.experiments.tables import TASK_NAMES, ablation_table, baseline_table, headline_table, run_table
 from glimpse_gym.agents.ram import RAM
 from glimpse_gym.agents.task_envs import make_envs
 from hand_made_results import make_result, make_score, ram_results, results_for_all_figures, save_results
@@ -78,6 +78,21 @@ def test_page_of_a_single_result(tmp_path, no_agents):
     text = (docs / "results.md").read_text(encoding="utf-8")
     assert baseline_table(found) in text
     assert "Ablations" not in text
+
+
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_page_of_results_that_lack_most_scores(tmp_path, no_agents, split):
+    recipes = [f"{kind}-{task}" for kind in ("ram", "ram2", "paper", "cnn", "fc256") for task in TASK_NAMES]
+    recipes += ["screen-catch", "ablation-adam", "ablation-augmentation", "ablation-of-mine"]
+    nothing = {"history": [], "num_episodes": 0, "num_frames": 0, "training": {}, "training_seconds": 0}
+    found = [make_result(recipe, [make_score(split, [0.01])], **nothing, gaze_distances=[]) for recipe in recipes]
+    odd = {"env_kwargs": {"pathwise_max_norm": [0, 1], "zoom": None, "rotation": True}}
+    found.append(make_result("ablation-no-pathwise", [make_score(split, [0.5])], **nothing | odd))
+    written = write_report(save_results(tmp_path / "results", found), tmp_path / "docs")
+    text = written[0].read_text(encoding="utf-8")
+    assert all(f"`glimpse-gym reproduce {recipe} --seed 0`" in text for recipe in recipes)
+    assert "pathwise_max_norm = [0, 1]" in text
+    assert "augmentation = none" in text
 
 
 def test_report_without_results_writes_no_page(tmp_path):

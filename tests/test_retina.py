@@ -315,15 +315,58 @@ def test_images_must_be_numpy_arrays(images):
 
 @pytest.mark.parametrize("bad", [0, -1, 2.0, 1.5, "2", None, True, math.nan, [2]])
 def test_patch_size_and_num_scales_must_be_positive_integers(bad):
-    with pytest.raises(ValueError, match="patch_size must be an integer >= 1"):
+    with pytest.raises(ValueError, match="patch_size must be an integer from 1 to 2147483647, got"):
         Retina(patch_size=bad)
-    with pytest.raises(ValueError, match="num_scales must be an integer >= 1"):
+    with pytest.raises(ValueError, match="num_scales must be an integer from 1 to 12, got"):
         Retina(patch_size=2, num_scales=bad)
 
 
 def test_too_many_scales_error():
-    with pytest.raises(ValueError, match="num_scales must be <= 12, got 13"):
-        Retina(patch_size=2, num_scales=13)
+    for bad in (13, 2**63, 10**30):
+        with pytest.raises(ValueError, match=f"num_scales must be an integer from 1 to 12, got {bad}$"):
+            Retina(patch_size=2, num_scales=bad)
+
+
+@pytest.mark.parametrize("bad", [-1, 3, 1.0, None, True, 10**30])
+def test_scales_are_checked(bad):
+    for method in (Retina(4, 3).patch_side, lambda scale: Retina(4, 3).patch_corner((0.0, 0.0), (9, 9), scale)):
+        with pytest.raises(ValueError, match="scale must be an integer from 0 to 2, got"):
+            method(bad)
+
+
+@pytest.mark.parametrize(
+    ("location", "size"),
+    [((math.nan, 0.0), (9, 9)), ((0.0,), (9, 9)), ("ab", (9, 9)), ((0.0, 0.0), (9,)), (None, None)],
+)
+def test_bad_locations_and_sizes_of_patch_corner(location, size):
+    with pytest.raises(ValueError, match="location and size must be two finite numbers and two integers, got"):
+        Retina(4).patch_corner(location, size, 0)
+
+
+@pytest.mark.parametrize("bad", [0, 1.0, None, True])
+def test_num_channels_is_checked(bad):
+    with pytest.raises(ValueError, match="num_channels must be an integer from 1 to"):
+        Retina(4).glimpse_shape(bad)
+
+
+def test_masked_arrays_are_not_accepted():
+    images = random_images(15, (2, 4, 4))
+    with pytest.raises(ValueError, match="images must not be a masked array"):
+        Retina(2).sense(np.ma.array(images), np.zeros((2, 2)))
+    with pytest.raises(ValueError, match=r"(?s)location must be .* a masked array is not accepted"):
+        Retina(2).sense(images, np.ma.array(np.zeros((2, 2))))
+
+
+def test_glimpses_that_take_too_much_memory():
+    images, locations = random_images(15, (2, 4, 4)), np.zeros((2, 2))
+    message = r"2 glimpses of Retina\(patch_size=100000, num_scales=12\) take .* bytes of memory, more than max_bytes="
+    with pytest.raises(ValueError, match=message + "2,000,000,000"):
+        Retina(100_000, 12).sense(images, locations)
+    expected = Retina(2, 2).sense(images, locations)
+    assert Retina(2, 2).num_bytes(num_images=2, num_channels=1) == expected.nbytes + 4 * 4
+    oracles.assert_identical(Retina(2, 2).sense(images, locations, max_bytes=80), expected)
+    with pytest.raises(ValueError, match="more than max_bytes=79"):
+        Retina(2, 2).sense(images, locations, max_bytes=79)
 
 
 def test_numpy_integers_are_accepted():

@@ -9,7 +9,7 @@ import oracles
 from glimpse_gym.kernels.numpy_kernels import uniforms
 from glimpse_gym.rng import integers_below, keys_from_seeds
 
-SEEDS = [0, 1, 2, 12345, 2**31, 2**63 - 1, 2**63, 2**64 - 1, 2**64 + 3, 10**30]
+SEEDS = [0, 1, 2, 12345, 2**31, 2**63 - 1, 2**63, 2**64 - 1]
 
 
 def test_the_oracle_is_splitmix64():
@@ -109,10 +109,21 @@ def test_equal_seeds_give_equal_keys_and_different_seeds_different_keys():
     oracles.assert_identical(keys_from_seeds([np.int64(7), np.uint8(7)]), keys_from_seeds([7, 7]))
 
 
-@pytest.mark.parametrize("bad", [-1, 1.0, 0.5, "1", None, True, [1], np.float64(2)])
+@pytest.mark.parametrize("bad", [-1, 1.0, "1", None, True, [1], np.float64(2), 2**64, 10**30, np.timedelta64(3)])
 def test_bad_seeds_are_named(bad):
-    with pytest.raises(ValueError, match="a seed must be an integer >= 0, got"):
+    with pytest.raises(ValueError, match="a seed must be an integer from 0 to 18446744073709551615, got"):
         keys_from_seeds([3, bad])
+
+
+@pytest.mark.parametrize("bad", [None, 5, "12", b"12", {1: 2}, np.array(5), np.zeros((1, 2), int), iter([1])])
+def test_seeds_must_be_a_list(bad):
+    with pytest.raises(TypeError, match="seeds must be a list of integers, got"):
+        keys_from_seeds(bad)
+
+
+def test_masked_seeds():
+    with pytest.raises(ValueError, match="seeds must not be a masked array"):
+        keys_from_seeds(np.ma.array([1, 2], mask=[False, True]))
 
 
 def test_integers_below():

@@ -112,7 +112,8 @@ def _legend_below(figure: Figure, columns: int) -> None:
 def learning_curves(records: Sequence[RunRecord], task: str) -> Figure:
     """Validation success against env steps: a panel for each group of algorithms, and the ladder in every panel."""
     found = {name: [r for r in select(records, task, name) if r.curve] for name in algorithm_names(records)}
-    names = [name for name, runs in found.items() if runs and (group_of(name) != _REFERENCE or len(found) == 1)]
+    shown = [name for name, runs in found.items() if runs]
+    names = [name for name in shown if group_of(name) != _REFERENCE] or shown
     groups = list(dict.fromkeys(map(group_of, names)))
     figure, panels = _panels(1, len(groups), width=3.5, height=4.6, sharey=True)
     styles = line_styles(records)

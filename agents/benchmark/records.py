@@ -1,9 +1,7 @@
-"""Records of benchmark runs: one JSON file for each task, algorithm and seed."""
+"""Records of benchmark runs: one sealed JSON file for each task, algorithm and seed."""
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -12,19 +10,30 @@ from typing import Any
 import numpy as np
 
 from glimpse_gym.agents.benchmark.protocol import PROTOCOL_VERSION
-from glimpse_gym.atomic_io import atomic_write
-from glimpse_gym.validation import check_integer, check_number, check_types
+from glimpse_gym.agents.json_checks import (
+    MAX_NUMBER,
+    check_count,
+    check_entries,
+    check_env_id,
+    check_list,
+    check_name,
+    check_number,
+    check_settings,
+    check_text,
+    check_versions,
+    shorten,
+)
+from glimpse_gym.safe_io import read_sealed, write_sealed
 
 _FORMAT_PREFIX = "glimpse_gym benchmark run, protocol "
 _FORMAT = f"{_FORMAT_PREFIX}{PROTOCOL_VERSION}"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _SCORES = {"success", "episode_return", "num_glimpses"}
 _POINT = _SCORES | {"num_steps", "seconds"}
 _TEST = _SCORES | {"num_episodes", "episodes_by_glimpses", "successes_by_glimpses"}
 
 
 class RecordError(RuntimeError):
-    """A record is missing, damaged, of another protocol, or no record at all."""
+    """A record is missing, damaged, changed by hand, of another protocol, or no record at all."""
 
 
 @dataclass(frozen=True)
@@ -61,15 +70,12 @@ def record_path(folder: Path, task: str, algorithm: str, seed: int) -> Path:
     """Return the path of the record of one run.
 
     Raises:
-        ValueError: if a name has other characters than letters, digits, - and _, or the seed is not an integer >= 0.
+        ValueError: if a name has other characters than letters, digits, - and _, or is longer than 80, or the seed is
+            not an integer >= 0.
     """
-    for kind, name in (("task", task), ("algorithm", algorithm)):
-        if not _NAME.fullmatch(name):
-            raise ValueError(
-                f"the name of {kind} {name!r} becomes a file name: use letters, digits, - and _, and begin with a "
-                "letter or digit"
-            )
-    return folder / f"{task}.{algorithm}.seed{check_integer('seed', seed, 0)}.json"
+    check_name("task", task)
+    check_name("algorithm", algorithm)
+    return folder / f"{task}.{algorithm}.seed{check_count('seed', seed)}.json"
 
 
 def save_record(folder: Path, record: RunRecord) -> Path:
@@ -81,14 +87,12 @@ def save_record(folder: Path, record: RunRecord) -> Path:
     entries = asdict(record)
     try:
         _check(entries)
-        text = json.dumps({"format": _FORMAT} | entries, indent=1, allow_nan=False)
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         run = f"{record.task}, {record.algorithm}, seed {record.seed}"
         raise ValueError(f"the record of {run} cannot be saved: {error}") from error
     path = record_path(folder, record.task, record.algorithm, record.seed)
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_sealed(path, {"format": _FORMAT} | entries, allow_nan=False)
     return path
 
 
@@ -96,7 +100,8 @@ def load_record(path: Path) -> RunRecord:
     """Read one record.
 
     Raises:
-        RecordError: if the file is missing, damaged, of another protocol, no record, or named for another run.
+        RecordError: if the file is missing, damaged, changed by hand, of another protocol, no record, or named for
+            another run.
     """
     record = _load(path)
     expected = record_path(path.parent, record.task, record.algorithm, record.seed)
@@ -144,15 +149,20 @@ def success_curves(records: Iterable[RunRecord]) -> tuple[np.ndarray, np.ndarray
 
 def _load(path: Path) -> RunRecord:
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries, is_intact = read_sealed(path)
     except (OSError, ValueError) as error:
         raise RecordError(f"{path} cannot be read ({error}): it is damaged, or no record; remove it") from error
     form = entries.pop("format", None) if isinstance(entries, dict) else None
     if form != _FORMAT:
         raise RecordError(f"{path} {_describe_format(form)}")
+    if not is_intact:
+        raise RecordError(
+            f"{path} is damaged, was changed by hand, or was written by glimpse_gym 0.4.0: its checksum is missing or "
+            "does not match; restore it, or remove it and run it again"
+        )
     try:
         _check(entries)
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise RecordError(f"{path} is damaged: {error}; remove it, and run it again") from error
     return RunRecord(**entries)
 
@@ -160,64 +170,64 @@ def _load(path: Path) -> RunRecord:
 def _describe_format(form: Any) -> str:
     if isinstance(form, str) and form.startswith(_FORMAT_PREFIX):
         return (
-            f"is of protocol {form.removeprefix(_FORMAT_PREFIX)}, and only protocol {PROTOCOL_VERSION} is accepted "
+            f"is of protocol {form.removeprefix(_FORMAT_PREFIX):.80}, and only protocol {PROTOCOL_VERSION} is accepted "
             "here, because scores of different protocols do not compare: use another folder, or remove it and run it "
             "again"
         )
-    return f"is no record of a benchmark run: its format must be {_FORMAT!r}, got {form!r}; move it to another folder"
+    return (
+        f"is no record of a benchmark run: its format must be {_FORMAT!r}, got {shorten(form)}; move it to another "
+        "folder"
+    )
 
 
 def _check(entries: dict[str, Any]) -> None:
     """Check the entries of a record.
 
     Raises:
-        TypeError: a missing or unknown entry, or one of the wrong type.
-        ValueError: a value out of range, or two values that contradict each other.
+        ValueError: an entry is missing, unknown, of the wrong type or out of range, or two contradict each other.
     """
-    _check_names("the record", entries, {field.name for field in fields(RunRecord)})
-    check_types(entries, task=str, algorithm=str, env_id=str, env_kwargs=dict, versions=dict, machine=str)
-    check_types(entries, command=str, curve=list)
+    check_entries("the record", entries, {field.name for field in fields(RunRecord)})
     record_path(Path(), entries["task"], entries["algorithm"], entries["seed"])
-    check_integer("num_steps", entries["num_steps"], 0)
-    _check_range("seconds", entries["seconds"])
-    for i, point in enumerate(entries["curve"]):
-        _check_names(f"curve[{i}]", point, _POINT)
-        check_integer(f"curve[{i}].num_steps", point["num_steps"], 0)
-        _check_range(f"curve[{i}].seconds", point["seconds"])
-        _check_scores(f"curve[{i}]", point)
-    steps = [point["num_steps"] for point in entries["curve"]]
+    check_env_id("env_id", entries["env_id"])
+    check_settings("env_kwargs", entries["env_kwargs"])
+    check_count("num_steps", entries["num_steps"])
+    check_number("seconds", entries["seconds"])
+    check_versions("versions", entries["versions"])
+    for name in ("machine", "command"):
+        check_text(name, entries[name])
+    steps = [point["num_steps"] for point in check_list("curve", entries["curve"], _check_point)]
     if steps != sorted(set(steps)):
-        raise ValueError(f"curve must be in the order of num_steps, each once, got {steps}")
-    _check_names("test", entries["test"], _TEST)
-    _check_scores("test", entries["test"])
+        raise ValueError(f"curve must be in the order of num_steps, each once, got {shorten(steps)}")
+    _check_scores("test", check_entries("test", entries["test"], _TEST))
     _check_counts(**entries["test"])
 
 
+def _check_point(name: str, point: Any) -> None:
+    check_entries(name, point, _POINT)
+    check_count(f"{name}.num_steps", point["num_steps"])
+    check_number(f"{name}.seconds", point["seconds"])
+    _check_scores(name, point)
+
+
 def _check_scores(name: str, scores: dict[str, Any]) -> None:
-    _check_range(f"{name}.success", scores["success"], high=1)
-    check_number(f"{name}.episode_return", scores["episode_return"])
-    _check_range(f"{name}.num_glimpses", scores["num_glimpses"])
+    check_number(f"{name}.success", scores["success"], high=1)
+    check_number(f"{name}.episode_return", scores["episode_return"], low=-MAX_NUMBER)
+    check_number(f"{name}.num_glimpses", scores["num_glimpses"])
 
 
 def _check_counts(
     num_episodes: Any, success: float, episodes_by_glimpses: Any, successes_by_glimpses: Any, **_: Any
 ) -> None:
     """Check the numbers of episodes in the test scores, and that they agree with each other."""
-    check_integer("test.num_episodes", num_episodes, 1)
-    for name, counts in (
-        ("test.episodes_by_glimpses", episodes_by_glimpses),
-        ("test.successes_by_glimpses", successes_by_glimpses),
-    ):
-        if type(counts) is not list:
-            raise TypeError(f"{name} must be a list, got {counts!r:.80}")
-        for i, count in enumerate(counts):
-            check_integer(f"{name}[{i}]", count, 0)
+    check_count("test.num_episodes", num_episodes, 1)
+    check_list("test.episodes_by_glimpses", episodes_by_glimpses, check_count)
+    check_list("test.successes_by_glimpses", successes_by_glimpses, check_count)
     if len(episodes_by_glimpses) != len(successes_by_glimpses) or any(
         np.array(successes_by_glimpses) > episodes_by_glimpses
     ):
         raise ValueError(
             "test.successes_by_glimpses must have the length of test.episodes_by_glimpses, and no entry above it, got "
-            f"{successes_by_glimpses} and {episodes_by_glimpses}"
+            f"{shorten(successes_by_glimpses)} and {shorten(episodes_by_glimpses)}"
         )
     episodes, successes = sum(episodes_by_glimpses), sum(successes_by_glimpses)
     if episodes != num_episodes or abs(successes - success * num_episodes) > 0.5:
@@ -225,16 +235,3 @@ def _check_counts(
             f"test.num_episodes and test.success must agree with the numbers by glimpses, got {num_episodes} and "
             f"{success}, but {successes} successes in {episodes} episodes"
         )
-
-
-def _check_names(name: str, entries: Any, names: set[str]) -> None:
-    if type(entries) is not dict:
-        raise TypeError(f"{name} must be a dict, got {entries!r:.80}")
-    if entries.keys() != names:
-        missing, unknown = sorted(names - entries.keys()), sorted(entries.keys() - names)
-        raise TypeError(f"{name} lacks the entries {missing} and has the unknown entries {unknown}")
-
-
-def _check_range(name: str, value: Any, high: float = np.inf) -> None:
-    if not 0 <= check_number(name, value) <= high:
-        raise ValueError(f"{name} must be from 0 to {high}, got {value!r}")

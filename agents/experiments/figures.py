@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from glimpse_gym.agents.experiments.literature import PAPER, PAPER_CATCH
-from glimpse_gym.agents.experiments.results import Result
+from glimpse_gym.agents.experiments.result_files import Result
 from glimpse_gym.agents.experiments.tables import LOCATION_NAMES, TASK_NAMES, error_curves, of_recipe
 from glimpse_gym.atomic_io import atomic_write
 
@@ -79,9 +79,9 @@ def _percent_axis(axes: Axes, quantity: str) -> None:
 def _plot_errors(axes: Axes, found: Sequence[Result], values_per_glimpse: int) -> None:
     """Plot mean errors over seeds after each glimpse, one line for each source of locations."""
     for locations, name in LOCATION_NAMES.items():
-        curve = error_curves(found, locations).mean(axis=0)
-        x = values_per_glimpse * np.arange(1, len(curve) + 1)
-        axes.plot(x, curve, ".-", color=_COLORS[locations], label=f"RAM, {name}")
+        if (curves := error_curves(found, locations)).size:
+            x = values_per_glimpse * np.arange(1, curves.shape[1] + 1)
+            axes.plot(x, curves.mean(axis=0), ".-", color=_COLORS[locations], label=f"RAM, {name}")
 
 
 def _error_by_glimpses(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
@@ -89,8 +89,8 @@ def _error_by_glimpses(tasks: Sequence[str], results: Sequence[Result]) -> Figur
     for axes, task in zip(panels, tasks, strict=True):
         _plot_errors(axes, of_recipe(results, f"ram-{task}"), values_per_glimpse=1)
         axes.plot(*zip(*PAPER[task].items(), strict=True), "x", color=_COLORS["paper"], label="paper (published)")
-        if cnn := of_recipe(results, f"cnn-{task}"):
-            axes.axhline(error_curves(cnn).mean(), color=_COLORS["image"], ls="--", label="CNN, whole image")
+        if (errors := error_curves(of_recipe(results, f"cnn-{task}"))).size:
+            axes.axhline(errors.mean(), color=_COLORS["image"], ls="--", label="CNN, whole image")
         axes.set(xlabel="glimpses", title=TASK_NAMES[task])
         _percent_axis(axes, "test error")
     _legend_below(figure)
@@ -103,8 +103,9 @@ def _error_by_values(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
         found = of_recipe(results, f"ram-{task}")
         _plot_errors(axes, found, found[0].values_per_glimpse)
         for recipe, marker in (("fc256", "s"), ("conv", "^"), ("cnn", "D")):
-            if baseline := of_recipe(results, f"{recipe}-{task}"):
-                point = baseline[0].values_per_glimpse, error_curves(baseline).mean()
+            baseline = of_recipe(results, f"{recipe}-{task}")
+            if (errors := error_curves(baseline)).size:
+                point = baseline[0].values_per_glimpse, errors.mean()
                 axes.plot(*point, marker, color=_COLORS["image"], label=f"{baseline[0].model}, whole image")
         axes.set(xlabel="input values (cumulative)", title=TASK_NAMES[task], xscale="log")
         axes.xaxis.set_major_formatter("{x:,.0f}")
@@ -138,7 +139,7 @@ def _catch(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
         ("screen-catch", "RAM, whole screen", "image"),
     ):
         for i, result in enumerate(of_recipe(results, recipe)):
-            frames_per_episode = result.num_frames / result.num_episodes
+            frames_per_episode = result.num_frames / max(result.num_episodes, 1)  # scripted players are not trained
             frames = [record["episodes"] * frames_per_episode / 1e6 for record in result.history]
             caught = [100 * (1 - record["validation_error"]) for record in result.history]
             learning.plot(frames, caught, color=_COLORS[color], label=None if i else name)

@@ -157,11 +157,11 @@ def _settings_of(name: str) -> dict[str, Any]:
 
 
 def _describe_setting(name: str, value: Any) -> str:
-    if name == "augmentation":
+    if name == "augmentation" and isinstance(value, dict):
         values = ", ".join(f"{key} {low} to {high}" for key, (low, high) in value.items())
         return f"augmentation = {values or 'none'}"
     text = f"{value:,}" if type(value) is int else f"{value:g}" if type(value) is float else str(value).lower()
-    off = _SWITCHED_OFF.get((name, value))
+    off = _SWITCHED_OFF.get((name, value)) if isinstance(value, (int, float)) else None
     return f"{name} = {text}" + (f" ({off})" if off else "")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from glimpse_gym.agents.checkpoint import load_agent
 from glimpse_gym.agents.experiments.figures import save_figures
 from glimpse_gym.agents.experiments.recipes import matches_recipe
-from glimpse_gym.agents.experiments.results import Result, load_results
+from glimpse_gym.agents.experiments.result_files import Result, load_results
 from glimpse_gym.agents.experiments.tables import (
     MULTIPLE_CHANGES,
     OLDER_RECIPE,
@@ -85,7 +85,7 @@ def _save_scanpaths(folder: Path) -> list[Path]:
     """Draw the first test episodes of each pretrained agent."""
     paths = []
     for name in pretrained_names():
-        policy, metadata = load_agent(agent_folder(name))
+        policy, metadata = load_agent(agent_folder(name), trusted=True)  # it comes with this package
         path = folder / f"scanpaths-{name}.png"
         save_figure(
             scanpath_figure(record_scanpaths(policy, metadata, "test", seed=0, num_episodes=24), metadata), path

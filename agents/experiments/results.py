@@ -1,9 +1,8 @@
-"""Results of recipes: train, evaluate, and save scores and all settings in one JSON file per run."""
+"""Results of recipes: train, evaluate, and save scores and all settings in a result file."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,71 +13,16 @@ from glimpse_gym.agents.base import Agent, Policy, TaskSpec
 from glimpse_gym.agents.checkpoint import CheckpointMetadata, add_scores, agent_versions
 from glimpse_gym.agents.configs import RAMConfig
 from glimpse_gym.agents.evaluation import EvalConditions, Score, evaluate, play_episodes
-from glimpse_gym.agents.experiments.recipes import Recipe, run_settings
+from glimpse_gym.agents.experiments.recipes import Recipe
+from glimpse_gym.agents.experiments.result_files import Result, save_result
 from glimpse_gym.agents.registry import make_policy
 from glimpse_gym.agents.scanpaths import evaluate_all
 from glimpse_gym.agents.task_envs import has_splits, make_envs
 from glimpse_gym.agents.trainer import Trainer
-from glimpse_gym.atomic_io import atomic_write
 from glimpse_gym.machine import machine_name
-from glimpse_gym.validation import check_types
 
-_FORMAT, _OLD_FORMAT = "glimpse_gym result, format 2", "glimpse_gym result, format 1"
 TEST_DRAWS = range(5)
 """Seeds of the test set's canvases and first glimpses; a reported error is the mean over them."""
-
-
-class ResultError(RuntimeError):
-    """A result file is missing, damaged, or in another format."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """Scores and settings of one run of a recipe."""
-
-    recipe: str
-    task: str
-    model: str
-    """Label in the tables."""
-    seed: int
-    scores: list[dict[str, Any]]
-    """Entries have the fields of :class:`glimpse_gym.agents.evaluation.Score`."""
-    env_id: str
-    env_kwargs: dict[str, Any]
-    values_per_glimpse: int
-    """Number of values in one glimpse."""
-    num_parameters: int
-    policy_config: dict[str, Any]
-    training: dict[str, Any]
-    """Configuration of the algorithm, with "algorithm" and "augmentation"; empty if nothing was trained."""
-    history: list[dict[str, float]]
-    """Evaluations during training: episodes and seconds so far, validation_error, training_error."""
-    num_episodes: int
-    """Training episodes."""
-    num_frames: int
-    """Glimpses taken in training."""
-    training_seconds: float
-    """Duration of the training, including the evaluations during it."""
-    generalization: list[dict[str, Any]]
-    """Test scores in changed envs, each a dict with the changed "env_kwargs" and the "score"."""
-    gaze_distances: list[float] | None
-    """Catch only: mean distance between gaze and ball at each step, in pixels."""
-    machine: str
-    versions: dict[str, str]
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """All settings of the training run; see :func:`glimpse_gym.agents.experiments.recipes.run_settings`."""
-        return run_settings(self.env_id, self.env_kwargs, self.policy_config, self.training)
-
-    def errors(self, locations: str = "learned", sample: bool = False, split: str = "test") -> np.ndarray | None:
-        """Average the errors after each glimpse over the draws of a split: float64 (T,), or None if not measured."""
-        found = [
-            score["errors"]
-            for score in self.scores
-            if (score["split"], score["locations"], score["sample"]) == (split, locations, sample)
-        ]
-        return np.mean(found, axis=0) if found else None
 
 
 def reproduce(recipe: Recipe, seed: int, runs: Path, results: Path, progress: bool = True) -> Result | None:
@@ -193,48 +137,3 @@ def gaze_distances(agent: Agent, env_id: str, env_kwargs: dict[str, Any], num_ga
     for _ in play_episodes(agent, env_id, env_kwargs, EvalConditions("test"), num_episodes=num_games, on_step=measure):
         pass
     return [float(distance) for distance in np.mean(batches, axis=0)]
-
-
-def save_result(folder: Path, result: Result) -> Path:
-    """Write a result file atomically."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{result.recipe}-seed{result.seed}.json"
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps({"format": _FORMAT} | asdict(result), indent=1) + "\n")
-    return path
-
-
-def load_results(folder: Path) -> list[Result]:
-    """Load all results of a folder, sorted by file name.
-
-    Raises:
-        ResultError: if the folder holds no results, or a file is damaged or in another format.
-    """
-    paths = sorted(folder.glob("[!.]*.json"))
-    if not paths:
-        raise ResultError(f"{folder} holds no results: make them with 'glimpse-gym reproduce'")
-    return [_load(path) for path in paths]
-
-
-def _load(path: Path) -> Result:
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ResultError(f"{path} cannot be read ({error}): it is damaged; run its recipe again") from error
-    form = entries.pop("format", None) if isinstance(entries, dict) else None
-    if form == _OLD_FORMAT:
-        raise ResultError(f"{path} has {_OLD_FORMAT!r}: read it with glimpse_gym 0.2.0, or run its recipe again")
-    if form != _FORMAT:
-        raise ResultError(f"{path} is not a result file of this version: its format must be {_FORMAT!r}")
-    names = {f.name for f in fields(Result)}
-    if entries.keys() != names:
-        raise ResultError(f"{path} is damaged: missing or unknown entries {sorted(entries.keys() ^ names)}")
-    try:
-        check_types(entries, seed=int, env_kwargs=dict, policy_config=dict, training=dict, scores=list, history=list)
-        check_types(entries, num_episodes=int, num_frames=int, training_seconds=float, versions=dict)
-        scores = [Score(**score) for score in entries["scores"]]
-    except TypeError as error:
-        raise ResultError(f"{path} is damaged: {error}") from error
-    if not scores:
-        raise ResultError(f"{path} is damaged: it holds no score")
-    return Result(**entries)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from glimpse_gym.agents.experiments.literature import PAPER, PAPER_BASELINES, PAPER_CATCH, PUBLIC
 from glimpse_gym.agents.experiments.recipes import describe_ablation, is_single_factor, matches_recipe, recipe_names
-from glimpse_gym.agents.experiments.results import Result
+from glimpse_gym.agents.experiments.result_files import Result
 from glimpse_gym.agents.markdown import markdown_table
 
 TASK_NAMES = {
@@ -78,7 +79,7 @@ def baseline_table(results: Sequence[Result]) -> str:
 def ablation_table(results: Sequence[Result]) -> str:
     """Make the table of ablations: validation errors, lowest first, each row labeled with all its changes."""
     ablations = [of_recipe(results, name) for name in {result.recipe for result in results if is_ablation(result)}]
-    ablations.sort(key=lambda found: (error_curves(found, split="validation")[:, -1].mean(), found[0].recipe))
+    ablations.sort(key=lambda found: (_mean_error(found, split="validation"), found[0].recipe))
     rows = [
         [
             _ablation_label(found[0]),
@@ -140,6 +141,21 @@ def _ablation_label(result: Result) -> str:
     return describe_ablation(result.recipe, result.settings) + mark
 
 
+def _errors_after(
+    found: Sequence[Result], num_glimpses: int | None, locations: str, sample: bool, split: str
+) -> np.ndarray:
+    """Return the errors after some glimpses, None for all: float64 (S,), or (0,) if there were fewer glimpses."""
+    curves = error_curves(found, locations, sample, split)
+    last = curves.shape[1] if num_glimpses is None else num_glimpses
+    return curves[:, last - 1] if 0 < last <= curves.shape[1] else np.zeros(0)
+
+
+def _mean_error(found: Sequence[Result], num_glimpses: int | None = None, split: str = "test") -> float:
+    """Mean error at learned locations over seeds, as :func:`_errors_after`; infinity if there is none."""
+    errors = _errors_after(found, num_glimpses, "learned", False, split)
+    return float(errors.mean()) if errors.size else math.inf
+
+
 def _format_error(
     found: Sequence[Result],
     num_glimpses: int | None = None,
@@ -148,10 +164,9 @@ def _format_error(
     split: str = "test",
 ) -> str:
     """Format the mean error over seeds, with the standard deviation between seeds if there are several."""
-    curves = error_curves(found, locations, sample, split)
-    if not curves.size:
+    errors = _errors_after(found, num_glimpses, locations, sample, split)
+    if not errors.size:
         return _NONE
-    errors = curves[:, -1 if num_glimpses is None else num_glimpses - 1]
     spread = f" ± {np.std(errors, ddof=1):.2f}" if len(errors) > 1 else ""
     return f"{np.mean(errors):.2f}{spread}"
 
@@ -159,7 +174,7 @@ def _format_error(
 def _format_against(published: float, found: Sequence[Result], num_glimpses: int) -> str:
     """Format the error, in bold if it is below the published one."""
     error = _format_error(found, num_glimpses)
-    return f"**{error}**" if found and error_curves(found)[:, num_glimpses - 1].mean() < published else error
+    return f"**{error}**" if _mean_error(found, num_glimpses) < published else error
 
 
 def _format_cost(found: Sequence[Result]) -> str:

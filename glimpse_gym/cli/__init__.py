@@ -17,7 +17,9 @@ import gymnasium as gym
 
 from glimpse_gym.cli import benchmark, commands, compare, play, replay, watch
 from glimpse_gym.cli.commands import FAILURE, INTERRUPTED
+from glimpse_gym.cli.trust import add_trust_option
 from glimpse_gym.images.datasets import DATA_SETS, SPLITS
+from glimpse_gym.interrupts import raised_interrupts
 from glimpse_gym.version import __version__
 
 _EXPECTED_ERRORS = (
@@ -33,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the command line without the program name; None takes ``sys.argv[1:]``.
 
     Returns:
-        Exit status: 0 for success; 1 for an error, with a message on stderr; 130 if stopped by Ctrl-C.
+        Exit status: 0 for success; 1 for an error, with a message on stderr; 130 if stopped by Ctrl-C or SIGTERM.
 
     Raises:
         SystemExit: status 2 if the command line cannot be parsed; status 0 after ``--help`` and ``--version``.
@@ -41,7 +43,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # OpenMP threads that wait for each other sleep instead of spinning; see num_threads in agents/configs.py. torch
     # reads this variable when it is imported, so it is set before anything imports torch.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        with raised_interrupts():
+            return _run(list(sys.argv[1:] if arguments is None else arguments))
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _run(arguments: list[str]) -> int:
     parser = _make_parser()
     parsed, rest = parser.parse_known_args(arguments)
     parsed.command_line = shlex.join(["glimpse-gym", *arguments])
@@ -51,9 +61,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         return parsed.run(parsed) or 0
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return INTERRUPTED
     except _EXPECTED_ERRORS as error:
         if parsed.debug:
             raise
@@ -114,6 +121,7 @@ def _add_eval(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="DIR", type=Path, help="folder of the pictures (default: the agent's folder, or runs/NAME)"
     )
+    add_trust_option(parser, "the agent")
 
 
 def _add_reproduce(parser: argparse.ArgumentParser) -> None:

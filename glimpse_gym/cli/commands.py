@@ -5,10 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from glimpse_gym.cli.trust import announce_requests
 from glimpse_gym.extras import require_extra
+from glimpse_gym.folder_lock import FolderInUseError
 from glimpse_gym.images.datasets import fetch
 from glimpse_gym.registration import describe_envs, document_envs
+
+if TYPE_CHECKING:
+    from glimpse_gym.agents.checkpoint import CheckpointMetadata
+    from glimpse_gym.agents.evaluation import Score
 
 FAILURE, INTERRUPTED = 1, 130
 """Exit statuses: for an error with a message; for a stop by Ctrl-C, as shells have it."""
@@ -35,23 +42,35 @@ def train(parsed: argparse.Namespace) -> int | None:
 def evaluate(parsed: argparse.Namespace) -> None:
     """Evaluate an agent, save the scores with it, and draw where it looks."""
     require_extra("agents")
-    from glimpse_gym.agents.checkpoint import add_scores, load_agent
-    from glimpse_gym.agents.pretrained import PRETRAINED, agent_folder
+    from glimpse_gym.agents.checkpoint import load_agent
+    from glimpse_gym.agents.pretrained import agent_folder, is_pretrained
     from glimpse_gym.agents.scanpaths import evaluate_all, format_scores, save_pictures
 
     source = agent_folder(parsed.agent)
-    is_pretrained = source.parent == PRETRAINED
-    policy, metadata = load_agent(source)
+    is_own = is_pretrained(source)
+    policy, metadata = load_agent(source, trusted=parsed.trust or is_own)
+    if parsed.trust:
+        announce_requests(f"the agent in {source}", metadata.env_id, metadata.env_kwargs)
     scores = evaluate_all(policy, metadata, parsed.split, parsed.seed, parsed.num_episodes)
     print(f"{metadata.env_id}: error in % after each glimpse, on {scores[0].num_episodes} episodes")
     print(format_scores(scores))
-    if not is_pretrained:
-        add_scores(source, metadata, [score._asdict() for score in scores])
+    if not is_own:
+        _save_scores(source, metadata, scores)
     if policy.actions != "hybrid":  # pictures are drawn of episodes of equal length only
         return
-    folder = parsed.out or (Path("runs", source.name) if is_pretrained else source)
+    folder = parsed.out or (Path("runs", source.name) if is_own else source)
     for path in save_pictures(folder, policy, metadata, parsed.split, parsed.seed):
         print(path)
+
+
+def _save_scores(folder: Path, metadata: CheckpointMetadata, scores: list[Score]) -> None:
+    """Save scores with the agent, or say why not: the folder may be read-only, or the agent still in training."""
+    from glimpse_gym.agents.checkpoint import CheckpointError, add_scores
+
+    try:
+        add_scores(folder, metadata, [score._asdict() for score in scores])
+    except (CheckpointError, FolderInUseError, OSError) as error:
+        print(f"the scores are not saved with the agent: {error}", file=sys.stderr)
 
 
 def reproduce(parsed: argparse.Namespace) -> int | None:

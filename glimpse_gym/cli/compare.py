@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glimpse_gym.cli.replay import load_folder
+from glimpse_gym.cli.trust import add_trust_option, announce_requests
 from glimpse_gym.extras import require_extra
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
         help="let this agent play the same episodes or images, also at random and center locations; may be repeated",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the random baseline")
+    add_trust_option(parser, "a recording")
 
 
 def compare(parsed: argparse.Namespace) -> None:
@@ -130,8 +132,11 @@ def load_trials(parsed: argparse.Namespace) -> tuple[list[Trial], list[str]]:
         require_extra("agents")
         from glimpse_gym.play.agent_trials import agent_trials_of_images, agent_trials_of_records
 
+        if parsed.trust:
+            for record in {f"{record.env_id} {record.env_kwargs}": record for record in records}.values():
+                announce_requests("a recording", record.env_id, record.env_kwargs)
         for name in parsed.agent:
-            trials += agent_trials_of_records(name, records)
+            trials += agent_trials_of_records(name, records, parsed.trust)
             if people:
                 trials += agent_trials_of_images(name, people, parsed.seed)
         if people:

@@ -18,8 +18,8 @@ from glimpse_gym.cli.window_options import (
 )
 
 if TYPE_CHECKING:
+    from glimpse_gym.play.episode_record import EpisodeRecord
     from glimpse_gym.play.game import Game
-    from glimpse_gym.play.recording import EpisodeRecord
 
 _MAX_FPS = 1000
 

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from glimpse_gym.cli.commands import FAILURE
+from glimpse_gym.cli.trust import add_trust_option, announce_requests
 from glimpse_gym.cli.watch import add_viewer_options, show_or_save
 from glimpse_gym.cli.window_options import check_window_options
 from glimpse_gym.extras import require_extra
 
 if TYPE_CHECKING:
     from glimpse_gym.play.episode import PlayEnv
-    from glimpse_gym.play.recording import EpisodeRecord
+    from glimpse_gym.play.episode_record import EpisodeRecord
 
 _HEAD = ("episode", "player", "env", "seed", "glimpses", "seconds", "answer", "truth", "result", "replay")
 
@@ -41,13 +42,14 @@ def add_export_command(add: Callable[..., argparse.ArgumentParser]) -> None:
 
 def _add_folder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="folder that --record wrote")
+    add_trust_option(parser, "the recording")
 
 
 def replay(parsed: argparse.Namespace) -> int | None:
     """Replay the episodes of a folder: check them, print a table of them, and show them in a window or save them."""
     check_window_options(parsed)
     records, complete = load_folder(parsed.folder)
-    problems = verify(records)
+    problems = verify(records, parsed.trust)
     print(format_table(records, problems))
     if not parsed.verify:
         show_or_save(iter(records.values()), parsed)
@@ -66,22 +68,26 @@ def export(parsed: argparse.Namespace) -> int | None:
     if parsed.player not in (None, *players):
         raise ValueError(f"{parsed.folder} holds no episodes of {parsed.player!r}; players: {', '.join(players)}")
     chosen = [record for record in records.values() if parsed.player in (None, record.player)]
-    to_minari(chosen, parsed.minari, parsed.author)
+    if parsed.trust:
+        announce_requests("the recording", chosen[0].env_id, chosen[0].env_kwargs)
+    to_minari(chosen, parsed.minari, parsed.author, parsed.trust)
     print(f"{len(chosen)} episodes exported: minari.load_dataset({parsed.minari!r})")
     return None if complete else FAILURE
 
 
-def verify(records: dict[Path, EpisodeRecord]) -> dict[Path, str]:
+def verify(records: dict[Path, EpisodeRecord], trusted: bool) -> dict[Path, str]:
     """Replay records, and return the problems of those that differ."""
     from glimpse_gym.play.episode import env_of_record, verify_record
-    from glimpse_gym.play.recording import RecordError
+    from glimpse_gym.play.episode_record import RecordError
 
     problems: dict[Path, str] = {}
     env: PlayEnv | None = None
     for path, record in records.items():
         try:
             if env is None or (env.env_id, env.env_kwargs) != (record.env_id, record.env_kwargs):
-                env = env_of_record(record)
+                if trusted:
+                    announce_requests("the recording", record.env_id, record.env_kwargs)
+                env = env_of_record(record, trusted)
             verify_record(record, env)
         except RecordError as error:
             problems[path] = str(error)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glimpse_gym.cli.trust import add_trust_option, announce_requests
 from glimpse_gym.cli.window_options import (
     add_episode_options,
     add_window_options,
@@ -16,7 +17,7 @@ from glimpse_gym.cli.window_options import (
 )
 
 if TYPE_CHECKING:
-    from glimpse_gym.play.recording import EpisodeRecord
+    from glimpse_gym.play.episode_record import EpisodeRecord
 
 
 def add_watch_command(add: Callable[..., argparse.ArgumentParser]) -> None:
@@ -34,6 +35,7 @@ def add_watch_command(add: Callable[..., argparse.ArgumentParser]) -> None:
     add_episode_options(parser, "until the window is closed; with --save, 1")
     parser.add_argument("--sample", action="store_true", help="sample locations instead of taking the mean")
     add_viewer_options(parser)
+    add_trust_option(parser, "the agent")
 
 
 def add_viewer_options(parser: argparse.ArgumentParser) -> None:
@@ -50,8 +52,10 @@ def watch(parsed: argparse.Namespace) -> None:
     check_episode_options(parsed)
     check_window_options(parsed)
     episodes = parsed.episodes if parsed.episodes is not None else 1 if parsed.save else None
-    player = AgentPlayer(parsed.agent, parsed.sample)
+    player = AgentPlayer(parsed.agent, parsed.sample, parsed.trust)
     env_id = player.metadata.env_id
+    if parsed.trust:
+        announce_requests(f"the agent {player.name}", env_id, player.metadata.env_kwargs)
     env_kwargs = with_split(env_id, player.metadata.env_kwargs, parsed.split)
     folder = open_recording(parsed.record) if parsed.record else None
 

@@ -27,9 +27,10 @@ def add_window_options(parser: argparse.ArgumentParser, pace: float, pace_help: 
 
 def check_episode_options(parsed: argparse.Namespace) -> None:
     """Raise a ValueError if a number of episodes or a seed is not accepted."""
+    from glimpse_gym.rng import MAX_SEED
     from glimpse_gym.validation import check_integer
 
-    check_integer("--seed", parsed.seed, at_least=0)
+    check_integer("--seed", parsed.seed, 0, MAX_SEED)
     if parsed.episodes is not None:
         check_integer("--episodes", parsed.episodes, at_least=1)
 

@@ -11,11 +11,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from glimpse_gym.content_limit import ContentLimitError
+from glimpse_gym.images.pictures import PictureBudget, picture_to_array
+from glimpse_gym.safe_io import MAX_BYTES
+
 SPLITS = ("train", "validation", "test")
 MAX_CLASSES = 100_000  # a larger label is an id, not a class number, and would make a huge action space
 
 _MAX_CHANNELS = 4  # gray, gray and alpha, RGB, RGBA
-_EXIF_ORIENTATION = 0x0112
 
 
 class Source(NamedTuple):
@@ -41,32 +44,42 @@ def is_array(value: Any) -> bool:
     return isinstance(value, np.ndarray) or _is_tensor(value)
 
 
-def source_from_arrays(images: Any, labels: Any, where: str) -> Source:
+def source_from_arrays(images: Any, labels: Any, where: str, max_bytes: int = MAX_BYTES) -> Source:
     """Check images and labels and make a `Source` of them; ``where`` names the images in errors."""
-    pixels, offsets, sizes, num_channels = flatten_images(images, where)
+    pixels, offsets, sizes, num_channels = flatten_images(images, where, max_bytes)
     return Source(pixels, offsets, sizes, num_channels, check_labels(labels, len(offsets), where))
 
 
-def flatten_images(images: Any, where: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+def flatten_images(
+    images: Any, where: str, max_bytes: int = MAX_BYTES
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """Check images and concatenate their pixels into one flat array.
 
     Args:
         images: uint8 array or torch tensor (N, H, W) or (N, H, W, C); or a sequence of images of any sizes: arrays or
             tensors (H, W) or (H, W, C), or PIL images. C is at most 4.
         where: Name of the images in errors.
+        max_bytes: The most memory that PIL images may take.
 
     Returns:
         Pixels, offsets, sizes and the number of channels, as in `ImageSet`. A contiguous array is not copied.
 
     Raises:
         TypeError: Another kind of object, or not uint8.
-        ValueError: Another shape, no images, or images with different numbers of channels.
+        ValueError: Another shape, no images, images with different numbers of channels, or PIL images that are damaged
+            or too large.
     """
     if is_array(images):
         return _flatten_array(_check_array(images, where, "(N, H, W) or (N, H, W, C)", 4))
     if len(images) == 0:
         raise ValueError(f"{where}: the list is empty; give at least one image")
-    arrays = [_check_array(image, f"{where}[{i}]", "(H, W) or (H, W, C)", 3) for i, image in enumerate(images)]
+    arrays = []
+    budget = PictureBudget(max_bytes)
+    for i, image in enumerate(images):
+        if _is_picture(image):
+            arrays.append(_decode_picture(image, f"{where}[{i}]", budget))
+        else:
+            arrays.append(_check_array(image, f"{where}[{i}]", "(H, W) or (H, W, C)", 3))
     if all(map(_is_picture, images)):
         arrays = gray_to_rgb(arrays)
     arrays = [array if array.ndim == 3 else array[..., np.newaxis] for array in arrays]
@@ -114,33 +127,6 @@ def gray_to_rgb(arrays: list[np.ndarray]) -> list[np.ndarray]:
     return [np.repeat(array[..., np.newaxis], 3, axis=2) if array.ndim == 2 else array for array in arrays]
 
 
-def picture_to_array(picture: Any) -> np.ndarray:
-    """Convert a PIL image to uint8 (H, W) if it is gray, otherwise (H, W, 3).
-
-    EXIF orientation is applied, transparent parts become white, and 16-bit pixels keep their upper eight bits.
-
-    Raises:
-        ValueError: The pixels are floating point.
-    """
-    from PIL import Image, ImageOps
-
-    picture.load()  # a PNG may have its EXIF data at the end
-    if picture.getexif().get(_EXIF_ORIENTATION, 1) != 1:
-        picture = ImageOps.exif_transpose(picture)
-    if picture.mode == "F":
-        raise ValueError("pixels are floating point; convert the image to 8 bits per channel")
-    if picture.mode.startswith("I"):  # 16 bits per pixel; Pillow's own conversion would clip at 255
-        return (np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8)
-    mode = "L" if picture.mode in ("1", "L", "LA") else "RGB"
-    has_palette = picture.mode == "P"
-    if "A" in picture.getbands() or "transparency" in picture.info:
-        picture = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    pixels = np.asarray(picture.convert(mode))
-    # A GIF always has a palette: it is gray if all its colors are.
-    return pixels[..., 0] if has_palette and (pixels == pixels[..., :1]).all() else pixels
-
-
 def _is_tensor(value: Any) -> bool:
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
@@ -151,13 +137,18 @@ def _is_picture(value: Any) -> bool:
     return pil_image is not None and isinstance(value, pil_image.Image)
 
 
+def _decode_picture(picture: Any, where: str, budget: PictureBudget) -> np.ndarray:
+    try:
+        budget.add_picture(picture, where)
+        return picture_to_array(picture)
+    except ContentLimitError:
+        raise
+    except Exception as error:  # PIL reads a file only now; it may be damaged, in any way, or closed
+        raise ValueError(f"{where} is not a readable PIL image: {str(error) or repr(error)}") from error
+
+
 def _check_array(value: Any, where: str, shapes: str, ndim: int) -> np.ndarray:
     """Convert a value to a uint8 NumPy array with ``ndim`` dimensions, or one fewer if it is gray."""
-    if _is_picture(value) and ndim == 3:
-        try:
-            return picture_to_array(value)
-        except (OSError, ValueError) as error:  # PIL reads a file only now; it may be damaged or closed
-            raise ValueError(f"{where} is not a readable PIL image: {error}") from error
     if not is_array(value):
         kinds = "a NumPy array, a torch tensor or a PIL image"
         raise TypeError(f"{where} must be {kinds}, got {type(value).__name__}; use numpy.asarray")

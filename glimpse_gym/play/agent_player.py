@@ -10,7 +10,7 @@ import gymnasium as gym
 
 from glimpse_gym.extras import require_extra
 from glimpse_gym.play.episode import Episode, PlayEnv
-from glimpse_gym.play.recording import EpisodeRecord
+from glimpse_gym.play.episode_record import EpisodeRecord
 from glimpse_gym.provenance import storable_kwargs
 
 if TYPE_CHECKING:
@@ -23,19 +23,21 @@ class AgentPlayer:
     Args:
         name_or_path: name of a pretrained agent, or path of a checkpoint folder.
         sample: draw locations and moves from the policy instead of taking the mean and the most probable.
+        trusted: as in :func:`glimpse_gym.agents.checkpoint.load_agent`; pretrained agents always are.
 
     Raises:
         CheckpointError: no such agent, or a damaged one.
+        UntrustedError: it needs a permission that was not given.
         ModuleNotFoundError: packages of the extra ``agents`` are not installed.
     """
 
-    def __init__(self, name_or_path: str | Path, sample: bool = False) -> None:
+    def __init__(self, name_or_path: str | Path, sample: bool = False, trusted: bool = False) -> None:
         require_extra("agents")
         from glimpse_gym.agents.checkpoint import load_agent
-        from glimpse_gym.agents.pretrained import agent_folder
+        from glimpse_gym.agents.pretrained import agent_folder, is_pretrained
 
         folder = agent_folder(name_or_path)
-        self.policy, self.metadata = load_agent(folder)
+        self.policy, self.metadata = load_agent(folder, trusted or is_pretrained(folder))
         self.name, self.sample = folder.resolve().name, sample
         self._env: PlayEnv | None = None
 
@@ -99,7 +101,8 @@ class AgentOpponent:
     """
 
     def __init__(self, name_or_path: str | Path, env: PlayEnv) -> None:
-        self._player = AgentPlayer(name_or_path)
+        # Trusted: what an agent asks for concerns the env that it was trained in, and it plays in the person's.
+        self._player = AgentPlayer(name_or_path, trusted=True)
         self._player.check_env(env)
         self._env_id, self._env_kwargs = env.env_id, env.env_kwargs
         self.name = self._player.name

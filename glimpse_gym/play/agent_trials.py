@@ -16,23 +16,29 @@ from glimpse_gym.agents.checkpoint import load_agent
 from glimpse_gym.agents.evaluation import LOCATIONS
 from glimpse_gym.agents.pretrained import agent_folder
 from glimpse_gym.agents.task_envs import has_splits
-from glimpse_gym.play.recording import EpisodeRecord
+from glimpse_gym.play.episode_record import EpisodeRecord
 from glimpse_gym.play.trials import Trial, describe_task, picture_of
+from glimpse_gym.provenance import require_trust
 from glimpse_gym.retina import Retina
+from glimpse_gym.safe_io import MAX_BYTES
 
 
-def agent_trials_of_records(name_or_path: str, records: Sequence[EpisodeRecord]) -> list[Trial]:
+def agent_trials_of_records(name_or_path: str, records: Sequence[EpisodeRecord], trusted: bool = False) -> list[Trial]:
     """Let an agent play recorded episodes at learned locations, at random locations and fixed at the center.
 
     Args:
         name_or_path: name of a pretrained agent, or path of a checkpoint folder.
         records: episodes of others; each env and seed is played once.
+        trusted: as in :func:`glimpse_gym.play.episode.env_of_record`.
 
     Raises:
         CheckpointError: no such agent.
+        UntrustedError: a record needs a permission that was not given.
         ValueError: the agent was made for none of the envs.
     """
-    policy, _ = load_agent(agent_folder(name_or_path))
+    for record in records:
+        require_trust("a recorded episode", record.env_id, record.env_kwargs, trusted)
+    policy, _ = load_agent(agent_folder(name_or_path), trusted=True)  # it plays in the envs of the records
     tasks: dict[str, tuple[str, dict[str, Any], list[int]]] = {}
     for record in records:
         key = record.env_id + json.dumps(record.env_kwargs, sort_keys=True)
@@ -62,7 +68,7 @@ def agent_trials_of_images(name_or_path: str, others: Sequence[Trial], seed: int
         CheckpointError: no such agent.
         ValueError: the agent was made for other images.
     """
-    policy, metadata = load_agent(agent_folder(name_or_path))
+    policy, metadata = load_agent(agent_folder(name_or_path), trusted=True)  # its own images are not opened
     distinct = {trial.picture: trial for trial in others}
     images = np.stack([trial.image for trial in distinct.values()])
     env_kwargs = metadata.env_kwargs | {
@@ -70,6 +76,7 @@ def agent_trials_of_images(name_or_path: str, others: Sequence[Trial], seed: int
         "labels": np.array([trial.label for trial in distinct.values()]),
         "num_classes": metadata.task_spec.num_choices,
         "split": "all",
+        "max_bytes": MAX_BYTES,
     }
     if has_splits(metadata.env_id):
         seeds = list(range(seed, seed + len(images)))

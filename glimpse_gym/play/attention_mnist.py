@@ -6,7 +6,6 @@ package.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Sequence
@@ -17,6 +16,8 @@ import numpy as np
 
 from glimpse_gym.images.datasets import load
 from glimpse_gym.play.trials import Trial, picture_key
+from glimpse_gym.safe_io import MAX_BYTES, parse_json, read_bytes
+from glimpse_gym.validation import check_integer, shown
 
 TASK = PLAYER = "AttentionMNIST"
 SELECTION_NOTE = (
@@ -29,9 +30,11 @@ GLIMPSES_NOTE = (
 )
 _NUM_TRAINED = 50_000  # images of MNIST, from the first, that the agents of this package are trained on
 _SIDE, _NUM_LABELS = 28, 10
+_JSON_MEMORY = 31  # memory that parsed JSON takes in its sizes, at most: that of nested empty lists
+_MAX_TEXT = 40  # characters of a number or name
 
 
-def load_attention_mnist(path: str | os.PathLike[str]) -> list[Trial]:
+def load_attention_mnist(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> list[Trial]:
     """Read trials from ``mnist.json``; images and labels come from MNIST itself.
 
     Clicks become locations of pixel centers in [-1, 1]: ``x-coordinate`` is the row and ``y-coordinate`` the column,
@@ -39,16 +42,22 @@ def load_attention_mnist(path: str | os.PathLike[str]) -> list[Trial]:
 
     Args:
         path: the user's own copy of the file.
+        max_bytes: the most memory to take; the file may be 1/31 as large, 64 MB by default.
 
     Raises:
-        ValueError: a file that is damaged or of another form; the message names the trial.
-        OSError: the file cannot be read.
+        ValueError: a file that is damaged, too large or of another form; the message names the trial.
+        OSError: the file cannot be read, or is not a regular file.
         DataError: MNIST cannot be read.
     """
     path = Path(path)
+    limit = check_integer("max_bytes", max_bytes, at_least=1, at_most=2**63 - 1) // _JSON_MEMORY
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        content = read_bytes(path, limit)
     except ValueError as error:
+        raise ValueError(f"{error}, 1/{_JSON_MEMORY} of max_bytes={max_bytes}; if you trust it, raise that") from error
+    try:
+        entries = parse_json(content)
+    except (ValueError, MemoryError) as error:
         raise ValueError(f"{path} is not the mnist.json of AttentionMNIST, or is damaged: {error}") from error
     if not isinstance(entries, list) or not entries:
         raise ValueError(f"{path} is not the mnist.json of AttentionMNIST: it must be a list of trials, and not empty")
@@ -60,7 +69,8 @@ def load_attention_mnist(path: str | os.PathLike[str]) -> list[Trial]:
             trials.append(_parse_trial(entry, images, labels))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-            stimulus = f", stimulus {entry['Stimuli']!r:.40}" if isinstance(entry, dict) and "Stimuli" in entry else ""
+            is_named = isinstance(entry, dict) and "Stimuli" in entry
+            stimulus = f", stimulus {shown(entry['Stimuli'], _MAX_TEXT)}" if is_named else ""
             raise ValueError(f"{path} is damaged at trial {number} of {len(entries)}{stimulus}: {reason}") from error
     return trials
 
@@ -85,21 +95,21 @@ def image_index(stimulus: str) -> int:
         >>> image_index("01_17308")
         17307
     """
-    found = re.fullmatch(r"(?:.*\D)?0*([1-9][0-9]{0,8})", stimulus)
+    found = re.fullmatch(r"(?:.*\D)?0*([1-9][0-9]{0,8})", stimulus, re.ASCII)
     if not found:
-        raise ValueError(f"Stimuli must end in a number from 1, got {stimulus!r:.40}")
+        raise ValueError(f"Stimuli must end in a number from 1, got {shown(stimulus, _MAX_TEXT)}")
     return int(found[1]) - 1
 
 
 def _parse_trial(entry: dict[str, Any], images: np.ndarray, labels: np.ndarray) -> Trial:
     if not isinstance(entry, dict) or not isinstance(entry["Data"], dict):
-        raise TypeError(f"a trial must be an object with Stimuli, Label and Data, got {entry!r:.80}")
+        raise TypeError(f"a trial must be an object with Stimuli, Label and Data, got {shown(entry)}")
     index = image_index(entry["Stimuli"])
     if index >= len(images):
-        raise ValueError(f"Stimuli must end in a number from 1 to {len(images)}, got {entry['Stimuli']!r}")
+        raise ValueError(f"Stimuli must end in a number from 1 to {len(images)}, got {shown(entry['Stimuli'])}")
     label = int(labels[index])
     if _integer("Label", entry["Label"], _NUM_LABELS) != label:
-        raise ValueError(f"Label is {entry['Label']!r}, but image {index} of MNIST is a {label}")
+        raise ValueError(f"Label is {shown(entry['Label'])}, but image {index} of MNIST is a {label}")
     locations, guesses, seconds = _parse_glimpses(entry["Data"])
     return Trial(
         player=PLAYER,
@@ -121,7 +131,8 @@ def _parse_glimpses(data: dict[str, dict[str, str]]) -> tuple[np.ndarray, np.nda
     """Locations float32 (T, 2), guesses int64 (T,) and seconds float64 (T,) of Glimpse_1 to Glimpse_T."""
     expected = [f"Glimpse_{t + 1}" for t in range(len(data))]
     if not expected or set(data) != set(expected):
-        raise ValueError(f"Data must hold Glimpse_1, Glimpse_2, ..., without gaps; got {', '.join(data) or 'nothing'}")
+        names = ", ".join(data)[:80] or "nothing"
+        raise ValueError(f"Data must hold Glimpse_1, Glimpse_2, ..., without gaps; got {names}")
     pixels, guesses, seconds = [], [], []
     for name in expected:
         glimpse = data[name]
@@ -136,21 +147,26 @@ def _parse_glimpses(data: dict[str, dict[str, str]]) -> tuple[np.ndarray, np.nda
     return locations.astype(np.float32), np.array(guesses, np.int64), np.array(seconds)
 
 
+def _is_short(text: Any) -> bool:
+    return isinstance(text, str) and len(text) <= _MAX_TEXT
+
+
 def _integer(name: str, text: str, number: int) -> int:
     """Parse an integer from 0 to ``number - 1``."""
-    if not isinstance(text, str) or not re.fullmatch(r"\s*[0-9]{1,9}(\.0*)?\s*", text) or float(text) >= number:
-        raise ValueError(f"{name} must be an integer from 0 to {number - 1} in quotes, got {text!r:.40}")
+    is_integer = _is_short(text) and re.fullmatch(r"\s*[0-9]{1,9}(\.0*)?\s*", text)
+    if not is_integer or float(text) >= number:
+        raise ValueError(f"{name} must be an integer from 0 to {number - 1} in quotes, got {shown(text, _MAX_TEXT)}")
     return int(float(text))
 
 
 def _duration(text: str) -> float:
     """Parse seconds; NaN if empty, as in the first glimpse."""
     if not isinstance(text, str):
-        raise TypeError(f"Duration (seconds) must be a number in quotes, got {text!r:.40}")
+        raise TypeError(f"Duration (seconds) must be a number in quotes, got {shown(text, _MAX_TEXT)}")
     try:
-        seconds = float(text) if text.strip() else np.nan
+        seconds = float(text if _is_short(text) else "too long") if text.strip() else np.nan
     except ValueError:
         seconds = -1.0
     if seconds < 0 or seconds == np.inf:
-        raise ValueError(f"Duration (seconds) must be a number >= 0, or empty; got {text!r:.40}")
+        raise ValueError(f"Duration (seconds) must be a number >= 0, or empty; got {shown(text, _MAX_TEXT)}")
     return seconds

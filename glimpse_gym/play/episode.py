@@ -16,9 +16,10 @@ from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from glimpse_gym.agents.task_envs import vector_env_class
-from glimpse_gym.play.recording import EpisodeRecord, RecordError
-from glimpse_gym.provenance import package_versions, storable_kwargs
+from glimpse_gym.play.episode_record import EpisodeRecord, RecordError
+from glimpse_gym.provenance import package_versions, require_trust, storable_kwargs
 from glimpse_gym.retina import Retina
+from glimpse_gym.rng import MAX_SEED
 from glimpse_gym.validation import check_integer
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class Episode:
     """
 
     def __init__(self, env: PlayEnv, seed: int) -> None:
-        self.env, self.seed = env, check_integer("seed", seed, at_least=0)
+        self.env, self.seed = env, check_integer("seed", seed, 0, MAX_SEED)
         batch, infos = env.envs.reset(seed=[self.seed])  # type: ignore[arg-type]
         env.episode = self
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
@@ -262,30 +263,38 @@ class Episode:
             self._images.append(self.env.envs.unwrapped.image[0])  # type: ignore[attr-defined]
 
 
-def env_of_record(record: EpisodeRecord) -> PlayEnv:
+def env_of_record(record: EpisodeRecord, trusted: bool = False) -> PlayEnv:
     """Make the env of a record.
+
+    Args:
+        record: the episode.
+        trusted: permits all that its ``env_kwargs`` ask for; see :func:`glimpse_gym.provenance.require_trust`.
 
     Raises:
         RecordError: it cannot be made any more, for example because its images have been moved.
+        UntrustedError: it needs a permission that was not given.
     """
+    require_trust("the recorded episode", record.env_id, record.env_kwargs, trusted)
     try:
         return PlayEnv(record.env_id, record.env_kwargs)
     except (gym.error.Error, ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
         raise RecordError(f"the env of a recorded episode, {record.env_id}, cannot be made: {error}") from error
 
 
-def replay_record(record: EpisodeRecord, env: PlayEnv | None = None) -> Episode:
+def replay_record(record: EpisodeRecord, env: PlayEnv | None = None, trusted: bool = False) -> Episode:
     """Repeat the actions of a record from its seed.
 
     Args:
         record: the episode.
         env: from :func:`env_of_record`, for this record or another one of the same env; None makes it.
+        trusted: as in :func:`env_of_record`.
 
     Raises:
         RecordError: the env cannot be made any more, or does not accept the actions.
+        UntrustedError: as in :func:`env_of_record`.
     """
     try:
-        episode = Episode(env or env_of_record(record), record.seed)
+        episode = Episode(env or env_of_record(record, trusted), record.seed)
         for next_location, choice in zip(record.next_locations, record.choices, strict=True):
             episode.step(next_location, int(choice))
     except (gym.error.Error, ValueError) as error:
@@ -295,17 +304,19 @@ def replay_record(record: EpisodeRecord, env: PlayEnv | None = None) -> Episode:
     return episode
 
 
-def verify_record(record: EpisodeRecord, env: PlayEnv | None = None) -> None:
+def verify_record(record: EpisodeRecord, env: PlayEnv | None = None, trusted: bool = False) -> None:
     """Replay a record, and compare all observations, rewards, images and the result bit for bit.
 
     Args:
         record: the episode.
         env: as in :func:`replay_record`.
+        trusted: as in :func:`env_of_record`.
 
     Raises:
         RecordError: the env cannot be made any more, or the episode differs.
+        UntrustedError: as in :func:`env_of_record`.
     """
-    episode = replay_record(record, env)
+    episode = replay_record(record, env, trusted)
     differences = ["length"]
     if episode.over:
         found = episode.record(record.player)

@@ -10,11 +10,13 @@ from typing import Any
 
 import gymnasium as gym
 
+from glimpse_gym.agents.task_envs import vector_env_class
 from glimpse_gym.extras import require_extra
-from glimpse_gym.play.recording import EpisodeRecord, RecordError
+from glimpse_gym.play.episode_record import EpisodeRecord, RecordError
+from glimpse_gym.provenance import require_trust
 
 
-def to_minari(records: Sequence[EpisodeRecord], name: str, author: str | None = None) -> Any:
+def to_minari(records: Sequence[EpisodeRecord], name: str, author: str | None = None, trusted: bool = False) -> Any:
     """Write episodes of one env to a Minari data set, in Minari's own folder (``MINARI_DATASETS_PATH``).
 
     Observations, actions and rewards are those that were recorded, bit for bit. ``infos`` has, at every observation,
@@ -25,6 +27,7 @@ def to_minari(records: Sequence[EpisodeRecord], name: str, author: str | None = 
         records: at least one.
         name: of the data set, such as ``"glimpse_gym/catch/people-v0"``.
         author: of the data set.
+        trusted: as in :func:`glimpse_gym.play.episode.env_of_record`.
 
     Returns:
         The ``minari.MinariDataset``.
@@ -32,6 +35,7 @@ def to_minari(records: Sequence[EpisodeRecord], name: str, author: str | None = 
     Raises:
         ModuleNotFoundError: Minari, or what it writes with, is not installed.
         RecordError: the env of the episodes cannot be made any more.
+        UntrustedError: the episodes need a permission that was not given.
         ValueError: no episodes, episodes of several envs, or a name that exists or that Minari does not accept.
     """
     require_extra("minari")
@@ -40,6 +44,7 @@ def to_minari(records: Sequence[EpisodeRecord], name: str, author: str | None = 
 
     first = _check_same_env(records)
     path = _new_dataset_path(name)
+    require_trust("the recorded episode", first.env_id, first.env_kwargs, trusted)
     env = _make_env(first)
     players = ", ".join(sorted({record.player for record in records}))
     try:
@@ -73,6 +78,7 @@ def _check_same_env(records: Sequence[EpisodeRecord]) -> EpisodeRecord:
 def _make_env(record: EpisodeRecord) -> gym.Env[Any, Any]:
     """Make the single env of a record, whose spaces the data set stores."""
     try:
+        vector_env_class(record.env_id)  # refuses other ids, such as "module:id", with which Gymnasium imports a module
         return gym.make(record.env_id, **record.env_kwargs)
     except (gym.error.Error, ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
         raise RecordError(f"the env of the episodes, {record.env_id}, cannot be made: {error}") from error

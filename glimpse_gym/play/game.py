@@ -15,7 +15,7 @@ import numpy as np
 
 from glimpse_gym.play.choices import ChoiceKeys
 from glimpse_gym.play.episode import Episode
-from glimpse_gym.play.recording import EpisodeRecord, RecordError
+from glimpse_gym.play.episode_record import EpisodeRecord, RecordError
 
 _GAZE_SPEED = 0.9  # of the gaze moved by keys, per second, in units in which the image is 2 wide
 _DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}

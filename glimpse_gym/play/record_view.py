@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pygame
 
+from glimpse_gym.play.episode_record import EpisodeRecord
 from glimpse_gym.play.layout import Layout
-from glimpse_gym.play.recording import EpisodeRecord
 from glimpse_gym.play.view import describe_outcome
 from glimpse_gym.rendering.drawing import (
     BORDER,

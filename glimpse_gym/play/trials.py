@@ -11,7 +11,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from glimpse_gym.play.recording import EpisodeRecord
+from glimpse_gym.play.episode_record import EpisodeRecord
 from glimpse_gym.retina import Retina
 
 

@@ -8,9 +8,9 @@ from copy import copy
 import numpy as np
 import pygame
 
+from glimpse_gym.play.episode_record import EpisodeRecord
 from glimpse_gym.play.game import Game, Scoreboard
 from glimpse_gym.play.layout import MARGIN, Layout
-from glimpse_gym.play.recording import EpisodeRecord
 from glimpse_gym.rendering.drawing import (
     BACKGROUND,
     BORDER,

@@ -10,9 +10,9 @@ import numpy as np
 
 from glimpse_gym.atomic_io import atomic_write
 from glimpse_gym.extras import require_extra
+from glimpse_gym.play.episode_record import EpisodeRecord
 from glimpse_gym.play.layout import window_size
 from glimpse_gym.play.record_view import draw_record
-from glimpse_gym.play.recording import EpisodeRecord
 from glimpse_gym.rendering.animation import save_gif, save_png
 from glimpse_gym.rendering.drawing import surface_to_array
 from glimpse_gym.rendering.window import Event, Window

@@ -114,7 +114,9 @@ class Renderer:
             locations = locations[-1:]
             glimpses = world.observe(np.array([row]))["glimpse"]
         else:
-            glimpses = world.retina.sense(np.repeat(world.image(row)[np.newaxis], len(locations), axis=0), locations)
+            image, n = world.image(row), len(locations)
+            offsets, sizes = np.zeros(n, np.int64), np.tile(world.sizes[row], (n, 1))  # n times the same image
+            glimpses = world.retina.sense_flat(image.reshape(-1), offsets, sizes, world.num_channels, locations)
         height, width = (int(side) for side in world.sizes[row])
         count, total = self._progress(row)
         x, y = locations[-1]

@@ -1,0 +1,260 @@
+"""Result files: one sealed JSON file for each run of a recipe. No other module knows the format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from glimpse_gym.agents.evaluation import LOCATIONS, Score
+from glimpse_gym.agents.experiments.recipes import run_settings
+from glimpse_gym.agents.json_checks import (
+    MAX_NUMBER,
+    check_count,
+    check_entries,
+    check_env_id,
+    check_list,
+    check_name,
+    check_number,
+    check_one_of,
+    check_ranges,
+    check_settings,
+    check_text,
+    check_versions,
+)
+from glimpse_gym.safe_io import read_sealed, write_sealed
+
+_FORMAT = "glimpse_gym result, format 3"
+# Earlier formats, and the last version that reads each.
+_OLD_FORMATS = {"glimpse_gym result, format 2": "0.4.0", "glimpse_gym result, format 1": "0.2.0"}
+_SPLITS = ("train", "validation", "test")
+_EVALUATION = ("episodes", "seconds", "validation_error", "training_error")
+_MAX_CHANGED = 20
+"""Largest accepted number of keyword arguments that are changed for generalization: a figure has a panel for each."""
+
+
+class ResultError(RuntimeError):
+    """A result file is missing, damaged, changed by hand, or in another format."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """Scores and settings of one run of a recipe."""
+
+    recipe: str
+    task: str
+    model: str
+    """Label in the tables."""
+    seed: int
+    scores: list[dict[str, Any]]
+    """Entries have the fields of :class:`glimpse_gym.agents.evaluation.Score`."""
+    env_id: str
+    env_kwargs: dict[str, Any]
+    values_per_glimpse: int
+    """Number of values in one glimpse."""
+    num_parameters: int
+    policy_config: dict[str, Any]
+    training: dict[str, Any]
+    """Configuration of the algorithm, with "algorithm" and "augmentation"; empty if nothing was trained."""
+    history: list[dict[str, float]]
+    """Evaluations during training: episodes and seconds so far, validation_error, training_error."""
+    num_episodes: int
+    """Training episodes."""
+    num_frames: int
+    """Glimpses taken in training."""
+    training_seconds: float
+    """Duration of the training, including the evaluations during it."""
+    generalization: list[dict[str, Any]]
+    """Test scores in changed envs, each a dict with the changed "env_kwargs" and the "score"."""
+    gaze_distances: list[float] | None
+    """Catch only: mean distance between gaze and ball at each step, in pixels."""
+    machine: str
+    versions: dict[str, str]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All settings of the training run; see :func:`glimpse_gym.agents.experiments.recipes.run_settings`."""
+        return run_settings(self.env_id, self.env_kwargs, self.policy_config, self.training)
+
+    def errors(self, locations: str = "learned", sample: bool = False, split: str = "test") -> np.ndarray | None:
+        """Average the errors after each glimpse over the draws of a split: float64 (T,), or None if not measured."""
+        found = [
+            score["errors"]
+            for score in self.scores
+            if (score["split"], score["locations"], score["sample"]) == (split, locations, sample)
+        ]
+        return np.mean(found, axis=0) if found else None
+
+
+def save_result(folder: Path, result: Result) -> Path:
+    """Write a result file atomically, into a folder that is made if it is missing.
+
+    Raises:
+        ValueError: if a value of the result is of the wrong type or out of range.
+    """
+    entries = asdict(result)
+    try:
+        _check(entries)
+    except ValueError as error:
+        raise ValueError(f"the result of {result.recipe}, seed {result.seed} cannot be saved: {error}") from error
+    folder.mkdir(parents=True, exist_ok=True)
+    path = _path(folder, result)
+    write_sealed(path, {"format": _FORMAT} | entries, allow_nan=False)
+    return path
+
+
+def load_results(folder: Path) -> list[Result]:
+    """Load all results of a folder, sorted by file name.
+
+    Raises:
+        ResultError: if the folder holds no results; if a file is damaged, was changed by hand, is in another format, or
+            is named for another run; or if results of one recipe have different numbers of errors.
+    """
+    results = [_load(path) for path in sorted(folder.glob("[!.]*.json"))]
+    if not results:
+        raise ResultError(f"{folder} holds no results: make them with 'glimpse-gym reproduce'")
+    _check_lengths(folder, results)
+    return results
+
+
+def _path(folder: Path, result: Result) -> Path:
+    return folder / f"{result.recipe}-seed{result.seed}.json"
+
+
+def _load(path: Path) -> Result:
+    try:
+        entries, is_intact = read_sealed(path)
+    except (OSError, ValueError) as error:
+        raise ResultError(f"{path} cannot be read ({error}): it is damaged; run its recipe again") from error
+    form = entries.pop("format", None) if isinstance(entries, dict) else None
+    if isinstance(form, str) and form in _OLD_FORMATS:
+        raise ResultError(
+            f"{path} is in an old format ({form!r}): read it with glimpse_gym {_OLD_FORMATS[form]}, or run its recipe "
+            "again"
+        )
+    if form != _FORMAT:
+        raise ResultError(f"{path} is not a result file of this version: its format must be {_FORMAT!r}")
+    if not is_intact:
+        raise ResultError(
+            f"{path} is damaged, or was changed by hand: its checksum does not match; restore it, or run its recipe "
+            "again"
+        )
+    try:
+        _check(entries)
+    except ValueError as error:
+        raise ResultError(f"{path} is damaged: {error}; run its recipe again") from error
+    result = Result(**entries)
+    if (expected := _path(path.parent, result)).name != path.name:
+        twin = f", as {expected.name} beside it does: remove one" if expected.exists() else ": rename it"
+        raise ResultError(f"{path} holds the result of {expected.name}{twin}")
+    return result
+
+
+def _check_lengths(folder: Path, results: Sequence[Result]) -> None:
+    """Check that results of one recipe, over which tables and figures average, have equal numbers of errors."""
+    firsts: dict[str, Result] = {}
+    for result in results:
+        first = firsts.setdefault(result.recipe, result)
+        if len(result.scores[0]["errors"]) != len(first.scores[0]["errors"]):
+            raise ResultError(
+                f"{_path(folder, first)} and {_path(folder, result)} have different numbers of errors, so that no mean "
+                "can be taken: remove one"
+            )
+
+
+def _check(entries: dict[str, Any]) -> None:
+    """Check the entries of a result.
+
+    Raises:
+        ValueError: an entry is missing, unknown, of the wrong type or out of range, or two contradict each other.
+    """
+    check_entries("the result", entries, {field.name for field in fields(Result)})
+    for name in ("recipe", "task"):
+        check_name(name, entries[name])
+    for name in ("model", "machine"):
+        check_text(name, entries[name])
+    check_env_id("env_id", entries["env_id"])
+    for name in ("seed", "num_parameters", "num_episodes", "num_frames"):
+        check_count(name, entries[name])
+    check_count("values_per_glimpse", entries["values_per_glimpse"], 1)
+    check_number("training_seconds", entries["training_seconds"])
+    for name in ("env_kwargs", "policy_config"):
+        check_settings(name, entries[name])
+    _check_training("training", entries["training"])
+    check_versions("versions", entries["versions"], ("glimpse_gym", "torch"))
+    _check_scores(check_list("scores", entries["scores"], _check_score))
+    _check_history(check_list("history", entries["history"], _check_evaluation))
+    _check_changed(check_list("generalization", entries["generalization"], _check_generalization))
+    if entries["gaze_distances"] is not None:
+        check_list("gaze_distances", entries["gaze_distances"], check_number)
+
+
+def _check_training(name: str, training: Any) -> None:
+    augmentation = training.get("augmentation", {}) if type(training) is dict else {}
+    check_ranges(f"{name}.augmentation", augmentation)
+    # The other settings are plain values, or lists of them.
+    check_settings(name, training | {"augmentation": None} if type(training) is dict else training)
+
+
+def _check_score(name: str, score: Any) -> None:
+    check_entries(name, score, Score._fields)
+    check_one_of(f"{name}.split", score["split"], _SPLITS)
+    check_one_of(f"{name}.locations", score["locations"], LOCATIONS)
+    check_one_of(f"{name}.sample", score["sample"], (True, False))
+    check_count(f"{name}.seed", score["seed"])
+    check_count(f"{name}.num_episodes", score["num_episodes"], 1)
+    for fractions in ("errors", "standard_errors"):
+        check_list(f"{name}.{fractions}", score[fractions], _check_fraction)
+    if not 0 < len(score["errors"]) == len(score["standard_errors"]):
+        raise ValueError(
+            f"{name}.errors and {name}.standard_errors must have the same length, at least 1, got "
+            f"{len(score['errors'])} and {len(score['standard_errors'])}"
+        )
+
+
+def _check_scores(scores: list[dict[str, Any]]) -> None:
+    """Check that the scores can be averaged, and that the one which every table has is there."""
+    conditions = [tuple(score[name] for name in ("split", "locations", "sample", "seed")) for score in scores]
+    if len(set(conditions)) < len(conditions):
+        raise ValueError("scores must each have other conditions: split, locations, sample and seed")
+    if len({len(score["errors"]) for score in scores}) > 1:
+        raise ValueError("scores must all have the same number of errors")
+    if not any(score["locations"] == "learned" and not score["sample"] for score in scores):
+        raise ValueError("scores must include one at learned locations without sampling")
+
+
+def _check_evaluation(name: str, evaluation: Any) -> None:
+    check_entries(name, evaluation, _EVALUATION)
+    check_count(f"{name}.episodes", evaluation["episodes"])
+    check_number(f"{name}.seconds", evaluation["seconds"])
+    for fraction in ("validation_error", "training_error"):
+        _check_fraction(f"{name}.{fraction}", evaluation[fraction])
+
+
+def _check_history(history: list[dict[str, Any]]) -> None:
+    episodes = [evaluation["episodes"] for evaluation in history]
+    if episodes != sorted(set(episodes)):
+        raise ValueError("history must be in the order of episodes, each once")
+
+
+def _check_generalization(name: str, entry: Any) -> None:
+    check_entries(name, entry, ("env_kwargs", "score"))
+    changes = check_settings(f"{name}.env_kwargs", entry["env_kwargs"])
+    if len(changes) != 1:
+        raise ValueError(f"{name}.env_kwargs must be one changed keyword argument, got {len(changes)}")
+    for key, value in changes.items():
+        check_number(f"{name}.env_kwargs.{key}", value, low=-MAX_NUMBER)
+    _check_score(f"{name}.score", entry["score"])
+
+
+def _check_changed(generalization: list[dict[str, Any]]) -> None:
+    changed = {key for entry in generalization for key in entry["env_kwargs"]}
+    if len(changed) > _MAX_CHANGED:
+        raise ValueError(f"generalization must change at most {_MAX_CHANGED} keyword arguments, got {len(changed)}")
+
+
+def _check_fraction(name: str, value: Any) -> None:
+    check_number(name, value, high=1)

@@ -1,0 +1,109 @@
+"""Saved state of a training run: the file ``training.pt`` in its folder."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from glimpse_gym.agents.checkpoint import CheckpointError, holds_agent
+from glimpse_gym.atomic_io import atomic_write
+from glimpse_gym.safe_io import read_bytes
+from glimpse_gym.validation import check_types
+
+STATE = "training.pt"
+_FORMAT = "glimpse_gym run, format 2"
+_OLD_STATE = "training.safetensors"  # of glimpse_gym 0.2.0
+_HISTORY = {"episodes", "seconds", "training_error", "validation_error"}
+_CHECKSUM_BYTES = hashlib.sha256().digest_size
+
+
+def check_folder(folder: Path, resume: bool) -> bool:
+    """Return whether a folder holds a run to resume; raise CheckpointError if it must not be used."""
+    if (folder / _OLD_STATE).exists():
+        raise CheckpointError(
+            f"{folder} holds a run of glimpse_gym 0.2.0: finish it with that version, or use another folder"
+        )
+    exists = (folder / STATE).exists()
+    if not resume and (exists or holds_agent(folder)):
+        raise CheckpointError(
+            f"{folder} holds a run already: resume it (--resume, or resume=True), or use another folder"
+        )
+    if holds_agent(folder) and not exists:
+        raise CheckpointError(f"{folder} holds an agent without the state to resume from: use another folder")
+    return exists
+
+
+def state_version(folder: Path) -> tuple[int, int] | None:
+    """Return a value that differs after every save; None if there is no state."""
+    try:
+        status = (folder / STATE).stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
+def save_state(folder: Path, state: dict[str, Any]) -> None:
+    """Write a state atomically, with ``torch.save``, followed by the SHA-256 of the file so far.
+
+    Raises:
+        OSError: the file cannot be written; the message names it.
+    """
+    buffer = io.BytesIO()
+    torch.save({"format": _FORMAT} | state, buffer)
+    content = buffer.getvalue()
+    with atomic_write(folder / STATE) as temporary:
+        temporary.write_bytes(content + hashlib.sha256(content).digest())
+
+
+def load_state(folder: Path, max_bytes: int) -> dict[str, Any]:
+    """Read a state. ``weights_only`` keeps the file from running code.
+
+    Raises:
+        CheckpointError: if the file is missing, damaged, of another format, or larger than ``max_bytes``.
+    """
+    path = folder / STATE
+    try:
+        data = read_bytes(path, max_bytes)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error})") from error
+    content, checksum = data[:-_CHECKSUM_BYTES], data[-_CHECKSUM_BYTES:]
+    # torch does not verify the checksums of the archive that it reads.
+    if hashlib.sha256(content).digest() != checksum:
+        raise CheckpointError(f"{path} is damaged, or was not written by this package: its checksum does not match")
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            entries = archive.infolist()
+        # Compressed entries, or entries that overlap, could unpack to any size.
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise ValueError("it is compressed")
+        if sum(entry.file_size for entry in entries) > len(content):
+            raise ValueError("its entries overlap")
+        state = dict(torch.load(io.BytesIO(content), weights_only=True))
+    except Exception as error:  # torch raises many types for a file that is intact, but not of this package
+        raise CheckpointError(f"{path} is not the state of a run: {error!r:.200}") from error
+    if state.get("format") != _FORMAT:
+        raise CheckpointError(
+            f"{path} is not of this version: finish the run with the version that began it (glimpse_gym 0.4.0 or "
+            "earlier), or use another folder"
+        )
+    try:
+        _check_entries(state)
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is not the state of a run: {error!r:.200}") from error
+    return state
+
+
+def _check_entries(state: dict[str, Any]) -> None:
+    check_types(state, settings=dict, num_updates_done=int, num_steps_done=int, seconds=float)
+    check_types(state, history=list, recent_errors=list)
+    rows = state["history"]
+    if not all(isinstance(row, dict) and row.keys() == rows[0].keys() >= _HISTORY for row in rows):
+        raise TypeError(f"each record of the history must have {', '.join(sorted(_HISTORY))} and the same losses")
+    numbers = [*state["recent_errors"], *(value for row in rows for value in row.values())]
+    if not all(isinstance(number, int | float) for number in numbers):
+        raise TypeError("history and recent_errors must hold numbers")

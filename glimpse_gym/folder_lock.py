@@ -1,0 +1,75 @@
+"""Locks on folders, so that two processes never write into the same one.
+
+The operating system releases a lock when its process ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from glimpse_gym.safe_io import read_bytes
+
+LOCK, OWNER = ".lock", ".lock-owner"
+"""Names of the lock and of the file that says who holds it, in the locked folder."""
+_MAX_OWNER_BYTES = 2_000
+
+
+class FolderInUseError(RuntimeError):
+    """Another process, or another thread, writes into the folder."""
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Context manager that holds the lock of an existing folder; the same thread may hold it several times.
+
+    Raises:
+        FolderInUseError: it is held already; the message says by whom.
+        OSError: the folder cannot be written, or its file system has no locks.
+    """
+    lock = FileLock(folder / LOCK, timeout=0, is_singleton=True)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise FolderInUseError(
+            f"{folder} is in use by {_read_owner(folder)}: wait until it ends, stop it, or use another folder"
+        ) from None
+    except NotImplementedError as error:
+        raise OSError(f"{folder} cannot be locked: its file system has no locks; use another folder") from error
+    try:
+        if lock.lock_counter == 1:
+            _write_owner(folder)
+        yield
+    finally:
+        if lock.lock_counter == 1:
+            _remove_owner(folder)
+        lock.release()
+
+
+def _write_owner(folder: Path) -> None:
+    command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    started = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    _remove_owner(folder)
+    with suppress(OSError), (folder / OWNER).open("x") as file:  # "x": never writes through a link
+        file.write(f"process {os.getpid()} on {socket.gethostname()} since {started} ({command:.200})")
+
+
+def _remove_owner(folder: Path) -> None:
+    with suppress(OSError):  # a full disk, or a folder that was deleted, must not keep a run from ending well
+        (folder / OWNER).unlink()
+
+
+def _read_owner(folder: Path) -> str:
+    try:
+        text = read_bytes(folder / OWNER, _MAX_OWNER_BYTES).decode(errors="replace")
+    except (OSError, ValueError):
+        text = ""
+    # Characters that a terminal would obey are left out.
+    return "".join(character for character in text if character.isprintable()) or "another process"

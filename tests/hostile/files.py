@@ -1,0 +1,51 @@
+"""Damaged files of every form that the program reads: each is refused by its documented error, or read."""
+
+from hostile import file_forms, sealed_forms
+from hostile.damage import flip_one_bit
+from hostile.trial import Failure, Trial, describe
+
+FORMS: tuple[type[file_forms.FileForm], ...] = (
+    file_forms.Idx,
+    file_forms.Bomb,
+    file_forms.Npz,
+    file_forms.Picture,
+    file_forms.Picture,
+    file_forms.ClassFolders,
+    file_forms.DataSetFile,
+    sealed_forms.Agent,
+    sealed_forms.State,
+    sealed_forms.ResultFile,
+    sealed_forms.BenchmarkRecord,
+    sealed_forms.RecordedEpisode,
+    sealed_forms.RecordedEpisode,
+    sealed_forms.AttentionMnist,
+    sealed_forms.Readme,
+)
+
+
+class Files(Trial):
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.forms = [form() for form in FORMS]
+
+    def attempt(self, rng, folder):
+        """Damage one file, and read it."""
+        form = self.forms[int(rng.integers(len(self.forms)))]
+        name = type(form).__name__
+        path = form.write(rng, folder)
+        must_be_refused = form.has_checksum and path.suffix != ".gz" and rng.random() < 0.4
+        if must_be_refused:
+            path.write_bytes(flip_one_bit(rng, path.read_bytes()))
+        else:
+            form.damage(rng, path)
+        try:
+            form.read(path)
+        except form.refusals as error:
+            if not any(part in str(error) for part in (path.name, path.parent.name, folder.name)):
+                raise Failure(f"{name}: the error does not name the file {path.name}: {describe(error)}") from error
+        except Exception as error:
+            raise Failure(f"{name}, {path.name}: {type(error).__name__}: {describe(error)}") from error
+        else:
+            if must_be_refused:
+                raise Failure(f"{name}, {path.name}: a changed bit was not noticed")
+        return 1

@@ -1,0 +1,191 @@
+"""Forms of files that this package writes itself: agents, states of runs, results, records, recordings."""
+
+import json
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import attention_mnist_files
+import hand_made_records
+import hand_made_results
+import recordings
+from glimpse_gym.agents.benchmark import records
+from glimpse_gym.agents.checkpoint import CheckpointError, load_agent
+from glimpse_gym.agents.experiments.report import _replace_headline
+from glimpse_gym.agents.experiments.result_files import ResultError, load_results, save_result
+from glimpse_gym.images import DataError
+from glimpse_gym.play import recording
+from glimpse_gym.play.attention_mnist import load_attention_mnist
+from glimpse_gym.safe_io import write_sealed
+from hostile import tiny_run
+from hostile.damage import mutate_json
+from hostile.file_forms import FileForm
+
+
+class SealedForm(FileForm):
+    """Copies of files that were made once. JSON files also get another structure under a correct checksum."""
+
+    has_checksum = True
+    json_name = ""
+
+    def __init__(self) -> None:
+        self.originals: dict[str, bytes] = {}
+
+    def write(self, rng, folder):
+        if not self.originals:
+            made = folder / "made"
+            made.mkdir()
+            self.make(made)
+            self.originals = {
+                path.name: path.read_bytes() for path in made.iterdir() if path.is_file() and path.name[0] != "."
+            }
+        for name, content in self.originals.items():
+            (folder / name).write_bytes(content)
+        return folder / self.choose(rng)
+
+    def make(self, folder: Path) -> None:
+        """Write the originals."""
+        raise NotImplementedError
+
+    def choose(self, rng) -> str:
+        """Name of the file to damage."""
+        return sorted(self.originals)[int(rng.integers(len(self.originals)))]
+
+    def damage(self, rng, path):
+        if path.suffix == ".json" and rng.random() < 0.7:
+            entries = mutate_json(rng, json.loads(path.read_bytes()))
+            if isinstance(entries, dict):
+                entries.pop("checksum", None)
+                write_sealed(path, entries)
+            else:
+                path.write_text(json.dumps(entries))
+        else:
+            super().damage(rng, path)
+
+
+class Agent(SealedForm):
+    """A checkpoint: agent.json and the weights."""
+
+    refusals = (CheckpointError,)
+
+    def make(self, folder):
+        tiny_run.train(folder)
+        for path in folder.iterdir():
+            if path.name not in ("agent.json", "weights.safetensors"):
+                path.unlink() if path.is_file() else None
+
+    def read(self, path):
+        with mock.patch("time.sleep"):  # it tries again a few times, in case a training saves the agent right now
+            policy, metadata = load_agent(path.parent)
+        assert not policy.training
+        assert isinstance(metadata.scores, list)
+
+
+class State(SealedForm):
+    """The state that a run resumes from."""
+
+    refusals = (CheckpointError,)
+
+    def make(self, folder):
+        tiny_run.train(folder, num_updates=3)
+
+    def choose(self, rng):
+        return tiny_run.STATE
+
+    def read(self, path):
+        tiny_run.make_trainer(path.parent, resume=True)
+
+
+class ResultFile(SealedForm):
+    """A result of a recipe."""
+
+    refusals = (ResultError,)
+
+    def make(self, folder):
+        save_result(folder, hand_made_results.ram_results()[0])
+
+    def read(self, path):
+        for result in load_results(path.parent):
+            result.errors()
+            _ = result.settings
+
+
+class BenchmarkRecord(SealedForm):
+    """A record of a benchmark run."""
+
+    refusals = (records.RecordError,)
+
+    def make(self, folder):
+        records.save_record(folder, hand_made_records.make_record())
+
+    def read(self, path):
+        records.success_curves(records.load_records(path.parent))
+
+
+class RecordedEpisode(SealedForm):
+    """A recorded episode, of images or of Catch."""
+
+    refusals = (recording.RecordError,)
+    has_checksum = False
+
+    def make(self, folder):
+        for number, env in enumerate((recordings.images_env(folder), recordings.catch_env())):
+            recording.save_record(folder, recordings.play(env, seed=number))
+        (folder / "images.npz").unlink()
+
+    def read(self, path):
+        record = recording.load_record(path)
+        _ = record.image, record.fixations, record.outcome, record.retina
+
+    def damage(self, rng, path):
+        if rng.random() < 0.5:  # intact, but with another entry or array
+            _change_record(rng, path)
+        else:
+            super().damage(rng, path)
+
+
+class AttentionMnist(SealedForm):
+    """The file of AttentionMNIST, which belongs to others and has no checksum."""
+
+    refusals = (ValueError, OSError, DataError)
+    has_checksum = False
+
+    def make(self, folder):
+        attention_mnist_files.save(folder, attention_mnist_files.random_trials(4))
+
+    def read(self, path):
+        assert load_attention_mnist(path)
+
+
+class Readme(FileForm):
+    """The page whose table a report replaces."""
+
+    refusals = (ValueError, OSError)
+
+    def write(self, rng, folder):
+        path = folder / "README.md"
+        path.write_text("# Title\n<!-- headline: made by glimpse-gym report -->\nold\n<!-- end of headline -->\n")
+        return path
+
+    def read(self, path):
+        _replace_headline(path, "| new |")
+        assert "| new |" in path.read_text(encoding="utf-8")
+
+
+def _change_record(rng: Any, path: Path) -> None:
+    import numpy as np
+
+    from hostile.file_forms import _other_array
+
+    with np.load(path) as file:
+        arrays = dict(file)
+    name = "metadata" if rng.random() < 0.7 else str(rng.choice(list(arrays)))
+    if name == "metadata":
+        arrays[name] = np.array(json.dumps(mutate_json(rng, json.loads(str(arrays[name])))))
+    elif rng.random() < 0.5 and arrays[name].size and arrays[name].dtype.kind in "fiu":
+        values = [0, 1, 255] if arrays[name].dtype.kind == "u" else [-1, 10**6]
+        values += [np.nan, np.inf, -np.inf, 1e30] if arrays[name].dtype.kind == "f" else []
+        arrays[name].reshape(-1)[int(rng.integers(arrays[name].size))] = values[int(rng.integers(len(values)))]
+    else:
+        arrays[name] = _other_array(rng)
+    np.savez(path, **arrays)

@@ -1,0 +1,64 @@
+"""A short run of the hostile trial, one test for each kind; ``make hostile`` runs it for long."""
+
+import subprocess
+import sys
+
+import pytest
+
+from hostile.kinds import KINDS, make_trial
+from hostile.runner import Outcome, run
+from hostile.trial import Failure, Trial, generator, guarded
+from hostile.worker import Found
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the trial uses /proc, forks and limits of Linux")
+
+_SECONDS = 5.0  # of attempts, after the imports of the process
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_attack_succeeds(kind):
+    outcome = run([kind], seed=0, seconds=_SECONDS, num_processes=1)
+    assert not outcome.failures, "\n".join(f"{found.command}\n{found.message}" for found in outcome.failures)
+    assert outcome.tries[kind] > 0
+
+
+def test_an_attempt_can_be_repeated_alone():
+    command = [sys.executable, "-m", "hostile", "--only", "files", "--seed", "3", "--try", "17"]
+    done = subprocess.run(command, cwd="tests", capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "files: 1 files, no failure\n")
+
+
+def test_generators_depend_on_seed_kind_and_number():
+    numbers = {generator(seed, kind, n).random() for seed in (0, 1) for kind in ("steps", "files") for n in (0, 1)}
+    assert len(numbers) == 8
+    assert generator(1, "steps", 2).random() == generator(1, "steps", 2).random()
+
+
+def test_the_guard_fails_what_is_too_slow_or_too_large_or_warns():
+    import time
+    import warnings
+
+    with pytest.raises(BaseException, match=r"longer than 0\.1 s"), guarded(0.1):
+        time.sleep(5)
+    with pytest.raises(Failure, match="GB of memory"), guarded(60):
+        bytearray(2_100_000_000)
+    with pytest.raises(UserWarning), guarded(60):
+        warnings.warn("a warning", UserWarning, stacklevel=1)
+
+
+def test_the_table_counts_tries_and_failures():
+    outcome = Outcome(["steps", "files"])
+    for report in (("steps", 150), ("steps", 150), Found("files", 7, 12, "ValueError: wrong")):
+        outcome.add(report)
+    assert [line.split() for line in outcome.table().splitlines()] == [
+        ["kind", "tries", "of", "failures"],
+        ["steps", "300", "steps", "0"],
+        ["files", "1", "files", "1"],
+    ]
+    assert outcome.failures[0].command == "python -m hostile --only files --seed 7 --try 12"
+
+
+def test_every_kind_has_a_module(tmp_path):
+    trial = make_trial("files", tmp_path)
+    assert isinstance(trial, Trial)
+    assert trial.folder == tmp_path / "files"

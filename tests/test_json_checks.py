@@ -1,0 +1,123 @@
+"""Checks of values from JSON files."""
+
+import json
+import re
+
+import pytest
+
+from damaged_files import nested
+from glimpse_gym.agents import json_checks
+from glimpse_gym.agents.json_checks import (
+    check_count,
+    check_entries,
+    check_env_id,
+    check_list,
+    check_name,
+    check_number,
+    check_one_of,
+    check_ranges,
+    check_settings,
+    check_text,
+    check_versions,
+    shorten,
+)
+
+CHECKS = {
+    "entries": lambda value: check_entries("x", value, ("a",)),
+    "list": lambda value: check_list("x", value, check_count),
+    "count": lambda value: check_count("x", value),
+    "number": lambda value: check_number("x", value),
+    "one of": lambda value: check_one_of("x", value, ("a", "b")),
+    "name": lambda value: check_name("x", value),
+    "text": lambda value: check_text("x", value),
+    "env id": lambda value: check_env_id("x", value),
+    "versions": lambda value: check_versions("x", value),
+    "settings": lambda value: check_settings("x", value),
+    "ranges": lambda value: check_ranges("x", value),
+}
+ACCEPTED = [
+    ("entries", {"a": None}),
+    ("list", []),
+    ("list", [0, 1]),
+    ("count", 0),
+    ("count", 10**15),
+    ("number", 0),
+    ("number", 0.5),
+    ("one of", "b"),
+    ("name", "ram-mnist_2"),
+    ("text", ""),
+    ("text", "Intel(R) Xeon(R) @ 2.5 GHz, «β», 28 × 28"),
+    ("env id", "glimpse_gym/MNIST-v0"),
+    ("env id", "CartPole-v1"),
+    ("versions", {"torch": "2.13.0+cpu", "stable-baselines3": "2"}),
+    ("settings", {"a": None, "b": True, "c": -1, "d": 0.5, "e": "text", "f": [1, "a", None]}),
+    ("ranges", {}),
+    ("ranges", {"zoom": [0.5, 1], "shift": [-1, -1]}),
+]
+JUNK = [None, True, -1, 10**16, 10**400, 1.5e300, float("nan"), float("-inf")]
+JUNK += ["a\0b", "|", [[]], [{}], {"": 1}, {"a": {}}]
+
+
+@pytest.mark.parametrize(("check", "value"), ACCEPTED, ids=str)
+def test_accepted_value_is_returned(check, value):
+    assert CHECKS[check](value) is value
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_junk_is_a_short_error_that_names_the_entry(check):
+    refused = [*JUNK, json.loads(nested(900)), "a" * 10**6, [0.5] * 10**5, dict.fromkeys(map(str, range(10**5)), 0.5)]
+    if check == "entries":
+        refused.remove({"a": {}})
+    for value in refused:
+        with pytest.raises(ValueError, match=r"^(x|a setting of x|a package of x)\b") as caught:
+            CHECKS[check](value)
+        assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("value", [*"|`<>[]$", "a\nb", "a\tb", "\u202e", "\ud800", "\x1b[31m"])
+def test_text_without_markup_and_control_characters(value):
+    with pytest.raises(ValueError, match=re.escape("x must be one line of at most 1,000 printable characters without")):
+        check_text("x", f"a{value}")
+
+
+def test_truth_is_no_number_and_one_is_no_truth():
+    for value in (1, 0, 1.0, "True", None):
+        with pytest.raises(ValueError, match="must be one of True, False; got"):
+            check_one_of("x", value, (True, False))
+    for value in (True, False):
+        assert check_one_of("x", value, (True, False)) is value
+
+
+def test_limits_are_accepted_and_named():
+    assert check_count("x", 3, 1, 3) == 3
+    with pytest.raises(ValueError, match="x must be an integer from 1 to 3, got 4"):
+        check_count("x", 4, 1, 3)
+    with pytest.raises(ValueError, match=r"x must be a number from -1 to 1, got -1\.5"):
+        check_number("x", -1.5, -1, 1)
+    items = [0] * json_checks.MAX_ITEMS
+    assert check_list("x", items, check_count) is items
+    with pytest.raises(ValueError, match="x must be a list of at most 10,000 items"):
+        check_list("x", [*items, 0], check_count)
+
+
+def test_items_are_named_by_their_position():
+    with pytest.raises(ValueError, match=re.escape("x[1] must be an integer from 0 to")):
+        check_list("x", [0, -1], check_count)
+    with pytest.raises(ValueError, match=re.escape("x.f[1] must be a number from")):
+        check_settings("x", {"f": [1, [2]]})
+
+
+def test_missing_and_unknown_entries_are_listed():
+    with pytest.raises(ValueError, match=re.escape("x lacks the entries ['b'] and has the unknown entries ['c']")):
+        check_entries("x", {"a": 1, "c": 2}, ("a", "b"))
+
+
+def test_missing_versions_are_listed():
+    with pytest.raises(ValueError, match=re.escape("x lacks the packages ['torch']")):
+        check_versions("x", {"numpy": "2"}, ("numpy", "torch"))
+
+
+def test_shortened_values():
+    assert shorten([1, "a", {"b": None}]) == "[1, 'a', {'b': None}]"
+    assert len(shorten("a" * 1000)) == 80
+    assert shorten(json.loads(nested(900))) == "[[[[...]]]]"
