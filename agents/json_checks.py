@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from math import inf
-from reprlib import Repr
 from typing import Any
+
+from glimpse_gym.validation import shown
 
 MAX_NUMBER = 10**15
 """Largest accepted number where nothing else limits it; floats store all integers up to here exactly."""
@@ -23,29 +24,21 @@ _ENV_ID = re.compile(r"([A-Za-z0-9][\w-]{0,79}/)?[A-Za-z0-9][\w.-]{0,79}", re.AS
 # These have a meaning in Markdown, HTML, or the formulas of Matplotlib.
 _MARKUP = "|`<>[]$"
 
-_repr = Repr()
-_repr.maxlevel, _repr.maxstring, _repr.maxother = 3, 80, 80
-
-
-def shorten(value: Any) -> str:
-    """Return the repr of a value, shortened."""
-    return _repr.repr(value)
-
 
 def check_entries(name: str, value: Any, names: Collection[str]) -> dict[str, Any]:
     """Return a dict; raise ValueError if it is none, or has other keys than ``names``."""
     if type(value) is not dict:
-        raise ValueError(f"{name} must be a dict, got {shorten(value)}")
+        raise ValueError(f"{name} must be a dict, got {shown(value)}")
     missing, unknown = sorted(set(names) - value.keys()), sorted(value.keys() - set(names))
     if missing or unknown:
-        raise ValueError(f"{name} lacks the entries {missing} and has the unknown entries {shorten(unknown)}")
+        raise ValueError(f"{name} lacks the entries {missing} and has the unknown entries {shown(unknown)}")
     return value
 
 
 def check_list(name: str, value: Any, check_item: Callable[[str, Any], object]) -> list[Any]:
     """Return a list of at most MAX_ITEMS items, each of which ``check_item`` accepts when called as (name, item)."""
     if type(value) is not list or len(value) > MAX_ITEMS:
-        raise ValueError(f"{name} must be a list of at most {MAX_ITEMS:,} items, got {shorten(value)}")
+        raise ValueError(f"{name} must be a list of at most {MAX_ITEMS:,} items, got {shown(value)}")
     for i, item in enumerate(value):
         check_item(f"{name}[{i}]", item)
     return value
@@ -54,21 +47,21 @@ def check_list(name: str, value: Any, check_item: Callable[[str, Any], object]) 
 def check_count(name: str, value: Any, low: int = 0, high: int = MAX_NUMBER) -> int:
     """Return an integer from ``low`` to ``high``; raise ValueError for all else."""
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise ValueError(f"{name} must be an integer from {low:,} to {high:,}, got {shorten(value)}")
+        raise ValueError(f"{name} must be an integer from {low:,} to {high:,}, got {shown(value)}")
     return value
 
 
 def check_number(name: str, value: Any, low: float = 0, high: float = MAX_NUMBER) -> float:
     """Return a number from ``low`` to ``high``; raise ValueError for all else, such as NaN."""
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not low <= value <= high:
-        raise ValueError(f"{name} must be a number from {low:,} to {high:,}, got {shorten(value)}")
+        raise ValueError(f"{name} must be a number from {low:,} to {high:,}, got {shown(value)}")
     return value
 
 
 def check_one_of(name: str, value: Any, accepted: Collection[Any]) -> Any:
     """Return a value that is accepted; raise ValueError for all else. True and 1 are not the same here."""
     if not any(type(value) is type(choice) and value == choice for choice in accepted):
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, accepted))}; got {shorten(value)}")
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, accepted))}; got {shown(value)}")
     return value
 
 
@@ -77,7 +70,7 @@ def check_name(name: str, value: Any) -> str:
     if type(value) is not str or not _NAME.fullmatch(value):
         raise ValueError(
             f"{name} must be a name of at most 80 letters, digits, - and _ that begins with a letter or digit, "
-            f"got {shorten(value)}"
+            f"got {shown(value)}"
         )
     return value
 
@@ -87,7 +80,7 @@ def check_text(name: str, value: Any) -> str:
     if type(value) is not str or len(value) > MAX_TEXT or not value.isprintable() or set(_MARKUP) & set(value):
         raise ValueError(
             f"{name} must be one line of at most {MAX_TEXT:,} printable characters without {' '.join(_MARKUP)}, "
-            f"got {shorten(value)}"
+            f"got {shown(value)}"
         )
     return value
 
@@ -95,7 +88,7 @@ def check_text(name: str, value: Any) -> str:
 def check_env_id(name: str, value: Any) -> str:
     """Return the id of an env; raise ValueError for all else."""
     if type(value) is not str or not _ENV_ID.fullmatch(value):
-        raise ValueError(f"{name} must be the id of an env, such as 'glimpse_gym/MNIST-v0', got {shorten(value)}")
+        raise ValueError(f"{name} must be the id of an env, such as 'glimpse_gym/MNIST-v0', got {shown(value)}")
     return value
 
 
@@ -129,7 +122,7 @@ def check_ranges(name: str, value: Any) -> dict[str, list[float]]:
         check_name(f"a setting of {name}", key)
         low, high = check_list(f"{name}.{key}", pair, _check_finite) if _is_pair(pair) else (inf, -inf)
         if low > high:
-            raise ValueError(f"{name}.{key} must be two numbers [low, high], got {shorten(pair)}")
+            raise ValueError(f"{name}.{key} must be two numbers [low, high], got {shown(pair)}")
     return value
 
 
@@ -139,7 +132,7 @@ def _is_pair(value: Any) -> bool:
 
 def _check_dict(name: str, value: Any) -> dict[str, Any]:
     if type(value) is not dict or len(value) > MAX_ITEMS:
-        raise ValueError(f"{name} must be a dict of at most {MAX_ITEMS:,} entries, got {shorten(value)}")
+        raise ValueError(f"{name} must be a dict of at most {MAX_ITEMS:,} entries, got {shown(value)}")
     return value
 
 

@@ -29,11 +29,11 @@ def keys_from_seeds(seeds: Sequence[int]) -> np.ndarray:
     """Turn seeds, integers from 0 to 2**64 - 1, into one key each, int64 (R,). Different seeds give different keys.
 
     Raises:
-        TypeError: if the seeds are not a list, a tuple, a range or a NumPy array.
+        TypeError: if the seeds are not a list, a tuple or a NumPy array.
         ValueError: if a seed is not an integer in this range.
     """
     check_not_masked("seeds", seeds)
-    if not isinstance(seeds, list | tuple | range | np.ndarray) or getattr(seeds, "ndim", 1) != 1:
+    if not isinstance(seeds, list | tuple | np.ndarray) or getattr(seeds, "ndim", 1) != 1:
         raise TypeError(f"seeds must be a list of integers, got {shown(seeds)}")
     checked = [check_seed("a seed", seed) for seed in seeds]
     return mix(np.array(checked, np.uint64).view(np.int64))

@@ -1,5 +1,6 @@
 """Functions that run in a forked child process, where they are killed or find the disk full."""
 
+import errno
 import os
 import pickle
 import resource
@@ -9,9 +10,10 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 _FILE_EVENTS = {"open", "os.chmod", "os.mkdir", "os.remove", "os.rename"}
+_WRITES, _WRITE_FLAGS = {"open", "os.mkdir", "os.rename"}, os.O_WRONLY | os.O_RDWR
 _KILLED = 9
 
 
@@ -40,15 +42,28 @@ def run_forked(function: Callable[[], Any], prepare: Callable[[], Any] | None = 
             function()
         except BaseException as raised:
             error = raised
-        try:
-            os.write(write, pickle.dumps(error))
-        finally:
-            os._exit(0)
+        os.write(write, _dump(error))
+        os._exit(0)
     os.close(write)
     with open(results, "rb") as file:
         content = file.read()
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return Ending(was_killed=False, error=pickle.loads(content)) if status == 0 else Ending(was_killed=True)
+    if status in (_KILLED, -signal.SIGKILL):
+        return Ending(was_killed=True)
+    assert status == 0, f"the child ended with status {status}"
+    return Ending(was_killed=False, error=pickle.loads(content))
+
+
+def _dump(error: BaseException | None) -> bytes:
+    try:
+        return pickle.dumps(error)
+    except Exception:
+        return pickle.dumps(RuntimeError(repr(error)))
+
+
+def die() -> NoReturn:
+    """End this process at once, as a kill does."""
+    os._exit(_KILLED)
 
 
 @contextmanager
@@ -93,17 +108,42 @@ def kill_at(number: int, folder: Path) -> Callable[[], None]:
 
     File operations are opening, renaming, removing and changing the permissions of a file, and making a folder.
     """
-    prefix = str(folder)
+
+    def kill(count: int, path: str) -> None:
+        if count == number:
+            die()
+
+    return lambda: _watch(folder, kill, writes_only=False)
+
+
+def fail_from(number: int, folder: Path) -> Callable[[], None]:
+    """Make a function that has all file operations in a folder that need space fail from that number on.
+
+    They are opening a file for writing, renaming a file and making a folder. Unlike `limit_file_size`, this also hits
+    small files after large ones.
+    """
+
+    def fail(count: int, path: str) -> None:
+        if count >= number:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+    return lambda: _watch(folder, fail, writes_only=True)
+
+
+def _watch(folder: Path, act: Callable[[int, str], None], writes_only: bool) -> None:
+    """Call ``act(count, path)`` before every file operation in a folder, in this process from now on."""
     count = 0
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
         nonlocal count
-        if event in _FILE_EVENTS and any(str(argument).startswith(prefix) for argument in arguments[:2]):
-            count += 1
-            if count == number:
-                os._exit(_KILLED)
+        if event not in _FILE_EVENTS or not any(str(each).startswith(str(folder)) for each in arguments[:2]):
+            return
+        if writes_only and (event not in _WRITES or (event == "open" and not arguments[2] & _WRITE_FLAGS)):
+            return
+        count += 1
+        act(count, str(arguments[0]))
 
-    return lambda: sys.addaudithook(watch)
+    sys.addaudithook(watch)
 
 
 def limit_file_size(num_bytes: int) -> Callable[[], None]:

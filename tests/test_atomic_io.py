@@ -1,12 +1,15 @@
 """Atomic file writes."""
 
+import errno
+import itertools
 import os
 import stat
 from pathlib import Path
 
 import pytest
 
-from glimpse_gym.atomic_io import atomic_write
+from glimpse_gym.atomic_io import atomic_write, remove_temporary_files
+from kills import kill_at, limit_file_size, run_forked
 
 
 class Interrupted(BaseException):
@@ -144,6 +147,61 @@ def test_temporary_file_removed_by_the_block(path):
 
 
 def test_missing_folder(path):
-    with pytest.raises(FileNotFoundError), atomic_write(path.parent / "missing" / path.name):
+    missing = path.parent / "missing" / path.name
+    with pytest.raises(FileNotFoundError) as caught, atomic_write(missing):
         pytest.fail("the block must not run")
+    assert caught.value.filename == str(missing)
     assert os.listdir(path.parent) == []
+
+
+@pytest.mark.parametrize("limit", [0, 1, 999])
+def test_full_disk_is_an_error_that_names_the_path(path, limit):
+    path.write_bytes(b"")
+
+    def write():
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(b"x" * 1000)
+
+    error = run_forked(write, limit_file_size(limit)).error
+    assert isinstance(error, OSError)
+    assert (error.errno, error.filename) == (errno.EFBIG, str(path))
+    assert os.listdir(path.parent) == [path.name]
+    assert path.read_bytes() == b""
+
+
+def test_kill_at_any_file_operation_leaves_the_old_or_the_new_file(path):
+    def write():
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(b"new")
+
+    contents = []
+    for number in itertools.count(1):
+        path.write_bytes(b"old")
+        ending = run_forked(write, kill_at(number, path.parent))
+        contents.append(path.read_bytes())
+        remove_temporary_files(path)
+        assert os.listdir(path.parent) == [path.name]
+        if not ending.was_killed:
+            break
+    assert contents == [b"old"] * 5 + [b"new"]  # mkstemp, write, flush, chmod, rename
+
+
+@pytest.mark.parametrize("error", [OSError("no room"), OSError(5, "Input/output error"), OSError(5, "broken", None)])
+def test_errors_without_a_file_name_the_path(path, error):
+    with pytest.raises(OSError, match=r"results\.json.*") as caught, atomic_write(path):
+        raise error
+    assert error.args[-1] is None or str(error.args[-1]) in str(caught.value)
+
+
+def test_errors_of_other_files_keep_their_name(path):
+    with pytest.raises(FileNotFoundError, match=r"other\.json"), atomic_write(path):
+        path.with_name("other.json").read_text()
+
+
+def test_temporary_files_of_killed_writers_are_removed_and_no_others(path):
+    leftovers = [path.with_name(".results-abcd_123.json"), path.with_name(".results-01234567.json")]
+    others = [path, path.with_name(".results-1.json"), path.with_name(".results-01234567.csv"), path.with_name("a")]
+    for each in leftovers + others:
+        each.touch()
+    remove_temporary_files(str(path))
+    assert sorted(path.parent.iterdir()) == sorted(others)

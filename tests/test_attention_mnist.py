@@ -1,5 +1,7 @@
 """Reader of AttentionMNIST, with made-up files of the same form."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from attention_mnist_files import glimpse, make_trial, mnist_labels, random_tria
 from glimpse_gym.images.datasets import load
 from glimpse_gym.play.attention_mnist import image_index, load_attention_mnist, training_note
 from glimpse_gym.retina import Retina
+from tiny_data import limited_memory
 
 FIVE = 1  # the first training image of MNIST is a 5
 
@@ -177,3 +180,61 @@ def test_bytes_that_are_no_text(tmp_path):
 
 def test_labels_of_the_made_up_files():
     assert mnist_labels()[FIVE - 1] == 5
+
+
+# ---------------------------------------------------------------- files from strangers
+
+
+def test_a_file_that_is_too_large(tmp_path):
+    path = save(tmp_path, [make_trial(FIVE, GOOD)])
+    size = path.stat().st_size
+    assert len(load_attention_mnist(path, max_bytes=31 * size)) == 1
+    with pytest.raises(ValueError, match=r"mnist\.json is larger than the limit of .* bytes, 1/31 of max_bytes="):
+        load_attention_mnist(path, max_bytes=31 * size - 1)
+    with path.open("rb+") as file:
+        file.truncate(70_000_000)
+    with limited_memory(70_000_000), pytest.raises(ValueError, match="larger than the limit of 64,516,129 bytes"):
+        load_attention_mnist(path)
+
+
+@pytest.mark.parametrize("max_bytes", [0, 1.5, None])
+def test_bad_max_bytes(tmp_path, max_bytes):
+    with pytest.raises(ValueError, match="max_bytes must be an integer from 1"):
+        load_attention_mnist(tmp_path / "mnist.json", max_bytes=max_bytes)
+
+
+def test_brackets_without_end(tmp_path):
+    for text in ("[" * 100_000, '[{"a":' * 100_000):
+        with pytest.raises(ValueError, match="is damaged: its brackets are nested too deeply"):
+            load_attention_mnist(save(tmp_path, text))
+
+
+def nested(depth):
+    found = []
+    for _ in range(depth):
+        found = [found]
+    return found
+
+
+@pytest.mark.parametrize(
+    "value", [nested(300), "1" * 1_000_000, 10**400, True, float("nan"), {}], ids=lambda v: f"{v!s:.9}"
+)
+@pytest.mark.parametrize("place", ["trial", "Stimuli", "Label", "Data", "Glimpse_1", "Class", "Duration (seconds)"])
+def test_any_value_at_any_place_is_a_short_error(tmp_path, place, value):
+    trial = make_trial(FIVE, GOOD)
+    if place == "trial":
+        trial = value
+    elif place == "Glimpse_1":
+        trial["Data"][place] = value
+    else:
+        (trial if place in trial else trial["Data"]["Glimpse_1"])[place] = value
+    with pytest.raises(ValueError, match="damaged at trial 1 of 1") as error:
+        load_attention_mnist(save(tmp_path, [trial]))
+    assert len(str(error.value)) < 500
+
+
+def test_only_regular_files_are_read(tmp_path):
+    os.mkfifo(tmp_path / "mnist.json")
+    for path in (tmp_path / "mnist.json", "/dev/zero"):
+        with pytest.raises(OSError, match="not a regular file"):
+            load_attention_mnist(path)

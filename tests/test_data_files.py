@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import os
 
 import pytest
 
@@ -14,7 +15,7 @@ from glimpse_gym.images.data_files import (
     read_verified,
     total_size,
 )
-from tiny_data import data_file
+from tiny_data import data_file, limited_memory
 
 CONTENT = b"some content"
 FILE = data_file("a", CONTENT)
@@ -28,7 +29,7 @@ def test_md5_and_size():
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 def test_gzip_is_recognized_by_content_not_by_name(tmp_path, pack):
     (tmp_path / "any.name").write_bytes(pack(CONTENT))
-    assert read_content(tmp_path / "any.name") == CONTENT
+    assert read_content(tmp_path / "any.name", 100) == CONTENT
 
 
 def test_a_plain_file_is_preferred_to_a_compressed_one(tmp_path):
@@ -55,6 +56,23 @@ def test_missing_and_damaged_files(tmp_path):
 
 def test_a_file_that_is_missing_cannot_be_read(tmp_path):
     with pytest.raises(DataError, match="absent: cannot be read"):
-        read_content(tmp_path / "absent")
+        read_content(tmp_path / "absent", 100)
     with pytest.raises(DataError, match="a: cannot be read"):
         read_verified(tmp_path, FILE)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_file_larger_than_its_known_size_is_not_read_to_its_end(tmp_path, pack):
+    (tmp_path / "a").write_bytes(pack(bytes(20_000_000)))
+    with (
+        limited_memory(1_000_000),
+        pytest.raises(DataError, match="a is damaged: more than the expected 12 bytes; del"),
+    ):
+        read_verified(tmp_path, FILE)
+
+
+def test_only_regular_files_are_read(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", tmp_path, "/dev/zero"):
+        with pytest.raises(DataError, match="cannot be read, expected a complete file"):
+            read_content(path, 100)

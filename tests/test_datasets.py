@@ -98,7 +98,9 @@ def test_one_copy_per_process(register_tiny, monkeypatch):
     place(register_tiny())
     reads = Counter()
     read_content = data_files.read_content
-    monkeypatch.setattr(data_files, "read_content", lambda path: reads.update([path.name]) or read_content(path))
+    monkeypatch.setattr(
+        data_files, "read_content", lambda path, size: reads.update([path.name]) or read_content(path, size)
+    )
     train, validation = data.load("tiny", "train"), data.load("tiny", "validation")
     assert data.load("tiny", "train")[0] is train[0]
     assert data.load("tiny", "train")[1] is train[1]
@@ -115,10 +117,10 @@ def test_many_threads_load_once(register_tiny, monkeypatch):
     reads = Counter()
     read_content = data_files.read_content
 
-    def slow(path):
+    def slow(path, size):
         reads[path.name] += 1
         time.sleep(0.02)
-        return read_content(path)
+        return read_content(path, size)
 
     monkeypatch.setattr(data_files, "read_content", slow)
     threads = [threading.Thread(target=data.load, args=("tiny", "train")) for _ in range(6)]

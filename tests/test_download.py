@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from glimpse_gym.images import datasets as data
 from glimpse_gym.images import download
-from tiny_data import CONTENTS, NAMES, files_in, place
+from tiny_data import CONTENTS, NAMES, files_in, limited_memory, place
 
 # --- mirrors
 
@@ -110,6 +110,29 @@ def test_a_file_that_is_too_long_is_not_read_to_its_end(register_tiny, mirrors):
     with tqdm(total=1000) as bar, pytest.raises(ValueError, match="more than the expected 1000 bytes"):
         download._read_url(f"{mirror.address}endless.gz", 1000, bar)
     assert bar.n < 1_000_000
+
+
+def test_a_small_piece_does_not_become_a_large_one():
+    packed = gzip.compress(bytes(20_000_000))
+    with tqdm(total=1000, disable=True) as bar, limited_memory(1_000_000):
+        content = download._Content(1000, bar)
+        with pytest.raises(ValueError, match="more than the expected 1000 bytes"):
+            content.write(packed)
+
+
+@pytest.mark.parametrize("head", [gzip.compress(b"")[:10], gzip.compress(b"x")], ids=["no content", "ended"])
+def test_gzip_that_never_ends_is_not_received_forever(head):
+    blocks = 1000 * b"\0\0\0\xff\xff"  # of no bytes
+
+    def receive():
+        content = download._Content(1000, bar)
+        content.write(head)
+        for _ in range(1000):
+            content.write(blocks)
+
+    message = "more than the expected 1000 bytes"
+    with tqdm(total=1000, disable=True) as bar, limited_memory(1_000_000), pytest.raises(ValueError, match=message):
+        receive()
 
 
 def test_a_mirror_without_a_file_is_skipped(register_tiny, mirrors):

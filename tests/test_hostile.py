@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -24,7 +25,7 @@ def test_no_attack_succeeds(kind):
 
 def test_an_attempt_can_be_repeated_alone():
     command = [sys.executable, "-m", "hostile", "--only", "files", "--seed", "3", "--try", "17"]
-    done = subprocess.run(command, cwd="tests", capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (0, "files: 1 files, no failure\n")
 
 

@@ -19,7 +19,6 @@ from glimpse_gym.agents.json_checks import (
     check_settings,
     check_text,
     check_versions,
-    shorten,
 )
 
 CHECKS = {
@@ -115,9 +114,3 @@ def test_missing_and_unknown_entries_are_listed():
 def test_missing_versions_are_listed():
     with pytest.raises(ValueError, match=re.escape("x lacks the packages ['torch']")):
         check_versions("x", {"numpy": "2"}, ("numpy", "torch"))
-
-
-def test_shortened_values():
-    assert shorten([1, "a", {"b": None}]) == "[1, 'a', {'b': None}]"
-    assert len(shorten("a" * 1000)) == 80
-    assert shorten(json.loads(nested(900))) == "[[[[...]]]]"

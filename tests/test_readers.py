@@ -1,10 +1,9 @@
-"""Readers of IDX files, `.npz` files and image files, and the ways in which a file can be bad."""
+"""Readers of IDX files, `.npz` files and folders, and the ways in which a file can be bad."""
 
 import gzip
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from glimpse_gym.images import DataError, open_images
 from glimpse_gym.images.readers import read_idx
@@ -33,11 +32,12 @@ GOOD = idx(np.arange(6).reshape(2, 3))
     ("raw", "words"),
     [
         (GOOD[:-1], ["truncated", "17 bytes", "18"]),
-        (GOOD + b"\0", ["too long", "19 bytes", "18"]),
+        (GOOD + b"\0", ["too long", "more than 18 bytes"]),
         (GOOD[:7], ["truncated"]),
         (b"", ["not an IDX file"]),
         (b"\x89PNG\r\n\x1a\n", ["not an IDX file", "PNG"]),
         (bytes([0, 0, 8, 0]), ["not an IDX file"]),
+        (bytes([0, 0, 8, 32]) + b"\xff" * 128, ["its content takes", "the limit is 800,000,000", "max_bytes"]),
         (bytes([0, 0, 13, 1]) + bytes(8), ["0x0d", "0x08"]),
         (gzip.compress(GOOD)[:-9], ["complete file"]),
         (gzip.compress(GOOD)[:12] + bytes(20), ["complete file"]),
@@ -137,7 +137,7 @@ def test_an_array_file_under_the_wrong_name(tmp_path):
 def test_npz_with_pickles_is_refused(tmp_path):
     path = tmp_path / "pickled.npz"
     np.savez(path, images=np.array([GRAY[0], None], object), labels=[0, 1])
-    with pytest.raises(DataError, match=r"plain arrays.*allow_pickle"):
+    with pytest.raises(DataError, match=r"plain arrays.*objects are never loaded"):
         open_images(path)
 
 
@@ -254,124 +254,3 @@ def test_folder_with_an_empty_split(tmp_path):
     (tmp_path / "test").mkdir()
     with pytest.raises(ValueError, match=r"'test' has none of the 1 images \(1 train, 0 validation, 0 test\)"):
         open_images(tmp_path, split="test")
-
-
-# --- image files
-
-
-def test_jpeg(tmp_path):
-    flat = np.full((8, 8, 3), (10, 200, 90), np.uint8)
-    save_image(tmp_path / "a/1.JPG", flat)
-    save_image(tmp_path / "a/2.jpeg", flat)
-    image_set = open_images(tmp_path)
-    assert len(image_set) == 2
-    assert np.abs(image_set.image(0).astype(int) - flat).max() <= 3  # JPEG is lossy
-
-
-def test_sixteen_bits_keep_their_upper_eight(tmp_path):
-    deep = np.array([[0, 255, 256], [0x1234, 0x8000, 0xFFFF]], np.uint16)
-    save_image(tmp_path / "a/1.png", deep)
-    assert_holds(open_images(tmp_path), [(deep // 256).astype(np.uint8)], [0])
-
-
-def test_black_and_white(tmp_path):
-    save_image(tmp_path / "a/1.png", np.array([[0, 255], [255, 0]], np.uint8), mode="1")
-    assert_holds(open_images(tmp_path), np.array([[[0, 255], [255, 0]]], np.uint8), [0])
-
-
-def test_transparent_is_white(tmp_path):
-    pixels = np.zeros((1, 3, 4), np.uint8)
-    pixels[0] = [(200, 0, 0, 255), (200, 0, 0, 0), (0, 0, 0, 51)]  # 51 / 255: a fifth of black over white
-    save_image(tmp_path / "a/1.png", pixels)
-    assert_holds(open_images(tmp_path), np.array([[[(200, 0, 0), (255,) * 3, (204,) * 3]]], np.uint8), [0])
-
-
-def test_transparent_gray_stays_gray(tmp_path):
-    save_image(tmp_path / "a/1.png", np.array([[(90, 255), (90, 0)]], np.uint8))
-    with Image.open(tmp_path / "a/1.png") as image:
-        assert image.mode == "LA"
-    assert_holds(open_images(tmp_path), np.array([[[90, 255]]], np.uint8), [0])
-
-
-def test_a_palette_of_grays_is_gray(tmp_path):
-    palette = Image.fromarray(np.array([[0, 1, 2]], np.uint8))
-    palette.putpalette([9, 9, 9, 200, 200, 200, 50, 50, 50])
-    (tmp_path / "a").mkdir()
-    palette.save(tmp_path / "a/1.png")
-    assert_holds(open_images(tmp_path), np.array([[[9, 200, 50]]], np.uint8), [0])
-
-
-def test_palettes(tmp_path):
-    palette = Image.fromarray(np.array([[0, 1, 2]], np.uint8))
-    palette.putpalette([9, 8, 7, 1, 2, 3, 50, 60, 70])
-    (tmp_path / "a").mkdir()
-    palette.save(tmp_path / "a/1.png")
-    palette.save(tmp_path / "a/2.png", transparency=1)
-    palette.save(tmp_path / "a/3.gif")
-    plain, clear = [(9, 8, 7), (1, 2, 3), (50, 60, 70)], [(9, 8, 7), (255, 255, 255), (50, 60, 70)]
-    assert_holds(open_images(tmp_path), np.array([[plain], [clear], [plain]], np.uint8), [0, 0, 0])
-
-
-@pytest.mark.parametrize("name", ["1.webp", "2.tif", "3.TIFF"])
-def test_webp_and_tiff(tmp_path, name):
-    options = {"lossless": True} if "webp" in name else {}
-    save_image(tmp_path / "a" / name, COLOR[0], **options)
-    assert_holds(open_images(tmp_path), COLOR[:1], [0])
-
-
-def test_sixteen_bit_tiff(tmp_path):
-    deep = np.array([[0, 255, 256], [0x1234, 0x8000, 0xFFFF]], np.uint16)
-    save_image(tmp_path / "a/1.tif", deep)
-    assert_holds(open_images(tmp_path), [(deep // 256).astype(np.uint8)], [0])
-
-
-def test_floating_point_tiff(tmp_path):
-    save_image(tmp_path / "a/1.tif", GRAY[0].astype(np.float32))
-    with pytest.raises(DataError, match=r"1\.tif: not a readable image.*floating point; convert"):
-        open_images(tmp_path)
-
-
-# For each EXIF orientation, the operation that turns the stored pixels upright.
-UPRIGHT = {
-    1: lambda stored: stored,
-    2: np.fliplr,
-    3: lambda stored: np.rot90(stored, 2),
-    4: np.flipud,
-    5: lambda stored: stored.swapaxes(0, 1),
-    6: lambda stored: np.rot90(stored, -1),
-    7: lambda stored: np.rot90(stored, 2).swapaxes(0, 1),
-    8: np.rot90,
-}
-
-
-@pytest.mark.parametrize("orientation", UPRIGHT)
-@pytest.mark.parametrize("stored", [GRAY[0], COLOR[0]], ids=["gray", "color"])
-def test_exif_orientation(tmp_path, orientation, stored):
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    upright = UPRIGHT[orientation](stored)
-    for folder, suffix in (("png", "png"), ("tif", "tif")):
-        save_image(tmp_path / folder / "a" / f"1.{suffix}", stored, exif=exif)
-        assert_holds(open_images(tmp_path / folder), [upright], [0])
-    with Image.open(tmp_path / "png/a/1.png") as picture:
-        assert_holds(open_images([picture], [0]), [upright], [0])
-    save_image(tmp_path / "jpg/a/1.jpg", stored, exif=exif)
-    assert open_images(tmp_path / "jpg").image(0).shape == upright.shape
-
-
-def test_damaged_exif_is_ignored(tmp_path):
-    save_image(tmp_path / "a/1.jpg", GRAY[0], exif=b"Exif\0\0no such thing")
-    assert open_images(tmp_path).image(0).shape == GRAY[0].shape
-
-
-@pytest.mark.parametrize("spoil", [lambda raw: raw[: len(raw) // 2], lambda raw: b"", lambda raw: b"GIF, I say"])
-@pytest.mark.parametrize("pixels", [COLOR[0], GRAY[0], GRAY[0].astype(np.uint16)], ids=["RGB", "L", "I;16"])
-def test_a_damaged_image_is_reported(tmp_path, spoil, pixels):
-    for name in ("1.png", "2.png", "3.png"):
-        save_image(tmp_path / "a" / name, np.kron(pixels, np.ones((20, 20, 1)[: pixels.ndim], pixels.dtype)))
-    broken = tmp_path / "a" / "2.png"
-    broken.write_bytes(spoil(broken.read_bytes()))
-    with pytest.raises(DataError) as caught:
-        open_images(tmp_path)
-    assert str(broken) in str(caught.value)
-    assert "repair or remove" in str(caught.value)

@@ -1,6 +1,7 @@
 """The page of results, from results made by hand."""
 
 import dataclasses
+import os
 import re
 
 import numpy as np
@@ -129,6 +130,19 @@ def test_readme_gets_a_new_headline_and_nothing_else(tmp_path, no_agents):
         assert write_report(folder, tmp_path / "docs", readme)[-1] == readme
         expected = f"# Title\n\n{begin}\n{headline}\n{end}\n\nMore – of it.\n"
         assert readme.read_text(encoding="utf-8") == expected
+
+
+@pytest.mark.parametrize("kind", ["fifo", "bytes"])
+def test_readme_that_is_no_text_is_refused(tmp_path, no_agents, kind):
+    readme = tmp_path / "README.md"
+    if kind == "fifo":
+        os.mkfifo(readme)
+    else:
+        readme.write_bytes(b"\xff\xfe")
+    folder = save_results(tmp_path / "results", [make_result("screen-catch", [make_score("test", [0.1])])])
+    (tmp_path / "docs").mkdir()
+    with pytest.raises((OSError, ValueError), match=rf"{readme} is not a (regular file|text in UTF-8)"):
+        write_report(folder, tmp_path / "docs", readme)
 
 
 @pytest.mark.parametrize("text", ["", "# Title\n", "{begin}\n", "{end}\n", "{end}\n{begin}\n"])

@@ -115,7 +115,9 @@ def test_bad_seeds_are_named(bad):
         keys_from_seeds([3, bad])
 
 
-@pytest.mark.parametrize("bad", [None, 5, "12", b"12", {1: 2}, np.array(5), np.zeros((1, 2), int), iter([1])])
+@pytest.mark.parametrize(
+    "bad", [None, 5, "12", b"12", {1: 2}, range(10**12), np.array(5), np.zeros((1, 2), int), iter([1])]
+)
 def test_seeds_must_be_a_list(bad):
     with pytest.raises(TypeError, match="seeds must be a list of integers, got"):
         keys_from_seeds(bad)

@@ -64,8 +64,8 @@ def test_paths_are_read_once(tmp_path, monkeypatch):
     for i in range(20):
         save_image(tmp_path / f"tree/{i % 2}/{i:02}.png", GRAY[i])
     opened = Counter()
-    decode = readers.decode_image
-    monkeypatch.setattr(readers, "decode_image", lambda path: opened.update([path.name]) or decode(path))
+    decode = readers.decode_file
+    monkeypatch.setattr(readers, "decode_file", lambda path, budget: opened.update([path.name]) or decode(path, budget))
     train = open_images(tmp_path / "tree", split="train")
     assert open_images(str(tmp_path / "x" / ".." / "tree"), split="train") is train
     test = open_images(tmp_path / "tree", split="test")

@@ -14,7 +14,7 @@ from glimpse_gym.agents.checkpoint import CheckpointError, load_agent
 from glimpse_gym.agents.configs import RAMConfig, ReinforceConfig
 from glimpse_gym.agents.trainer import Trainer
 from glimpse_gym.folder_lock import LOCK, FolderInUseError
-from kills import kill_at, limit_file_size, run_forked, running
+from kills import die, fail_from, kill_at, limit_file_size, run_forked, running
 from runs import IMAGES, assert_same_weights, noise_file, stop_after
 
 POLICY = RAMConfig(glimpse_network="fc", glimpse_units=4, location_units=4, glimpse_features=4, hidden_units=4)
@@ -70,10 +70,8 @@ def evaluations(folder):
 
 
 def assert_whole_agent_or_none(folder: Path) -> None:
-    try:
+    if (folder / "agent.json").exists():
         load_agent(folder, trusted=True)
-    except CheckpointError as error:
-        assert "holds no agent" in str(error)
 
 
 # -------------------------------------------------------------------------------------------- kills, full disks
@@ -105,7 +103,7 @@ def test_kill_at_any_file_operation_of_a_resume_keeps_a_whole_agent(make_trainer
 
         def replace_or_end(source, target):
             if Path(source).name == ".next-weights.safetensors":
-                os._exit(9)
+                die()
             really_replace(source, target)
 
         os.replace = replace_or_end
@@ -129,33 +127,50 @@ def test_kill_at_any_file_operation_of_a_resume_keeps_a_whole_agent(make_trainer
     assert number > 20
 
 
-@pytest.mark.parametrize("when", ["from the start", "in training"])
-def test_full_disk_is_one_error_that_names_a_file_and_leaves_a_run_to_resume(
-    make_trainer, whole, tmp_path, when, capfd
+def assert_stays_resumable(error: BaseException, folder: Path, make_trainer, whole) -> None:
+    """Fail unless a full disk was a single error that names a path, and left a folder to resume from."""
+    assert isinstance(error, OSError), error
+    assert str(folder) in str(error)
+    assert_whole_agent_or_none(folder)
+    if folder.exists():
+        names = {path.name for path in folder.iterdir()}
+        assert names <= VISIBLE_FILES | {LOCK, ".next-weights.safetensors"}
+    resumed = make_trainer(folder.name)
+    resumed.train(progress=False)
+    assert_same_run(resumed, whole)
+
+
+@pytest.mark.parametrize("limits_first_save", [True, False])
+def test_disk_that_is_full_after_some_bytes_leaves_a_run_to_resume(
+    make_trainer, whole, tmp_path, limits_first_save, capfd
 ):
     def train(name, limit):
-        if when == "from the start":
-            limit_file_size(limit)()
+        limit_file_size(limit if limits_first_save else 10**6)()
         trainer = make_trainer(name)
         limit_file_size(limit)()
         trainer.train(progress=False)
 
-    for limit in (0, 1, 100, 300, 1_000, 2_000, 4_000, 8_000, 16_000, 1_000_000):
+    for limit in (0, 1, 100, 300, 1_000, 4_000, 15_000, 10**6):
         folder = tmp_path / f"run-{limit}"
         ending = run_forked(lambda: train(folder.name, limit))  # noqa: B023
-        assert not ending.was_killed
         if ending.error is None:
             break
-        assert isinstance(ending.error, OSError), ending.error
-        assert str(folder) in str(ending.error)
-        assert_whole_agent_or_none(folder)
-        assert not [
-            path for path in folder.iterdir() if path.name not in VISIBLE_FILES | {LOCK, ".next-weights.safetensors"}
-        ]
-        resumed = make_trainer(folder.name)
-        resumed.train(progress=False)
-        assert_same_run(resumed, whole)
-    assert 1_000 < limit < 1_000_000
+        assert_stays_resumable(ending.error, folder, make_trainer, whole)
+    assert limit > 1_000
+    assert ending == (False, None)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_disk_that_is_full_at_any_file_leaves_a_run_to_resume(make_trainer, whole, tmp_path, capfd):
+    for number in itertools.count(1):
+        folder = tmp_path / f"run-{number}"
+        ending = run_forked(lambda: make_trainer(folder.name).train(progress=False), fail_from(number, folder))  # noqa: B023
+        if ending.error is None:
+            break
+        assert_stays_resumable(ending.error, folder, make_trainer, whole)
+        shutil.rmtree(folder)
+    assert number > 20
+    assert ending == (False, None)
     assert capfd.readouterr() == ("", "")
 
 
@@ -192,7 +207,7 @@ def test_evaluation_right_before_a_stop_is_shown_once(make_trainer, whole):
 def test_evaluations_between_the_last_save_and_a_kill_are_shown_once(make_trainer, whole, tmp_path, cut):
     def train():
         trainer = make_trainer("killed")
-        trainer.save = lambda: os._exit(9)
+        trainer.save = die
         trainer.train(progress=False)
 
     assert run_forked(train).was_killed

@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import threading
 import time
+import tracemalloc
 from collections import Counter
 
 import numpy as np
@@ -101,6 +102,17 @@ def save_image(path, pixels, mode=None, **options):
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.fromarray(pixels)
     (image.convert(mode) if mode else image).save(path, **options)
+
+
+@contextlib.contextmanager
+def limited_memory(max_bytes):
+    """The block never takes more memory, as far as Python and NumPy count it."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < max_bytes
+    finally:
+        tracemalloc.stop()
 
 
 def assert_holds(image_set, images, labels):

@@ -57,7 +57,7 @@ class BenchmarkTask:
         Raises:
             ValueError: if the budget is not an integer >= 1.
         """
-        return replace(self, num_steps=check_integer("num_steps", num_steps, at_least=1))
+        return replace(self, num_steps=check_integer("num_steps", num_steps, at_least=1, at_most=10**15))
 
 
 _TABLE = (

@@ -21,9 +21,9 @@ from glimpse_gym.agents.json_checks import (
     check_settings,
     check_text,
     check_versions,
-    shorten,
 )
 from glimpse_gym.safe_io import read_sealed, write_sealed
+from glimpse_gym.validation import shown
 
 _FORMAT_PREFIX = "glimpse_gym benchmark run, protocol "
 _FORMAT = f"{_FORMAT_PREFIX}{PROTOCOL_VERSION}"
@@ -175,8 +175,7 @@ def _describe_format(form: Any) -> str:
             "again"
         )
     return (
-        f"is no record of a benchmark run: its format must be {_FORMAT!r}, got {shorten(form)}; move it to another "
-        "folder"
+        f"is no record of a benchmark run: its format must be {_FORMAT!r}, got {shown(form)}; move it to another folder"
     )
 
 
@@ -197,7 +196,7 @@ def _check(entries: dict[str, Any]) -> None:
         check_text(name, entries[name])
     steps = [point["num_steps"] for point in check_list("curve", entries["curve"], _check_point)]
     if steps != sorted(set(steps)):
-        raise ValueError(f"curve must be in the order of num_steps, each once, got {shorten(steps)}")
+        raise ValueError(f"curve must be in the order of num_steps, each once, got {shown(steps)}")
     _check_scores("test", check_entries("test", entries["test"], _TEST))
     _check_counts(**entries["test"])
 
@@ -227,7 +226,7 @@ def _check_counts(
     ):
         raise ValueError(
             "test.successes_by_glimpses must have the length of test.episodes_by_glimpses, and no entry above it, got "
-            f"{shorten(successes_by_glimpses)} and {shorten(episodes_by_glimpses)}"
+            f"{shown(successes_by_glimpses)} and {shown(episodes_by_glimpses)}"
         )
     episodes, successes = sum(episodes_by_glimpses), sum(successes_by_glimpses)
     if episodes != num_episodes or abs(successes - success * num_episodes) > 0.5:

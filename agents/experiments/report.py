@@ -21,6 +21,7 @@ from glimpse_gym.agents.pretrained import agent_folder, pretrained_names
 from glimpse_gym.agents.scanpaths import record_scanpaths, scanpath_figure
 from glimpse_gym.atomic_io import atomic_write
 from glimpse_gym.rendering.paper_figures import save_figure
+from glimpse_gym.safe_io import read_bytes
 
 _CAPTIONS = {
     "error-by-glimpses": "Test error after each glimpse, at learned and random locations and fixed at the center",
@@ -42,6 +43,7 @@ _ABLATIONS = (
 )
 _MULTIPLE_CHANGES = f"{MULTIPLE_CHANGES} Changes several settings at once: not a single-factor comparison."
 _OLDER_RECIPE = f"{OLDER_RECIPE} Trained with settings that differ from the current recipe; the result file lists them."
+_MAX_README_BYTES = 10_000_000
 _BEGIN, _END = "<!-- headline: made by glimpse-gym report -->", "<!-- end of headline -->"
 
 
@@ -58,7 +60,8 @@ def write_report(results_folder: Path, docs: Path, readme: Path | None = None) -
 
     Raises:
         ResultError: if there are no results, or a file is damaged or in another format.
-        ValueError: if the readme lacks the marker comments.
+        OSError: if the readme cannot be read, or is not a regular file.
+        ValueError: if the readme lacks the marker comments, is not a text, or is larger than 10 MB.
     """
     results = load_results(results_folder)
     (docs / "figures").mkdir(parents=True, exist_ok=True)
@@ -73,7 +76,11 @@ def write_report(results_folder: Path, docs: Path, readme: Path | None = None) -
 
 
 def _replace_headline(readme: Path, headline: str) -> None:
-    before, begin, rest = readme.read_text(encoding="utf-8").partition(_BEGIN)
+    try:
+        text = read_bytes(readme, _MAX_README_BYTES).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{readme} is not a text in UTF-8: {error}") from error
+    before, begin, rest = text.partition(_BEGIN)
     _, end, after = rest.partition(_END)
     if not (begin and end):
         raise ValueError(f"{readme} has no place for the headline table: put {_BEGIN} and {_END} on lines of their own")

@@ -19,6 +19,7 @@ from glimpse_gym.agents.registry import make_policy
 from glimpse_gym.agents.scanpaths import evaluate_all
 from glimpse_gym.agents.task_envs import has_splits, make_envs
 from glimpse_gym.agents.trainer import Trainer
+from glimpse_gym.folder_lock import lock_folder
 from glimpse_gym.machine import machine_name
 
 TEST_DRAWS = range(5)
@@ -40,7 +41,10 @@ def reproduce(recipe: Recipe, seed: int, runs: Path, results: Path, progress: bo
 
     Raises:
         CheckpointError: if the run's folder holds a different run, or a damaged one.
+        FolderInUseError: if another process reproduces it at this moment; the message names it.
+        OSError: if a file cannot be written; the message names it.
     """
+    result: Result | None
     if recipe.training is None:
         task_spec = TaskSpec.from_env(make_envs(recipe.env_id, recipe.env_kwargs, "test", 1))
         policy = make_policy(task_spec, recipe.policy_config)
@@ -48,22 +52,30 @@ def reproduce(recipe: Recipe, seed: int, runs: Path, results: Path, progress: bo
         result = _measure(recipe, seed, policy, metadata, progress)
     else:
         folder = runs / f"{recipe.name}-seed{seed}"
-        trainer = _make_trainer(recipe, seed, folder)
-        if not trainer.train(progress):
-            return None
-        result = _measure(recipe, seed, trainer.policy, trainer.metadata, progress)
-        add_scores(folder, trainer.metadata, result.scores)
-        kept = ("episodes", "seconds", "validation_error", "training_error")
-        num_episodes = trainer.learner.num_episodes_done
-        result = replace(
-            result,
-            history=[{name: record[name] for name in kept} for record in trainer.history],
-            num_episodes=num_episodes,
-            num_frames=num_episodes * trainer.learner.horizon,
-            training_seconds=trainer.seconds,
-        )
-    save_result(results, result)
+        folder.mkdir(parents=True, exist_ok=True)
+        with lock_folder(folder):
+            result = _train_and_measure(recipe, seed, folder, progress)
+    if result is not None:
+        save_result(results, result)
     return result
+
+
+def _train_and_measure(recipe: Recipe, seed: int, folder: Path, progress: bool) -> Result | None:
+    """Train in a folder, evaluate, and save the scores with the agent; None if training was interrupted."""
+    trainer = _make_trainer(recipe, seed, folder)
+    if not trainer.train(progress):
+        return None
+    result = _measure(recipe, seed, trainer.policy, trainer.metadata, progress)
+    add_scores(folder, trainer.metadata, result.scores)
+    kept = ("episodes", "seconds", "validation_error", "training_error")
+    num_episodes = trainer.learner.num_episodes_done
+    return replace(
+        result,
+        history=[{name: record[name] for name in kept} for record in trainer.history],
+        num_episodes=num_episodes,
+        num_frames=num_episodes * trainer.learner.horizon,
+        training_seconds=trainer.seconds,
+    )
 
 
 def _make_trainer(recipe: Recipe, seed: int, folder: Path) -> Trainer:

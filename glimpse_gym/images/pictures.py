@@ -116,7 +116,7 @@ def picture_to_array(picture: Any) -> np.ndarray:
         raise ValueError("pixels are floating point; convert the image to 8 bits per channel")
     if 0 in picture.size:
         raise ValueError(f"it has no pixels: its size is {picture.width} x {picture.height}")
-    if picture.format in ("JPEG", "MPO") and picture.fp is not None:  # None: it is loaded already
+    if picture.format in ("JPEG", "MPO") and picture.tile:  # no tiles: it is loaded already
         _check_scans(picture.fp)
     picture.load()  # a PNG may have its EXIF data at the end
     width, height = picture.size

@@ -12,6 +12,7 @@ from hostile.runner import Outcome, run
 from hostile.worker import prepare_process, run_attempt
 
 _EVERY = 30.0  # seconds between lines of progress
+_SHOWN = 20  # failures of each kind that are described at the end
 
 
 def main() -> int:
@@ -29,8 +30,12 @@ def main() -> int:
     print(f"seed {seed} for each of the kinds {', '.join(arguments.only)}; {arguments.minutes:g} minutes", flush=True)
     outcome = run(arguments.only, seed, 60 * arguments.minutes, arguments.processes, _Progress())
     print(outcome.table())
-    for found in outcome.failures:
-        print(f"\nFAILED: {found.command}\n  {found.message}")
+    for kind in outcome.kinds:
+        failures = [found for found in outcome.failures if found.kind == kind]
+        for found in failures[:_SHOWN]:
+            print(f"\nFAILED: {found.command}\n  {found.message}")
+        if len(failures) > _SHOWN:
+            print(f"\n... and {len(failures) - _SHOWN} more failures of {kind}")
     return 1 if outcome.failures else 0
 
 

@@ -42,6 +42,9 @@ def _nested(depth: int) -> list[Any]:
     return value
 
 
+_DEEP = _nested(5000)
+
+
 def _endless_list() -> list[Any]:
     value: list[Any] = [1]
     value.append(value)
@@ -69,7 +72,7 @@ ANYTHING: list[Callable[[np.random.Generator], Any]] = [
     lambda rng: Lying(),
     lambda rng: Endless(),
     lambda rng: _nested(100),
-    lambda rng: _nested(5000),
+    lambda rng: _DEEP,
     lambda rng: _endless_list(),
     lambda rng: [[1, 2], [3]],
     lambda rng: [[0.5, 0.5], 0.5],

@@ -43,6 +43,7 @@ class Constructors(Trial):
         kinds = (self._env, self._env, self._retina, self._config, self._images)
         make = kinds[int(rng.integers(len(kinds)))]
         description: list[Any] = []
+        warnings.filterwarnings("ignore", "no image has label")  # documented
         try:
             make(rng, description)
         except Failure:
@@ -127,7 +128,6 @@ class Constructors(Trial):
         split = _value(rng) if rng.random() < 0.2 else "all"
         num_classes = _value(rng) if rng.random() < 0.3 else None
         description += [split, num_classes]
-        warnings.filterwarnings("ignore", "no image has label")  # documented
         image_set = open_images(images, labels, split=split, num_classes=num_classes)
         for index in (0, len(image_set) - 1):
             if image_set.image(index).dtype != np.uint8:

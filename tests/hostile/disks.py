@@ -46,7 +46,7 @@ class Disks(Trial):
             if not (kills and status == -signal.SIGXFSZ):
                 check_refusal(child, status, run)
                 if run.exists():
-                    tiny_run.check_no_temporary_files(run)
+                    tiny_run.check_no_temporary_files(run, tiny_run.NEXT_WEIGHTS)
             if run.exists():
                 tiny_run.check_agent(run)
         self.undisturbed.check_finish(run)
@@ -76,7 +76,7 @@ class Disks(Trial):
             child = Child(lambda: tiny_run.train(run))
             check_refusal(child, child.wait(), run)
             if run.exists():
-                tiny_run.check_no_temporary_files(run)
+                tiny_run.check_no_temporary_files(run, tiny_run.NEXT_WEIGHTS)
                 tiny_run.check_agent(run)
         libc.mount(b"none", os.fsencode(folder), None, 32, b"size=100000000")
         self.undisturbed.check_finish(run)

@@ -17,6 +17,8 @@ from hostile.trial import Failure
 from runs import CATCH, SMALL_RAM
 
 STATE = "training.pt"
+NEXT_WEIGHTS = ".next-weights.safetensors"
+"""Weights that agent.json may name already; they stay if the save is cut off at that moment."""
 _EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.chmod", "os.truncate"}
 
 
@@ -99,13 +101,13 @@ def check_agent(folder: Path) -> None:
             raise Failure(f"the agent of a run that was cut off cannot be loaded: {error}") from error
 
 
-def check_no_temporary_files(folder: Path) -> None:
-    """Fail if a folder has hidden files other than the lock.
+def check_no_temporary_files(folder: Path, *expected: str) -> None:
+    """Fail if a folder has hidden files other than the lock and the expected ones.
 
     Raises:
         Failure: it has.
     """
-    leftovers = sorted(path.name for path in folder.rglob(".*") if path.name != ".lock")
+    leftovers = sorted(path.name for path in folder.rglob(".*") if path.name not in (".lock", *expected))
     if leftovers:
         raise Failure(f"temporary files are left: {leftovers}")
 
