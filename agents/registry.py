@@ -20,7 +20,7 @@ from glimpse_gym.agents.configs import (
     TrainConfig,
 )
 from glimpse_gym.agents.task_envs import vector_env_class
-from glimpse_gym.validation import check_choice
+from glimpse_gym.validation import check_choice, shown
 
 if TYPE_CHECKING:
     from glimpse_gym.agents.base import Policy, TaskSpec
@@ -149,10 +149,12 @@ def make_train_config(name: str, values: dict[str, Any]) -> Any:
 
 
 def make_config(config_class: type[Any], values: dict[str, Any]) -> Any:
-    """Make a configuration; an unknown field raises a ValueError that lists the existing ones."""
+    """Make a configuration from a dict of its fields; an unknown one raises a ValueError that lists the existing ones."""
     accepted = [field.name for field in fields(config_class)]
+    if not isinstance(values, dict):
+        raise ValueError(f"settings must be a dict, got {shown(values)}")
     if unknown := [name for name in values if name not in accepted]:
-        raise ValueError(f"unknown settings {unknown}; {config_class.__name__} has {', '.join(accepted)}")
+        raise ValueError(f"unknown settings {shown(unknown)}; {config_class.__name__} has {', '.join(accepted)}")
     return config_class(**values)
 
 

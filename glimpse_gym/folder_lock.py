@@ -30,6 +30,9 @@ class FolderInUseError(RuntimeError):
 def lock_folder(folder: Path) -> Iterator[None]:
     """Context manager that holds the lock of an existing folder; the same thread may hold it several times.
 
+    A process that is forked in the meantime holds it too. On a file system without locks, filelock may warn and lock
+    by the existence of a file, which a killed process leaves behind.
+
     Raises:
         FolderInUseError: it is held already; the message says by whom.
         OSError: the folder cannot be written, or its file system has no locks.

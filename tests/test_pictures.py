@@ -28,6 +28,12 @@ def test_jpeg(tmp_path):
     assert np.abs(image_set.image(0).astype(int) - flat).max() <= 3  # JPEG is lossy
 
 
+def test_the_first_of_the_pictures_of_a_stereo_camera(tmp_path):
+    flat = [Image.fromarray(np.full((8, 8, 3), value, np.uint8)) for value in (50, 200)]
+    flat[0].save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=flat[1:])
+    np.testing.assert_allclose(decode_image(tmp_path / "a.jpg"), 50, atol=3)
+
+
 def test_sixteen_bits_keep_their_upper_eight(tmp_path):
     deep = np.array([[0, 255, 256], [0x1234, 0x8000, 0xFFFF]], np.uint16)
     save_image(tmp_path / "a/1.png", deep)

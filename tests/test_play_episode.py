@@ -333,7 +333,9 @@ def test_images_that_are_gone_or_changed_are_noticed(tmp_path):
     with np.load(path) as file:
         np.savez(changed, images=255 - file["images"], labels=file["labels"])
     with pytest.raises(RecordError, match="the record, the images or the package have changed"):
-        verify_record(dataclasses.replace(record, env_kwargs=record.env_kwargs | {"images": str(changed)}), trusted=True)
+        verify_record(
+            dataclasses.replace(record, env_kwargs=record.env_kwargs | {"images": str(changed)}), trusted=True
+        )
     path.unlink()
     with pytest.raises(RecordError, match=r"Images-v0, cannot be made: .*images\.npz"):
         verify_record(record, trusted=True)

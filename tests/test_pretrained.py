@@ -16,6 +16,7 @@ from glimpse_gym.agents.experiments.result_files import load_results
 from glimpse_gym.agents.experiments.tables import TASK_NAMES
 from glimpse_gym.agents.ram import RAM
 from glimpse_gym.agents.task_envs import make_envs
+from glimpse_gym.provenance import describe_requests
 
 CATCH = "glimpse_gym/Catch-v0"
 RESULTS = Path(__file__).parent.parent / "results"
@@ -58,6 +59,20 @@ def test_name_or_folder_gives_an_agent_ready_to_act(no_agents, saved, tmp_path, 
     glimpse_gym.agents.load("ram-one")
     with pytest.raises(CheckpointError, match="holds no agent"):
         glimpse_gym.agents.load("./ram-one")
+
+
+def test_only_folders_of_pretrained_agents_are_pretrained(no_agents, saved, tmp_path):
+    save_agent(no_agents / "ram-one", *saved[1:])
+    assert pretrained.is_pretrained(pretrained.agent_folder("ram-one"))
+    for folder in (saved[0], no_agents, no_agents / "ram-one" / "copy", tmp_path / "other" / "ram-one"):
+        assert not pretrained.is_pretrained(folder)
+
+
+@pytest.mark.parametrize("name", pretrained.pretrained_names())
+def test_pretrained_agent_asks_for_nothing_but_its_data_set(name):
+    metadata = load_metadata(pretrained.PRETRAINED / name)
+    requests = describe_requests(metadata.env_id, metadata.env_kwargs)
+    assert not [request for request in requests if not request.startswith("download the data set mnist")]
 
 
 def test_pretrained_agents_are_one_of_each_task_and_small():

@@ -1,12 +1,15 @@
 """`open_images`: named sources, splits, number of classes, caching, and bad arguments."""
 
+import pickle
 from collections import Counter
+from functools import partial
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
+from glimpse_gym.images import DataError, open_images, readers
 from glimpse_gym.images import datasets as data
-from glimpse_gym.images import open_images, readers
 from glimpse_gym.images.readers import parse_idx
 from tiny_data import GRAY, LABELS, assert_holds, data_file, idx, save_image
 
@@ -72,6 +75,16 @@ def test_paths_are_read_once(tmp_path, monkeypatch):
     assert np.shares_memory(test.pixels, train.pixels)
     assert set(opened.values()) == {1}
     assert len(opened) == 20
+
+
+def test_max_bytes_is_kept_by_copies_and_given_by_envs(tmp_path):
+    np.savez(tmp_path / "a.npz", images=GRAY, labels=LABELS)
+    small = open_images(tmp_path / "a.npz", max_bytes=10_000)
+    assert small.reopen[1] == (str(tmp_path / "a.npz"), None, "all", None, 10_000)
+    assert pickle.loads(pickle.dumps(small)) is small
+    for call in (open_images, partial(gym.make, "glimpse_gym/Images-v0", num_glimpses=2, patch_size=2, num_scales=1)):
+        with pytest.raises(DataError, match="limit is 400, two fifths of max_bytes=1,000"):
+            call(images=str(tmp_path / "a.npz"), max_bytes=1_000)
 
 
 def test_a_path_that_does_not_exist(tmp_path):

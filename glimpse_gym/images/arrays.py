@@ -14,6 +14,7 @@ import numpy as np
 from glimpse_gym.content_limit import ContentLimitError
 from glimpse_gym.images.pictures import PictureBudget, picture_to_array
 from glimpse_gym.safe_io import MAX_BYTES
+from glimpse_gym.validation import to_array
 
 SPLITS = ("train", "validation", "test")
 MAX_CLASSES = 100_000  # a larger label is an id, not a class number, and would make a huge action space
@@ -109,7 +110,7 @@ def check_labels(labels: Any, count: int, where: str) -> np.ndarray:
         if labels.is_floating_point() or labels.is_complex():
             raise TypeError(f"labels must be integers >= 0, got {labels.dtype} (for {where})")
         labels = labels.detach().cpu().numpy()
-    labels = np.asarray(labels)
+    labels = to_array(f"labels must be integers >= 0 (for {where})", labels, (count,))
     if labels.dtype.kind not in "iu":
         raise TypeError(f"labels must be integers >= 0, got {labels.dtype} (for {where})")
     if labels.shape not in ((count,), (count, 1)):  # (N, 1): the form of Keras's CIFAR labels

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import os
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from glimpse_gym.safe_io import open_regular
 
@@ -45,7 +46,7 @@ def total_size(files: Iterable[DataFile]) -> int:
 
 
 @contextmanager
-def open_content(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def open_content(path: str | os.PathLike[str]) -> Iterator[io.BufferedIOBase]:
     """Context manager that yields the content of a regular file, uncompressed if it is gzip, whatever its name.
 
     Raises:
@@ -56,10 +57,10 @@ def open_content(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             is_gzip = file.read(2) == b"\x1f\x8b"
             file.seek(0)
             if not is_gzip:
-                yield file
+                yield cast(io.BufferedIOBase, file)
                 return
             with gzip.GzipFile(fileobj=file, mode="rb") as content:
-                yield cast(BinaryIO, content)
+                yield content
     except (OSError, EOFError, zlib.error, MemoryError) as error:
         reason = str(error) or repr(error)
         raise DataError(f"{path}: cannot be read, expected a complete file, plain or gzip: {reason}") from error

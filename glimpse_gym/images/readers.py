@@ -6,7 +6,7 @@ import io
 import math
 import os
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +42,7 @@ def read_idx(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> np.nda
         _check_content(str(path), size, max_bytes)
         values = np.empty(size, np.uint8)
         found = 0
-        while found < size and (count := content.readinto(memoryview(values)[found:])):  # type: ignore[attr-defined]
+        while found < size and (count := content.readinto(values.data[found:])):
             found += count
         _check_idx_size(shape, found, bool(content.read(1)), str(path))
     values.setflags(write=False)
@@ -58,7 +58,7 @@ def parse_idx(content: bytes, where: str) -> np.ndarray:
     return np.frombuffer(content, np.uint8)[start:].reshape(shape)
 
 
-def _read_idx_header(stream: BinaryIO, where: str) -> list[int]:
+def _read_idx_header(stream: io.BufferedIOBase, where: str) -> list[int]:
     """Read the shape that an IDX file states."""
     # Two zero bytes, the type (8: uint8), the rank, each dimension in 32 bits big-endian, then the elements.
     magic = stream.read(4)

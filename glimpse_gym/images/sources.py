@@ -17,7 +17,7 @@ from glimpse_gym.images.datasets import DATA_SETS, data_folder, load
 from glimpse_gym.images.image_set import ImageSet
 from glimpse_gym.images.readers import read_class_folders, read_idx_images, read_npz
 from glimpse_gym.safe_io import MAX_BYTES
-from glimpse_gym.validation import check_choice
+from glimpse_gym.validation import check_choice, check_integer
 
 _ALL = "all"
 _TENTHS = {"train": range(8), "validation": [8], "test": [9], _ALL: range(10)}  # by index modulo 10
@@ -67,9 +67,7 @@ def open_images(
     """
     check_choice("split", split, (*SPLITS, _ALL))
     if num_classes is not None:
-        if not isinstance(num_classes, int | np.integer) or not 1 <= num_classes <= MAX_CLASSES:
-            raise ValueError(f"num_classes must be an integer in 1 ... {MAX_CLASSES}, got {num_classes!r}")
-        num_classes = int(num_classes)
+        num_classes = check_integer("num_classes", num_classes, 1, MAX_CLASSES)
     content_limit(max_bytes)  # raises if it is not an integer in its range
 
     if isinstance(images, str) and images in DATA_SETS:

@@ -145,9 +145,10 @@ def _arguments(env_id: str) -> list[str]:
 
 def _make(name: str, kwargs: dict[str, Any]) -> Any:
     mode = kwargs.get("render_mode")
-    if mode is None or (isinstance(mode, str) and mode in ("rgb_array", "ansi")):
+    is_usual = mode is None or (isinstance(mode, str) and mode in ("rgb_array", "ansi"))
+    if is_usual and "without a repr" not in describe(kwargs):
         return gym.make_vec(name, **kwargs) if "num_envs" in kwargs else gym.make(name, **kwargs)
-    # Gymnasium itself warns about unknown render modes, and fails with those that are no strings.
+    # Gymnasium itself warns about unknown render modes, and fails with those that are no strings, or without a repr.
     spec = gym.spec(name)
     creator = load_env_creator(spec.vector_entry_point if "num_envs" in kwargs else spec.entry_point)
     return creator(**spec.kwargs | kwargs)

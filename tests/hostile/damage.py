@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 _HEADS = (
     *(b"", b"\x1f\x8b", b"PK\x03\x04", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"),
@@ -151,6 +152,30 @@ def _any_value(rng: np.random.Generator) -> Any:
         return nested
     value = _VALUES[int(rng.integers(len(_VALUES)))]
     return json.loads(json.dumps(value)) if isinstance(value, (dict, list)) else value
+
+
+def mutate_tensors(rng: np.random.Generator, value: Any) -> Any:
+    """Change one place of nested dicts and lists of tensors and numbers, chosen by a random walk from the root."""
+    if isinstance(value, (dict, list)) and value and rng.random() < 0.95:
+        keys = list(value) if isinstance(value, dict) else range(len(value))
+        key = keys[int(rng.integers(len(keys)))]
+        if rng.random() < 0.1:
+            del value[key]
+        else:
+            value[key] = mutate_tensors(rng, value[key])
+        return value
+    if isinstance(value, torch.Tensor) and rng.random() < 0.8:
+        others = (
+            lambda: value.to(torch.float64 if value.dtype != torch.float64 else torch.int32),
+            lambda: value.reshape(-1)[:-1].clone(),
+            lambda: torch.zeros(*value.shape, 2, dtype=value.dtype),
+            lambda: torch.zeros(0, dtype=value.dtype),
+            lambda: value.to(torch.complex64),
+            lambda: torch.full_like(value, 3),
+            lambda: value.reshape(1, -1).clone(),
+        )
+        return others[int(rng.integers(len(others)))]()
+    return _VALUES[int(rng.integers(len(_VALUES)))]
 
 
 # ---------------------------------------------------------------- paths

@@ -167,6 +167,16 @@ class ClassFolders(Picture):
         (folder / "new").rmdir()
         return path
 
+    def damage(self, rng, path):
+        if rng.random() < 0.2:  # an image that is intact, or a folder, with a strange name
+            names = ("\udcff", "a\nb", " ", "-rf", "x" * 250, "\u202e", ".".join("abc"))
+            path.rename(path.with_name(names[int(rng.integers(len(names)))] + path.suffix))
+            (path.parent.parent / "\udcfe").mkdir()
+            (path.parent / "folder.png").mkdir()
+            (path.parent / "loop.png").symlink_to("loop.png")
+        else:
+            super().damage(rng, path)
+
     def read(self, path):
         root = path.parent.parent
         source = read_class_folders(root.parent if root.name == "train" else root)
@@ -193,7 +203,7 @@ def _as_text(path: Path) -> str:
 
 def _other_array(rng: np.random.Generator) -> np.ndarray:
     shapes = ((), (0,), (12,), (12, 1), (12, 9), (12, 9, 7), (12, 9, 7, 3), (12, 0, 7), (12, 9, 7, 5), (11, 2, 2))
-    dtype = str(rng.choice(["u1", "i8", "u8", "f4", "?", "c8", "U2", "S2", "m8[s]", "M8[D]", "f2"]))
+    dtype = str(rng.choice(["u1", "i8", "u8", "f4", "?", "c8", "U2", "S2", "m8[s]", "M8[D]", "f2", "O"]))
     return np.zeros(shapes[int(rng.integers(len(shapes)))], dtype)
 
 

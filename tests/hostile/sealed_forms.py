@@ -1,9 +1,14 @@
 """Forms of files that this package writes itself: agents, states of runs, results, records, recordings."""
 
+import hashlib
+import io
 import json
 from pathlib import Path
 from typing import Any
 from unittest import mock
+
+import safetensors.torch
+import torch
 
 import attention_mnist_files
 import hand_made_records
@@ -18,7 +23,7 @@ from glimpse_gym.play import recording
 from glimpse_gym.play.attention_mnist import load_attention_mnist
 from glimpse_gym.safe_io import write_sealed
 from hostile import tiny_run
-from hostile.damage import mutate_json
+from hostile.damage import damage_bytes, mutate_json, mutate_tensors
 from hostile.file_forms import FileForm
 
 
@@ -80,6 +85,21 @@ class Agent(SealedForm):
         assert not policy.training
         assert isinstance(metadata.scores, list)
 
+    def damage(self, rng, path):
+        if path.suffix == ".safetensors" and rng.random() < 0.5:  # other weights, under a correct checksum
+            mutated = mutate_tensors(rng, safetensors.torch.load(path.read_bytes()))
+            items = mutated.items() if isinstance(mutated, dict) else ()
+            weights = {name: value for name, value in items if isinstance(value, torch.Tensor)}
+            content = safetensors.torch.save(weights)
+            content = content if rng.random() < 0.5 else damage_bytes(rng, content)
+            path.write_bytes(content)
+            entries = json.loads((path.parent / "agent.json").read_bytes())
+            entries["weights_checksum"] = hashlib.sha256(content).hexdigest()
+            entries.pop("checksum")
+            write_sealed(path.parent / "agent.json", entries)
+        else:
+            super().damage(rng, path)
+
 
 class State(SealedForm):
     """The state that a run resumes from."""
@@ -87,13 +107,28 @@ class State(SealedForm):
     refusals = (CheckpointError,)
 
     def make(self, folder):
-        tiny_run.train(folder, num_updates=3)
+        trainer = tiny_run.make_trainer(folder)
+        for _ in range(3):
+            trainer.learner.update()
+        trainer.save()
 
     def choose(self, rng):
         return tiny_run.STATE
 
     def read(self, path):
-        tiny_run.make_trainer(path.parent, resume=True)
+        trainer = tiny_run.make_trainer(path.parent, resume=True)
+        if not trainer.learner.done:
+            trainer.learner.update()
+
+    def damage(self, rng, path):
+        if rng.random() < 0.6:  # another structure, under a correct checksum
+            content = path.read_bytes()[: -hashlib.sha256().digest_size]
+            state = torch.load(io.BytesIO(content), weights_only=True)
+            buffer = io.BytesIO()
+            torch.save(mutate_tensors(rng, state), buffer)
+            path.write_bytes(buffer.getvalue() + hashlib.sha256(buffer.getvalue()).digest())
+        else:
+            super().damage(rng, path)
 
 
 class ResultFile(SealedForm):

@@ -19,14 +19,15 @@ from runs import CATCH, SMALL_RAM
 STATE = "training.pt"
 NEXT_WEIGHTS = ".next-weights.safetensors"
 """Weights that agent.json may name already; they stay if the save is cut off at that moment."""
+_NUM_UPDATES = 6
 _EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.chmod", "os.truncate"}
 
 
-def make_trainer(folder: Path, resume: bool = False, num_updates: int = 6, seed: int = 0) -> Trainer:
+def make_trainer(folder: Path, resume: bool = False, seed: int = 0) -> Trainer:
     """Make the trainer of the tiny run, which saves after every update."""
     config = PPOConfig(
         seed=seed,
-        num_episodes=4 * num_updates,
+        num_episodes=4 * _NUM_UPDATES,
         batch_size=4,
         minibatch_size=4,
         num_epochs=1,
@@ -38,9 +39,9 @@ def make_trainer(folder: Path, resume: bool = False, num_updates: int = 6, seed:
     return Trainer(folder, CATCH, kwargs, config, RAMConfig(**SMALL_RAM, glimpse_network="fc"), resume=resume)
 
 
-def train(folder: Path, resume: bool = True, num_updates: int = 6, seed: int = 0) -> None:
+def train(folder: Path, resume: bool = True, seed: int = 0) -> None:
     """Train in a folder to the end."""
-    if not make_trainer(folder, resume, num_updates, seed).train(progress=False):
+    if not make_trainer(folder, resume, seed).train(progress=False):
         raise AssertionError("the run was interrupted")
 
 
