@@ -149,7 +149,7 @@ def make_train_config(name: str, values: dict[str, Any]) -> Any:
 
 
 def make_config(config_class: type[Any], values: dict[str, Any]) -> Any:
-    """Make a configuration from a dict of its fields; an unknown one raises a ValueError that lists the existing ones."""
+    """Make a configuration from a dict of its fields; the ValueError for an unknown field lists the existing ones."""
     accepted = [field.name for field in fields(config_class)]
     if not isinstance(values, dict):
         raise ValueError(f"settings must be a dict, got {shown(values)}")

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from glimpse_gym.agents.checkpoint import CheckpointError, holds_agent
+from glimpse_gym.agents.muon import Muon
 from glimpse_gym.atomic_io import atomic_write
 from glimpse_gym.safe_io import read_bytes
 from glimpse_gym.validation import check_types
@@ -19,6 +21,7 @@ STATE = "training.pt"
 _FORMAT = "glimpse_gym run, format 2"
 _OLD_STATE = "training.safetensors"  # of glimpse_gym 0.2.0
 _HISTORY = {"episodes", "seconds", "training_error", "validation_error"}
+_OPTIMIZER_ENTRIES = {torch.optim.Adam: {"step", "exp_avg", "exp_avg_sq"}, Muon: {"momentum"}}
 _CHECKSUM_BYTES = hashlib.sha256().digest_size
 
 
@@ -96,6 +99,36 @@ def load_state(folder: Path, max_bytes: int) -> dict[str, Any]:
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is not the state of a run: {error!r:.200}") from error
     return state
+
+
+def load_optimizer_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load the state of an optimizer, and check that it fits: torch counts the weights, and trusts the rest.
+
+    Raises:
+        ValueError: if it is the state of another optimizer or of other weights.
+    """
+    settings = _settings(optimizer)
+    optimizer.load_state_dict(state)
+    if _settings(optimizer) != settings:
+        raise ValueError("the optimizer has other settings")
+    for weight in (weight for group in optimizer.param_groups for weight in group["params"]):
+        entries = optimizer.state.get(weight, {})  # empty before the first update
+        if entries and entries.keys() != _OPTIMIZER_ENTRIES[type(optimizer)]:
+            raise ValueError(f"the optimizer keeps {sorted(map(str, entries))} for a weight")
+        for name, value in entries.items():
+            like = torch.zeros(()) if name == "step" else weight
+            if not (type(value) is Tensor and value.dtype == like.dtype and value.shape == like.shape):
+                raise ValueError(f"{name} of the optimizer does not fit its weight")
+            if value.stride() != like.stride():
+                raise ValueError(f"{name} of the optimizer is not laid out as its weight")
+
+
+def _settings(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    """Return the settings of each group of weights, without the learning rate, which changes during training."""
+    return [
+        {name: value for name, value in group.items() if name not in ("lr", "params")}
+        for group in optimizer.param_groups
+    ]
 
 
 def _check_entries(state: dict[str, Any]) -> None:

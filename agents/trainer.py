@@ -33,7 +33,14 @@ from glimpse_gym.agents.configs import TrainConfig
 from glimpse_gym.agents.evaluation import EvalConditions, evaluate
 from glimpse_gym.agents.event_log import EventLog
 from glimpse_gym.agents.registry import algorithm_name, default_configs, make_learner, policy_name
-from glimpse_gym.agents.run_state import STATE, check_folder, load_state, save_state, state_version
+from glimpse_gym.agents.run_state import (
+    STATE,
+    check_folder,
+    load_optimizer_state,
+    load_state,
+    save_state,
+    state_version,
+)
 from glimpse_gym.atomic_io import atomic_write, remove_temporary_files
 from glimpse_gym.folder_lock import lock_folder
 from glimpse_gym.provenance import storable_kwargs
@@ -272,7 +279,7 @@ class Trainer:
     def _set_state(self, state: dict[str, Any], path: Path) -> None:
         load_weights(self.policy, state["policy"], path)
         for optimizer, optimizer_state in zip(self.learner.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(optimizer_state)
+            load_optimizer_state(optimizer, optimizer_state)
         self.policy.generator.set_state(state["generator"])
         self.learner.num_updates_done = state["num_updates_done"]
         self.learner.num_steps_done = state["num_steps_done"]

@@ -196,7 +196,7 @@ def one(shape, dtype=np.uint8):
         (GRAY, 3, ValueError, r"shape \(20,\).*got \(\)"),
         (GRAY, LABELS.astype(float), TypeError, "integers >= 0, got float64"),
         (GRAY, LABELS > 1, TypeError, "got bool"),
-        (GRAY, list("abcdefghijklmnopqrst"), TypeError, "got <U1"),
+        (GRAY, list("abcdefghijklmnopqrst"), ValueError, "text is not accepted"),
         (GRAY, LABELS - 1, ValueError, r"0 \.\.\. 99999, got -1 \.\.\. 2"),
         (GRAY, LABELS * 10**6, ValueError, r"got 0 \.\.\. 3000000"),
         (GRAY, np.full(20, 2**64 - 1, np.uint64), ValueError, str(2**64 - 1)),

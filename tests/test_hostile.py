@@ -1,7 +1,12 @@
 """A short run of the hostile trial, one test for each kind; ``make hostile`` runs it for long."""
 
+import multiprocessing
+import os
+import signal
 import subprocess
 import sys
+import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -23,6 +28,20 @@ def test_no_attack_succeeds(kind):
     assert outcome.tries[kind] > 0
 
 
+def test_a_crash_is_a_failure_and_the_others_go_on():
+    after_crash = []
+
+    def crash_once(outcome, seconds):
+        if outcome.failures:
+            after_crash.append(outcome.tries["steps"])
+        elif outcome.tries["steps"]:
+            os.kill(multiprocessing.active_children()[0].pid, signal.SIGSEGV)
+
+    outcome = run(["steps"], seed=0, seconds=_SECONDS + 10, num_processes=1, on_progress=crash_once)
+    assert [found.message.partition(":")[0] for found in outcome.failures] == ["the process ended with exit code -11"]
+    assert after_crash[-1] > after_crash[0]
+
+
 def test_an_attempt_can_be_repeated_alone():
     command = [sys.executable, "-m", "hostile", "--only", "files", "--seed", "3", "--try", "17"]
     done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=120)
@@ -36,9 +55,6 @@ def test_generators_depend_on_seed_kind_and_number():
 
 
 def test_the_guard_fails_what_is_too_slow_or_too_large_or_warns():
-    import time
-    import warnings
-
     with pytest.raises(BaseException, match=r"longer than 0\.1 s"), guarded(0.1):
         time.sleep(5)
     with pytest.raises(Failure, match="GB of memory"), guarded(60):

@@ -13,7 +13,15 @@ import torch
 
 from glimpse_gym.agents import run_state
 from glimpse_gym.agents.checkpoint import CheckpointError
-from glimpse_gym.agents.run_state import STATE, check_folder, load_state, save_state, state_version
+from glimpse_gym.agents.muon import Muon
+from glimpse_gym.agents.run_state import (
+    STATE,
+    check_folder,
+    load_optimizer_state,
+    load_state,
+    save_state,
+    state_version,
+)
 from kills import limit_file_size, run_forked
 from runs import assert_same_weights
 
@@ -231,3 +239,55 @@ def test_full_disk_keeps_the_old_state_and_names_the_file(folder):
         assert os.listdir(folder) == [STATE]
         load_state(folder, MAX_BYTES)
     assert run_forked(lambda: save_state(folder, VALUES), limit_file_size(size)).error is None
+
+
+# ------------------------------------------------------------------------------------------------ optimizers
+
+
+def make_optimizer(kind, num_updates=2):
+    weights = [torch.nn.Parameter(torch.arange(12.0).reshape(3, 4)), torch.nn.Parameter(torch.ones(4, 2))]
+    optimizer = torch.optim.Adam(weights, lr=0.1, fused=True) if kind == "adam" else Muon(weights, lr=0.1)
+    for _ in range(num_updates):
+        for weight in weights:
+            weight.grad = torch.ones_like(weight)
+        optimizer.step()
+    return optimizer
+
+
+@pytest.mark.parametrize("kind", ["adam", "muon"])
+@pytest.mark.parametrize("num_updates", [0, 2])
+def test_loaded_optimizer_has_the_saved_state(kind, num_updates):
+    saved, loaded = make_optimizer(kind, num_updates), make_optimizer(kind, 0)
+    saved.param_groups[0]["lr"] = 0.05
+    load_optimizer_state(loaded, saved.state_dict())
+    assert loaded.state_dict()["param_groups"] == saved.state_dict()["param_groups"]
+    assert str(loaded.state_dict()) == str(saved.state_dict())
+
+
+def change_moment(name, change):
+    def damage(state):
+        state["state"][1][name] = change(state["state"][1][name])
+
+    return damage
+
+
+OPTIMIZER_DAMAGES = {
+    "other shape": ("adam", change_moment("exp_avg", lambda value: value[:2])),
+    "other layout": ("adam", change_moment("exp_avg", lambda value: torch.zeros(2, 4).T)),
+    "one number": ("adam", change_moment("exp_avg_sq", lambda value: 1.0)),
+    "many steps": ("adam", change_moment("step", lambda value: torch.zeros(3))),
+    "missing entry": ("adam", lambda state: state["state"][0].pop("exp_avg")),
+    "unknown entry": ("muon", lambda state: state["state"][0].update(other=torch.zeros(3, 4))),
+    "other momentum": ("muon", change_moment("momentum", lambda value: torch.zeros(1))),
+    "other setting": ("adam", lambda state: state["param_groups"][0].update(betas=(0.1, 0.2))),
+    "other weights": ("adam", lambda state: state["param_groups"][0].update(params=[0])),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZER_DAMAGES)
+def test_optimizer_state_that_does_not_fit_is_refused(name):
+    kind, damage = OPTIMIZER_DAMAGES[name]
+    state = make_optimizer(kind).state_dict()
+    damage(state)
+    with pytest.raises(ValueError, match="optimizer"):
+        load_optimizer_state(make_optimizer(kind, 0), state)

@@ -120,7 +120,7 @@ def test_number_of_classes():
 
 @pytest.mark.parametrize("num_classes", [0, -1, 2.0, "4", 10**9])
 def test_bad_number_of_classes(num_classes):
-    with pytest.raises(ValueError, match="num_classes must be an integer in 1"):
+    with pytest.raises(ValueError, match="num_classes must be an integer from 1 to 100000"):
         open_images(GRAY, LABELS, num_classes=num_classes)
 
 

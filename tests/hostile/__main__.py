@@ -61,7 +61,7 @@ class _Progress:
         self.shown = len(outcome.failures)
         if seconds >= self.next:
             self.next += _EVERY
-            counts = ", ".join(f"{outcome.tries[kind]:,} {kind}" for kind in outcome.kinds)
+            counts = ", ".join(f"{outcome.tries[kind]:,} {KINDS[kind].unit}" for kind in outcome.kinds)
             print(f"{seconds:6.0f} s  {counts}; {self.shown} failures", flush=True)
 
 

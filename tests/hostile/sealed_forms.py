@@ -31,7 +31,6 @@ class SealedForm(FileForm):
     """Copies of files that were made once. JSON files also get another structure under a correct checksum."""
 
     has_checksum = True
-    json_name = ""
 
     def __init__(self) -> None:
         self.originals: dict[str, bytes] = {}
