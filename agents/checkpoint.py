@@ -258,6 +258,24 @@ def _make_policy(metadata: CheckpointMetadata, content: bytes, path: Path) -> Po
             expected = make_policy(metadata.task_spec, metadata.policy_config).state_dict()
     except (safetensors.SafetensorError, KeyError, OverflowError, RuntimeError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read, or {_METADATA} is damaged: {error!r:.300}") from error
+    _check_fit(weights, expected, path)
+    policy = make_policy(metadata.task_spec, metadata.policy_config)
+    policy.load_state_dict(weights)
+    return policy
+
+
+def load_weights(policy: Policy, weights: dict[str, Tensor], path: Path) -> None:
+    """Copy weights into a policy.
+
+    Raises:
+        CheckpointError: if names, types or shapes do not fit; the message names ``path``.
+    """
+    _check_fit(weights, policy.state_dict(), path)
+    policy.load_state_dict(weights)
+
+
+def _check_fit(weights: dict[str, Tensor], expected: dict[str, Tensor], path: Path) -> None:
+    """Raise a CheckpointError that names the first tensor whose name, type or shape is not as expected."""
     found, wanted = (
         {name: f"{each.dtype} {tuple(each.shape)}" for name, each in named.items()} for named in (weights, expected)
     )
@@ -267,19 +285,3 @@ def _make_policy(metadata: CheckpointMetadata, content: bytes, path: Path) -> Po
             f"{path} does not fit the policy that {_METADATA} describes: {name!r:.100} is "
             f"{found.get(name, 'missing')}, expected {wanted.get(name, 'none')}; {len(differing)} tensors differ"
         )
-    policy = make_policy(metadata.task_spec, metadata.policy_config)
-    load_weights(policy, weights, path)
-    return policy
-
-
-def load_weights(policy: Policy, weights: dict[str, Tensor], path: Path) -> None:
-    """Copy weights into a policy.
-
-    Raises:
-        CheckpointError: if names or shapes do not fit; the message names ``path``.
-    """
-    try:
-        policy.load_state_dict(weights)
-    except (RuntimeError, TypeError, AttributeError) as error:
-        message = " ".join(str(error).split())
-        raise CheckpointError(f"{path} does not fit the policy that {_METADATA} describes: {message:.300}") from error

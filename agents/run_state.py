@@ -96,7 +96,7 @@ def load_state(folder: Path, max_bytes: int) -> dict[str, Any]:
         )
     try:
         _check_entries(state)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is not the state of a run: {error!r:.200}") from error
     return state
 
@@ -134,6 +134,8 @@ def _settings(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
 def _check_entries(state: dict[str, Any]) -> None:
     check_types(state, settings=dict, num_updates_done=int, num_steps_done=int, seconds=float)
     check_types(state, history=list, recent_errors=list)
+    if state["num_updates_done"] < 0 or state["num_steps_done"] < 0 or not state["seconds"] >= 0:
+        raise ValueError("numbers of updates, steps and seconds must be at least 0")
     rows = state["history"]
     if not all(isinstance(row, dict) and row.keys() == rows[0].keys() >= _HISTORY for row in rows):
         raise TypeError(f"each record of the history must have {', '.join(sorted(_HISTORY))} and the same losses")

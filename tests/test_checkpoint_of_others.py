@@ -200,7 +200,7 @@ def test_limit_on_memory_is_four_times_the_weights(folder):
 @pytest.mark.parametrize(
     ("env_kwargs", "request_text"),
     [
-        ({"images": "/home/someone/photos"}, r"open the file or folder '/home/someone/photos' \(images\)"),
+        ({"images": "/data/photos"}, r"open the file or folder '/data/photos' \(images\)"),
         ({"images": "mnist"}, r"download the data set mnist"),
         ({"images": [[[0]]], "labels": "labels.npy"}, r"open the file or folder 'labels\.npy' \(labels\)"),
         ({"images": [[[0]]], "max_bytes": 10**12}, r"take up to 1,000,000,000,000 bytes of memory"),

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 
@@ -42,27 +43,33 @@ def test_ctrl_c_while_a_script_loads_raises_as_usual():
     assert process.stderr.endswith("KeyboardInterrupt\n")
 
 
+@contextmanager
+def handlers(interrupt, termination):
+    """Context manager with these handlers of SIGINT and SIGTERM, which must be the same at its end."""
+    before = signal.signal(signal.SIGINT, interrupt), signal.signal(signal.SIGTERM, termination)
+    try:
+        yield
+        assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == (interrupt, termination)
+    finally:
+        for number, old in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+            signal.signal(number, old)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_command_prints_one_line(cli, monkeypatch, number):
     monkeypatch.setattr(commands, "describe_envs", lambda: signal.raise_signal(number))
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    result = cli("envs")
+    with handlers(signal.default_int_handler, signal.SIG_DFL):
+        result = cli("envs")
     assert (result.status, result.out, result.err) == (130, "", "stopped\n")
-    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
 def test_handlers_of_the_caller_are_kept():
     def handler(*arguments):
         pass
 
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with raised_interrupts():
-            assert signal.getsignal(signal.SIGINT) is handler
-            assert signal.getsignal(signal.SIGTERM) is handler
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)
+    with handlers(handler, handler), raised_interrupts():
+        assert signal.getsignal(signal.SIGINT) is handler
+        assert signal.getsignal(signal.SIGTERM) is handler
 
 
 def test_importing_the_package_does_not_change_handlers():

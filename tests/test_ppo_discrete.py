@@ -261,7 +261,7 @@ def test_a_resumed_run_is_bit_equal_and_its_agent_is_loaded(tmp_path):
     assert_same_weights(whole.policy.state_dict(), second.policy.state_dict())
     errors = [[record["validation_error"] for record in trainer.history] for trainer in (whole, second)]
     assert errors[0] == errors[1]
-    agent, metadata = load_agent(tmp_path / "parts")
+    agent, metadata = load_agent(tmp_path / "parts", trusted=True)
     score = evaluate(agent, metadata.env_id, metadata.env_kwargs, EvalConditions(), num_episodes=20)
     assert score.errors == [errors[0][-1]]
 

@@ -70,10 +70,10 @@ def test_kwargs_that_need_no_permission(env_id, env_kwargs):
 @pytest.mark.parametrize("env_id", [IMAGES, MNIST, CATCH, "glimpse_gym/Nothing-v0"])
 def test_files_and_memory_need_permission_in_every_env(env_id, data_folder):
     add_mnist(data_folder)
-    kwargs = {"images": "/home/someone/photos", "labels": "labels.txt", "max_bytes": 10**12}
+    kwargs = {"images": "/data/photos", "labels": "labels.txt", "max_bytes": 10**12}
     requests = describe_requests(env_id, kwargs)
     assert requests == [
-        "open the file or folder '/home/someone/photos' (images)",
+        "open the file or folder '/data/photos' (images)",
         "open the file or folder 'labels.txt' (labels)",
         "take up to 1,000,000,000,000 bytes of memory (max_bytes)",
     ]

@@ -207,6 +207,10 @@ def test_other_objects_are_refused(tmp_path, value):
         {"num_updates_done": 1.0},
         {"num_steps_done": True},
         {"seconds": "1"},
+        {"num_updates_done": -1},
+        {"num_steps_done": -1},
+        {"seconds": -0.5},
+        {"seconds": float("nan")},
         {"recent_errors": 0.5},
         {"recent_errors": ["0.5"]},
         {"history": {}},
@@ -219,7 +223,7 @@ def test_other_objects_are_refused(tmp_path, value):
 )
 def test_state_with_wrong_entries_is_refused(tmp_path, changes):
     save_state(tmp_path, VALUES | changes)
-    with pytest.raises(CheckpointError, match="is not the state of a run: TypeError"):
+    with pytest.raises(CheckpointError, match=r"is not the state of a run: (Type|Value)Error"):
         load_state(tmp_path, MAX_BYTES)
 
 

@@ -110,7 +110,7 @@ def check_labels(labels: Any, count: int, where: str) -> np.ndarray:
         if labels.is_floating_point() or labels.is_complex():
             raise TypeError(f"labels must be integers >= 0, got {labels.dtype} (for {where})")
         labels = labels.detach().cpu().numpy()
-    labels = to_array(f"labels must be integers >= 0 (for {where})", labels, (count,))
+    labels = to_array(f"labels must be {count} integers >= 0, one for each of {where}", labels, (count,))
     if labels.dtype.kind not in "iu":
         raise TypeError(f"labels must be integers >= 0, got {labels.dtype} (for {where})")
     if labels.shape not in ((count,), (count, 1)):  # (N, 1): the form of Keras's CIFAR labels

@@ -8,6 +8,7 @@ import numpy as np
 
 import recordings
 import tiny_data
+from glimpse_gym.agents.run_state import load_state
 from glimpse_gym.images.datasets import DATA_SETS, fetch
 from glimpse_gym.play import recording
 from hostile import tiny_run
@@ -50,9 +51,9 @@ class Processes(Trial):
 
     def _owner(self, run: Path) -> tiny_run.Undisturbed:
         """The undisturbed run with the seed of the run in the folder."""
-        if (run / "agent.json").exists() and '"seed": 1' in (run / "agent.json").read_text():
-            return self.undisturbed[1]
-        return self.undisturbed[0]
+        if not (run / tiny_run.STATE).exists():  # killed before the first save
+            return self.undisturbed[0]
+        return self.undisturbed[load_state(run, 100_000_000)["settings"]["seed"]]
 
     def _recordings(self, rng: np.random.Generator, folder: Path, number: int) -> None:
         """Episodes recorded into one folder by several processes: each gets a file of its own."""
