@@ -23,20 +23,15 @@ import torch
 from torch import Tensor
 
 from glimpse_gym.agents.base import Policy, TaskSpec
+from glimpse_gym.agents.evaluation import check_score
+from glimpse_gym.agents.json_checks import FileFormat, check_list
 from glimpse_gym.agents.registry import make_policy, make_policy_config, policy_name
 from glimpse_gym.atomic_io import atomic_write, remove_temporary_files
 from glimpse_gym.folder_lock import lock_folder
 from glimpse_gym.provenance import package_versions, require_trust
-from glimpse_gym.safe_io import MAX_BYTES, read_bytes, read_sealed, write_sealed
+from glimpse_gym.safe_io import MAX_BYTES, open_regular, read_bytes, write_sealed
 from glimpse_gym.validation import check_types
 
-_FORMAT = "glimpse_gym agent, format 4"
-# Earlier formats, and the last version that reads each.
-_OLD_FORMATS = {
-    "glimpse_gym agent, format 3": "0.4.0",
-    "glimpse_gym agent, format 2": "0.2.0",
-    "glimpse_gym agent, format 1": "0.1.0",
-}
 _METADATA, _WEIGHTS = "agent.json", "weights.safetensors"
 _NEXT_WEIGHTS = ".next-weights.safetensors"  # of an agent whose agent.json is about to be written, or just was
 _NUM_COPIES = 4  # of the weights in memory while an agent is loaded
@@ -46,6 +41,19 @@ _NUM_ATTEMPTS = 5
 
 class CheckpointError(RuntimeError):
     """A checkpoint is missing, damaged, in another format, or does not fit the policy or the run."""
+
+
+_FORMAT = FileFormat(
+    "glimpse_gym agent, format 4",
+    "checkpoint",
+    "train the agent again",
+    CheckpointError,
+    old={
+        "glimpse_gym agent, format 3": "0.4.0",
+        "glimpse_gym agent, format 2": "0.2.0",
+        "glimpse_gym agent, format 1": "0.1.0",
+    },
+)
 
 
 def agent_versions() -> dict[str, str]:
@@ -87,6 +95,7 @@ def save_agent(folder: Path, policy: Policy, metadata: CheckpointMetadata) -> Ch
         OSError: a file cannot be written; the message names it.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    _finish_save(folder)
     content = _encode_weights(policy)
     metadata = replace(metadata, weights_checksum=_checksum(content))
     with atomic_write(folder / _NEXT_WEIGHTS) as temporary:
@@ -94,6 +103,18 @@ def save_agent(folder: Path, policy: Policy, metadata: CheckpointMetadata) -> Ch
     _save_metadata(folder, metadata)
     os.replace(folder / _NEXT_WEIGHTS, folder / _WEIGHTS)
     return metadata
+
+
+def _finish_save(folder: Path) -> None:
+    """Put weights in their place if a save was cut off when only that was left to do."""
+    try:
+        with open_regular(folder / _NEXT_WEIGHTS) as file:
+            checksum = hashlib.file_digest(file, "sha256").hexdigest()
+        is_next = checksum == load_metadata(folder).weights_checksum
+    except (CheckpointError, OSError):  # nothing was cut off, or there is no agent to keep
+        return
+    if is_next:
+        os.replace(folder / _NEXT_WEIGHTS, folder / _WEIGHTS)
 
 
 def weights_checksum(policy: Policy) -> str:
@@ -119,7 +140,7 @@ def remove_temporary_agent_files(folder: Path) -> None:
 
 
 def _save_metadata(folder: Path, metadata: CheckpointMetadata) -> None:
-    head = {"format": _FORMAT, "policy": policy_name(metadata.policy_config)}
+    head = {"format": _FORMAT.name, "policy": policy_name(metadata.policy_config)}
     entries = head | asdict(metadata) | {"task_spec": metadata.task_spec._asdict()}
     write_sealed(folder / _METADATA, entries, indent=2)
 
@@ -134,17 +155,19 @@ def add_scores(folder: Path, metadata: CheckpointMetadata, scores: list[dict[str
 
     Raises:
         CheckpointError: the folder holds another agent by now, because training went on.
+        ValueError: a score is not accepted.
         FolderInUseError: another process trains the agent.
         OSError: the file cannot be written.
     """
 
     def conditions(score: dict[str, Any]) -> tuple[Any, ...]:
-        return tuple(score.get(name) for name in ("split", "locations", "sample", "seed", "num_episodes"))
+        return tuple(score[name] for name in ("split", "locations", "sample", "seed", "num_episodes"))
 
     with lock_folder(folder):
         current = load_metadata(folder)
         if current.weights_checksum != metadata.weights_checksum:
             raise CheckpointError(f"{folder} holds another agent than the one evaluated: its training has gone on")
+        check_list("scores", scores, check_score)
         new = {conditions(score) for score in scores}
         kept = [score for score in current.scores if conditions(score) not in new]
         _save_metadata(folder, replace(current, scores=kept + scores))
@@ -158,22 +181,13 @@ def load_metadata(folder: Path) -> CheckpointMetadata:
     """
     path = folder / _METADATA
     try:
-        entries, is_intact = read_sealed(path)
-    except FileNotFoundError:
+        entries = _FORMAT.read(path)
+    except CheckpointError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise
         raise CheckpointError(
             f"{folder} holds no agent: {_METADATA} is missing; name a folder made by 'glimpse-gym train'"
         ) from None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}): it is damaged or not a checkpoint") from error
-    found = entries.get("format") if isinstance(entries, dict) else None
-    if isinstance(found, str) and found in _OLD_FORMATS:
-        raise CheckpointError(
-            f"{path} is in an old format ({found!r}): use glimpse_gym {_OLD_FORMATS[found]}, or train the agent again"
-        )
-    if found != _FORMAT:
-        raise CheckpointError(f"{path} is not a checkpoint of this version: its format must be {_FORMAT!r}")
-    if not is_intact:
-        raise CheckpointError(f"{path} is damaged, or was changed by hand: its checksum does not match")
     try:
         return _parse_metadata(entries)
     except (KeyError, OverflowError, TypeError, ValueError) as error:
@@ -183,9 +197,8 @@ def load_metadata(folder: Path) -> CheckpointMetadata:
 def _parse_metadata(entries: dict[str, Any]) -> CheckpointMetadata:
     values = {f.name: entries[f.name] for f in fields(CheckpointMetadata)}
     check_types(values, env_id=str, env_kwargs=dict, policy_config=dict, task_spec=dict, weights_checksum=str)
-    check_types(values, training=dict, command=str, versions=dict, scores=list)
-    if not all(isinstance(score, dict) and "split" in score for score in values["scores"]):
-        raise ValueError("every score must name its split")
+    check_types(values, training=dict, command=str, versions=dict)
+    check_list("scores", values["scores"], check_score)
     policy_config = make_policy_config(entries["policy"], values["policy_config"])
     task_spec = _parse_task_spec(values["task_spec"])
     return CheckpointMetadata(**values | {"policy_config": policy_config, "task_spec": task_spec})

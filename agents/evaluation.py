@@ -11,9 +11,10 @@ from gymnasium.vector import VectorEnv
 from tqdm import tqdm
 
 from glimpse_gym.agents.base import Agent, TaskSpec
+from glimpse_gym.agents.json_checks import check_count, check_entries, check_fraction, check_list
 from glimpse_gym.agents.task_envs import has_splits, make_envs
 from glimpse_gym.safe_io import MAX_BYTES
-from glimpse_gym.validation import check_choice
+from glimpse_gym.validation import check_choice, shown
 
 LOCATIONS = ("learned", "random", "center")
 NUM_GAMES = 100_000
@@ -40,6 +41,27 @@ class Score(NamedTuple):
     """Fraction of wrong labels after each glimpse; in a task without labels one number, the fraction of failures."""
     standard_errors: list[float]
     """Standard error of each, over the episodes."""
+
+
+def check_score(name: str, value: Any) -> None:
+    """Check a score from a file, a dict with the fields of :class:`Score`.
+
+    Raises:
+        ValueError: an entry is missing, unknown, of the wrong type or out of range.
+    """
+    check_entries(name, value, Score._fields)
+    check_choice(f"{name}.split", value["split"], tuple(_SPLIT_OFFSETS))
+    check_choice(f"{name}.locations", value["locations"], LOCATIONS)
+    if type(value["sample"]) is not bool:
+        raise ValueError(f"{name}.sample must be True or False, got {shown(value['sample'])}")
+    check_count(f"{name}.seed", value["seed"])
+    check_count(f"{name}.num_episodes", value["num_episodes"], at_least=1)
+    lengths = [len(check_list(f"{name}.{key}", value[key], check_fraction)) for key in ("errors", "standard_errors")]
+    if not 0 < lengths[0] == lengths[1]:
+        raise ValueError(
+            f"{name}.errors and {name}.standard_errors must have the same length, at least 1, got {lengths[0]} and "
+            f"{lengths[1]}"
+        )
 
 
 class Episodes(NamedTuple):
@@ -149,17 +171,29 @@ def play_episodes(
     """
     at_center = {"first_glimpse": "center"} if has_splits(env_id) and conditions.locations == "center" else {}
     envs = make_envs(env_id, env_kwargs | at_center, conditions.split, num_envs)
-    if (num_bytes := num_envs * envs.metadata["num_glimpses"] * _BYTES_PER_STEP) > MAX_BYTES:
-        raise ValueError(
-            f"num_glimpses={envs.metadata['num_glimpses']}: the steps of {num_envs} episodes take {num_bytes:,} bytes, "
-            f"more than {MAX_BYTES:,}; use fewer glimpses"
-        )
+    check_steps(num_envs, envs.metadata["num_glimpses"])
     rng = np.random.default_rng(conditions.seed)
     total, batches = _start(agent, envs, conditions, num_episodes)
     for index in batches:
         batch = _play_batch(agent, envs, index, conditions, rng, on_step)
         yield batch._replace(total=total).first(total - int(index[0]))
     envs.close()
+
+
+def check_steps(num_envs: int, num_glimpses: int, num_probs: int = 0) -> None:
+    """Raise ValueError if the recorded steps of episodes would take too much memory.
+
+    Args:
+        num_envs: number of episodes.
+        num_glimpses: steps of each.
+        num_probs: probabilities that are recorded at each step, float32.
+    """
+    num_bytes = num_envs * num_glimpses * (_BYTES_PER_STEP + 8 * num_probs)  # 4 bytes each, copied once
+    if num_bytes > MAX_BYTES:
+        raise ValueError(
+            f"num_glimpses={num_glimpses}: the steps of {num_envs} episodes take {num_bytes:,} bytes, "
+            f"more than {MAX_BYTES:,}; use fewer glimpses"
+        )
 
 
 class Outcomes(NamedTuple):

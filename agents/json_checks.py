@@ -1,4 +1,4 @@
-"""Checks of values from JSON files that may come from anyone: every error is a ValueError that names the entry.
+"""Checks of JSON files that may come from anyone, and of their values: errors name the file, or the entry.
 
 Messages show the start of a refused value only, because it may be long, or nested deeply.
 """
@@ -6,11 +6,14 @@ Messages show the start of a refused value only, because it may be long, or nest
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from math import inf
+from pathlib import Path
 from typing import Any
 
-from glimpse_gym.validation import shown
+from glimpse_gym.safe_io import read_sealed, write_sealed
+from glimpse_gym.validation import check_integer, check_number, shown
 
 MAX_NUMBER = 10**15
 """Largest accepted number where nothing else limits it; floats store all integers up to here exactly."""
@@ -25,13 +28,90 @@ _ENV_ID = re.compile(r"([A-Za-z0-9][\w-]{0,79}/)?[A-Za-z0-9][\w.-]{0,79}", re.AS
 _MARKUP = "|`<>[]$"
 
 
+@dataclass(frozen=True)
+class FileFormat:
+    """Format of a kind of JSON file with a checksum."""
+
+    name: str
+    """Entry "format" of the files."""
+    kind: str
+    """The word for such a file in errors."""
+    remedy: str
+    """What to do with a damaged file, in errors."""
+    error: type[Exception]
+    """Raised for every file that is not accepted."""
+    old: Mapping[str, str] = field(default_factory=dict)
+    """Earlier formats, and the last version of glimpse_gym that reads each."""
+    checksum_error: str = "is damaged, or was changed by hand: its checksum does not match"
+
+    def read(self, path: Path) -> dict[str, Any]:
+        """Return the entries of a file, without its format, after its format and its checksum were checked."""
+        try:
+            entries, is_intact = read_sealed(path)
+        except (OSError, ValueError) as error:
+            reason = f"{path} cannot be read ({error}): it is damaged, or no {self.kind}; {self.remedy}"
+            raise self.error(reason) from error
+        found = entries.pop("format", None) if isinstance(entries, dict) else None
+        if found != self.name:
+            raise self.error(f"{path} {self.describe_other(found)}")
+        if not is_intact:
+            raise self.error(f"{path} {self.checksum_error}; restore it, or {self.remedy}")
+        return dict(entries)
+
+    def describe_other(self, found: Any) -> str:
+        """Say what a file of another format is, and what to do."""
+        if isinstance(found, str) and found in self.old:
+            return f"is in an old format ({found!r}): use glimpse_gym {self.old[found]} to read it, or {self.remedy}"
+        return f"is not a {self.kind} of this version: its format must be {self.name!r}, got {shown(found)}"
+
+
+@dataclass(frozen=True)
+class RunFileFormat(FileFormat):
+    """Format of files each of which holds one run, and is named for it."""
+
+    check: Callable[[dict[str, Any]], None] = field(kw_only=True)
+    """Raises ValueError for entries that are not accepted."""
+    file_name: Callable[[dict[str, Any]], str] = field(kw_only=True)
+    """Returns the name of the file with these entries."""
+
+    def save(self, folder: Path, entries: dict[str, Any], label: str) -> Path:
+        """Write a file atomically, into a folder that is made if it is missing.
+
+        Raises:
+            ValueError: an entry is not accepted; the message begins with ``label``.
+        """
+        try:
+            self.check(entries)
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / self.file_name(entries)
+            write_sealed(path, {"format": self.name} | entries, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{label} cannot be saved: {error}") from error
+        return path
+
+    def load(self, path: Path) -> dict[str, Any]:
+        """Read a file, and check its entries and its name."""
+        entries = self.read(path)
+        try:
+            self.check(entries)
+        except ValueError as error:
+            raise self.error(f"{path} is damaged: {error}; {self.remedy}") from error
+        expected = path.with_name(self.file_name(entries))
+        if path.name != expected.name:
+            twin = f", as {expected.name} beside it does: remove one" if expected.exists() else ": rename it"
+            raise self.error(f"{path} holds the run of {expected.name}{twin}")
+        return entries
+
+
 def check_entries(name: str, value: Any, names: Collection[str]) -> dict[str, Any]:
     """Return a dict; raise ValueError if it is none, or has other keys than ``names``."""
     if type(value) is not dict:
         raise ValueError(f"{name} must be a dict, got {shown(value)}")
     missing, unknown = sorted(set(names) - value.keys()), sorted(value.keys() - set(names))
     if missing or unknown:
-        raise ValueError(f"{name} lacks the entries {missing} and has the unknown entries {shown(unknown)}")
+        problems = [f"lacks the entries {missing}"] * bool(missing)
+        problems += [f"has the unknown entries {shown(unknown)}"] * bool(unknown)
+        raise ValueError(f"{name} {' and '.join(problems)}")
     return value
 
 
@@ -44,25 +124,19 @@ def check_list(name: str, value: Any, check_item: Callable[[str, Any], object]) 
     return value
 
 
-def check_count(name: str, value: Any, low: int = 0, high: int = MAX_NUMBER) -> int:
-    """Return an integer from ``low`` to ``high``; raise ValueError for all else."""
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise ValueError(f"{name} must be an integer from {low:,} to {high:,}, got {shown(value)}")
-    return value
+def check_count(name: str, value: Any, at_least: int = 0) -> int:
+    """Return an integer from ``at_least`` to MAX_NUMBER; raise ValueError for all else."""
+    return check_integer(name, value, at_least, MAX_NUMBER)
 
 
-def check_number(name: str, value: Any, low: float = 0, high: float = MAX_NUMBER) -> float:
-    """Return a number from ``low`` to ``high``; raise ValueError for all else, such as NaN."""
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not low <= value <= high:
-        raise ValueError(f"{name} must be a number from {low:,} to {high:,}, got {shown(value)}")
-    return value
+def check_amount(name: str, value: Any) -> float:
+    """Return a number from 0 to MAX_NUMBER; raise ValueError for all else."""
+    return check_number(name, value, 0, MAX_NUMBER)
 
 
-def check_one_of(name: str, value: Any, accepted: Collection[Any]) -> Any:
-    """Return a value that is accepted; raise ValueError for all else. True and 1 are not the same here."""
-    if not any(type(value) is type(choice) and value == choice for choice in accepted):
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, accepted))}; got {shown(value)}")
-    return value
+def check_fraction(name: str, value: Any) -> float:
+    """Return a number from 0 to 1; raise ValueError for all else."""
+    return check_number(name, value, 0, 1)
 
 
 def check_name(name: str, value: Any) -> str:
@@ -144,4 +218,4 @@ def _check_plain(name: str, value: Any) -> None:
 
 
 def _check_finite(name: str, value: Any) -> float:
-    return check_number(name, value, low=-MAX_NUMBER)
+    return check_number(name, value, -MAX_NUMBER, MAX_NUMBER)

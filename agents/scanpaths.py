@@ -86,11 +86,15 @@ def record_scanpaths(
     An image that changes during an episode is shown as its maximum over time, so that moving objects leave a trace.
     """
     all_envs: list[VectorEnv[Any, Any, Any]] = []
-    images: list[list[np.ndarray]] = []  # at each step, of each episode
+    shown: list[np.ndarray] = []  # of each episode
 
     def keep_images(envs: VectorEnv[Any, Any, Any], observation: dict[str, np.ndarray]) -> None:
-        all_envs.append(envs)
-        images.append(list(envs.unwrapped.image))  # type: ignore[attr-defined]
+        if not shown:
+            all_envs.append(envs)
+            shown.extend(np.array(image) for image in envs.unwrapped.image)  # type: ignore[attr-defined]
+        elif envs.metadata["image_moves"]:
+            for kept, image in zip(shown, envs.unwrapped.image, strict=True):  # type: ignore[attr-defined]
+                np.maximum(kept, image, out=kept)
 
     batches = play_episodes(
         agent,
@@ -103,9 +107,6 @@ def record_scanpaths(
     )
     episodes = next(batches)
     env_metadata = all_envs[0].metadata
-    shown = [np.max(screens, axis=0) for screens in zip(*images, strict=True)]
-    if not env_metadata["image_moves"]:
-        shown = images[0]
     retina = Retina(env_metadata["patch_size"], env_metadata["num_scales"])
     return [
         ScanpathEpisode(shown[i], episodes.locations[:, i], retina, caption, not episodes.incorrect[-1, i], guesses)

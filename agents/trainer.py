@@ -63,7 +63,7 @@ class Trainer:
 
     Raises:
         CheckpointError: if the folder already holds a run or, with ``resume``, a run with other settings or a damaged
-            one. The folder is left unchanged.
+            one. The run in it is left unchanged.
         FolderInUseError: if another process trains in the folder; the message names it.
         OSError: if the folder cannot be written; the message names the file.
         ValueError: if the algorithm cannot train in the env, or JSON cannot store a keyword argument.

@@ -10,7 +10,6 @@ from gymnasium.vector import VectorEnv
 
 from glimpse_gym.clutter import Canvases, Range, Warp
 from glimpse_gym.env import GlimpseEnv
-from glimpse_gym.images.arrays import MAX_CLASSES
 from glimpse_gym.images.sources import open_images
 from glimpse_gym.retina import Retina
 from glimpse_gym.rng import integers_below
@@ -54,9 +53,6 @@ class ClassificationWorld(World):
         reveal_label: bool = False,
         max_bytes: int = MAX_BYTES,
     ) -> None:
-        if num_classes is not None:
-            num_classes = check_integer("num_classes", num_classes, at_least=1, at_most=MAX_CLASSES)
-        max_bytes = check_integer("max_bytes", max_bytes, at_least=1, at_most=2**63 - 1)
         self.images = open_images(images, labels, split=split, num_classes=num_classes, max_bytes=max_bytes)
         warp = Warp(rotation, zoom, shift)
         self.canvases: Canvases | None = None  # None: images are read from the image set, unchanged

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from glimpse_gym.validation import check_integer
+from glimpse_gym.validation import check_max_bytes
 
 
 class ContentLimitError(ValueError):
@@ -17,7 +17,7 @@ def content_limit(max_bytes: int) -> int:
     Raises:
         ValueError: ``max_bytes`` is not an integer from 1 to 2**63 - 1.
     """
-    return check_integer("max_bytes", max_bytes, at_least=1, at_most=2**63 - 1) * 2 // 5
+    return check_max_bytes(max_bytes) * 2 // 5
 
 
 def check_content(where: str, size: int, max_bytes: int) -> None:

@@ -27,19 +27,23 @@ class FolderInUseError(RuntimeError):
 
 
 @contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path, timeout: float = 1.0) -> Iterator[None]:
     """Context manager that holds the lock of an existing folder; the same thread may hold it several times.
 
-    A process that is forked in the meantime holds it too. On a file system without locks, filelock may warn and lock
-    by the existence of a file, which a killed process leaves behind.
+    A process that is forked in the meantime holds it too.
+
+    Args:
+        folder: the folder; it must be writable.
+        timeout: seconds to wait for another process that holds the lock.
 
     Raises:
         FolderInUseError: it is held already; the message says by whom.
         OSError: the folder cannot be written, or its file system has no locks.
     """
-    lock = FileLock(folder / LOCK, timeout=0, is_singleton=True)
+    # Without the fallback, which is a file that a killed process leaves behind.
+    lock = FileLock(folder / LOCK, is_singleton=True, fallback_to_soft=False)
     try:
-        lock.acquire()
+        lock.acquire(timeout)
     except Timeout:
         raise FolderInUseError(
             f"{folder} is in use by {_read_owner(folder)}: wait until it ends, stop it, or use another folder"

@@ -17,7 +17,9 @@ from glimpse_gym.atomic_io import atomic_write
 MAX_BYTES = 2_000_000_000
 """Default limit on the memory that a file from anywhere may take, in bytes; ``max_bytes`` arguments lift it."""
 MAX_JSON_BYTES = 16_000_000
-"""Limit on the size of a JSON file; nested empty lists take 25 times their size in memory."""
+"""Limit on the size of a JSON file."""
+JSON_MEMORY = 50
+"""Most memory that reading JSON takes, in sizes of the file: that of lists in lists, each with a single item."""
 
 _SEAL = '"checksum": "'
 
@@ -58,16 +60,6 @@ def read_bytes(path: str | os.PathLike[str], max_bytes: int) -> bytes:
     if len(content) > max_bytes:
         raise ValueError(f"{os.fspath(path)} is larger than the limit of {max_bytes:,} bytes")
     return content
-
-
-def read_json(path: str | os.PathLike[str], max_bytes: int = MAX_JSON_BYTES) -> Any:
-    """Read a JSON file in UTF-8.
-
-    Raises:
-        OSError: the file cannot be read, or is not a regular file.
-        ValueError: the file is larger than ``max_bytes``, or not JSON, or nested too deeply.
-    """
-    return parse_json(read_bytes(path, max_bytes))
 
 
 def parse_json(content: str | bytes) -> Any:

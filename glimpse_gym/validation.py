@@ -51,10 +51,20 @@ def check_number(name: str, value: Any, at_least: float = -inf, at_most: float =
     except Exception:  # too large for a float, or raised by the object's own class
         number = nan
     if not (isfinite(number) and at_least <= number <= at_most):
-        is_bounded = isfinite(at_least) and isfinite(at_most)
-        accepted = f"number from {at_least:,.10g} to {at_most:,.10g}" if is_bounded else "finite number"
-        raise ValueError(f"{name} must be a {accepted}, got {shown(value)}")
+        raise ValueError(f"{name} must be a {_describe_range(at_least, at_most)}, got {shown(value)}")
     return number
+
+
+def _describe_range(at_least: float, at_most: float) -> str:
+    if isfinite(at_least) and isfinite(at_most):
+        return f"number from {at_least:,.16g} to {at_most:,.16g}"
+    bounds = [f">= {at_least:,.16g}"] * isfinite(at_least) + [f"<= {at_most:,.16g}"] * isfinite(at_most)
+    return " ".join(["finite number", *bounds])
+
+
+def check_max_bytes(value: Any) -> int:
+    """Return the value of an argument ``max_bytes``; raise ValueError if it is not an integer from 1 to 2**63 - 1."""
+    return check_integer("max_bytes", value, at_least=1, at_most=2**63 - 1)
 
 
 def check_range(name: str, value: Any, at_least: float = -inf, at_most: float = inf) -> tuple[float, float]:
@@ -66,7 +76,7 @@ def check_range(name: str, value: Any, at_least: float = -inf, at_most: float = 
     low, high = value if isinstance(value, (tuple, list)) and len(value) == 2 else (value, value)
     low, high = check_number(name, low, at_least, at_most), check_number(name, high, at_least, at_most)
     if low > high:
-        raise ValueError(f"{name} must be a number or a (low, high) pair, got {shown(value)}")
+        raise ValueError(f"{name} must be a number or a (low, high) pair with low <= high, got {shown(value)}")
     return low, high
 
 
@@ -87,7 +97,7 @@ def check_memory(num_bytes: int, max_bytes: int, settings: str, hint: str) -> No
         settings: the settings that determine it, with their values, for the error message.
         hint: what to change, for the error message.
     """
-    max_bytes = check_integer("max_bytes", max_bytes, at_least=1, at_most=2**63 - 1)
+    max_bytes = check_max_bytes(max_bytes)
     if num_bytes > max_bytes:
         raise ValueError(
             f"{settings} take {num_bytes:,} bytes of memory, more than max_bytes={max_bytes:,}: pass {hint}, or a "

@@ -7,7 +7,7 @@ from glimpse_gym.agents.base import TaskSpec
 from glimpse_gym.agents.checkpoint import CheckpointMetadata, save_agent
 from glimpse_gym.agents.configs import RAMConfig
 from glimpse_gym.agents.ram import RAM
-from glimpse_gym.safe_io import read_json, write_sealed
+from glimpse_gym.safe_io import parse_json, write_sealed
 from runs import IMAGES, SMALL_RAM, noise_file
 
 TASK_SPEC = TaskSpec((1, 4, 4), 1, "label", 3, choice_is_final=True)
@@ -26,7 +26,7 @@ def make_agent(folder: Path) -> Path:
 
 
 def read_entries(folder: Path) -> dict:
-    return dict(read_json(folder / "agent.json"))
+    return dict(parse_json((folder / "agent.json").read_bytes()))
 
 
 def change_entries(folder: Path, **changes) -> None:

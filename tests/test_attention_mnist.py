@@ -9,6 +9,7 @@ from attention_mnist_files import glimpse, make_trial, mnist_labels, random_tria
 from glimpse_gym.images.datasets import load
 from glimpse_gym.play.attention_mnist import image_index, load_attention_mnist, training_note
 from glimpse_gym.retina import Retina
+from glimpse_gym.safe_io import JSON_MEMORY
 from tiny_data import limited_memory
 
 FIVE = 1  # the first training image of MNIST is a 5
@@ -188,12 +189,12 @@ def test_labels_of_the_made_up_files():
 def test_a_file_that_is_too_large(tmp_path):
     path = save(tmp_path, [make_trial(FIVE, GOOD)])
     size = path.stat().st_size
-    assert len(load_attention_mnist(path, max_bytes=31 * size)) == 1
-    with pytest.raises(ValueError, match=r"mnist\.json is larger than the limit of .* bytes, 1/31 of max_bytes="):
-        load_attention_mnist(path, max_bytes=31 * size - 1)
+    assert len(load_attention_mnist(path, max_bytes=JSON_MEMORY * size)) == 1
+    with pytest.raises(ValueError, match=r"mnist\.json is larger than the limit of .* bytes, 1/50 of max_bytes="):
+        load_attention_mnist(path, max_bytes=JSON_MEMORY * size - 1)
     with path.open("rb+") as file:
         file.truncate(70_000_000)
-    with limited_memory(70_000_000), pytest.raises(ValueError, match="larger than the limit of 64,516,129 bytes"):
+    with limited_memory(70_000_000), pytest.raises(ValueError, match="larger than the limit of 40,000,000 bytes"):
         load_attention_mnist(path)
 
 

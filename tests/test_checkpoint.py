@@ -35,6 +35,7 @@ from glimpse_gym.agents.configs import RAMConfig
 from glimpse_gym.agents.pretrained import agent_folder
 from glimpse_gym.agents.ram import RAM
 from glimpse_gym.safe_io import write_sealed
+from hand_made_results import make_score
 from kills import limit_file_size, run_forked
 from runs import IMAGES, SMALL_RAM, assert_same_weights, make_envs, make_reinforce, noise_file, run_updates
 
@@ -108,11 +109,18 @@ def test_entries_of_agent_json(folder, metadata):
 
 
 def test_add_scores_replaces_those_under_the_same_conditions(folder):
-    conditions = {"split": "test", "locations": "learned", "sample": False, "seed": 0, "num_episodes": 10}
-    for changes in ({"errors": [0.5]}, {"seed": 1, "errors": [0.4]}, {"errors": [0.3]}):
-        add_scores(folder, load_metadata(folder), [conditions | changes])
+    for score in (make_score("test", [0.5]), make_score("test", [0.4], seed=1), make_score("test", [0.3])):
+        add_scores(folder, load_metadata(folder), [score])
     scores = load_metadata(folder).scores
     assert [(score["seed"], score["errors"]) for score in scores] == [(1, [0.4]), (0, [0.3])]
+
+
+def test_scores_that_could_not_be_loaded_are_not_added(folder):
+    with pytest.raises(
+        ValueError, match=r"scores\[0\]\.split must be one of 'train', 'validation', 'test'; got \['x'\]"
+    ):
+        add_scores(folder, load_metadata(folder), [make_score("test", [0.5]) | {"split": ["x"]}])
+    assert load_metadata(folder).scores == []
 
 
 def test_holds_agent_and_temporary_files(folder, tmp_path):
@@ -253,6 +261,10 @@ def test_weights_with_other_names_or_types_do_not_fit(folder, change):
         {"task_spec": TASK_SPEC._asdict() | {"choice_name": 1}},
         {"env_kwargs": []},
         {"scores": [{"errors": [0.5]}]},
+        {"scores": [{"split": ["x"]}]},
+        {"scores": [make_score("test", [0.5]) | {"split": ["x"]}]},
+        {"scores": [make_score("test", [0.5]) | {"seed": {}}]},
+        {"scores": [make_score("test", [])]},
         {"training": 3},
     ],
     ids=str,

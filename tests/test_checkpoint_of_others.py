@@ -12,8 +12,11 @@ from glimpse_gym.agents.checkpoint import CheckpointError, add_scores, load_agen
 from glimpse_gym.agents.ram import RAM
 from glimpse_gym.folder_lock import LOCK, FolderInUseError, lock_folder
 from glimpse_gym.provenance import UntrustedError
+from hand_made_results import make_score
 from kills import running
 from runs import assert_same_weights
+
+SCORE = make_score("test", [0.5])
 
 
 @pytest.fixture
@@ -54,6 +57,32 @@ def test_agent_is_whole_at_every_step_of_a_save(folder, metadata, monkeypatch):
     assert found == [False, False, False, True, True, True]  # new weights, agent.json, weights in place
 
 
+def cut_off_before(monkeypatch, name):
+    """Let the rename to a name fail, as if the process were killed just before it."""
+    really_replace = os.replace
+
+    def replace_or_die(source, target):
+        if os.path.basename(target) == name:
+            raise KeyboardInterrupt
+        really_replace(source, target)
+
+    monkeypatch.setattr(os, "replace", replace_or_die)
+
+
+@pytest.mark.parametrize("second", ["weights.safetensors", ".next-weights.safetensors", "agent.json"])
+def test_agent_is_whole_after_two_saves_that_were_cut_off(folder, metadata, monkeypatch, second):
+    """The first save lacks only the rename of its weights; the second does not reach the rename of its agent.json."""
+    first, last = RAM(TASK_SPEC, CONFIG), RAM(TASK_SPEC, CONFIG)
+    for policy, name in ((first, "weights.safetensors"), (last, second)):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            cut_off_before(patch, name)
+            save_agent(folder, policy, metadata)
+        assert_same_weights(load_agent(folder, trusted=True)[0].state_dict(), first.state_dict())
+    save_agent(folder, last, metadata)
+    assert_same_weights(load_agent(folder, trusted=True)[0].state_dict(), last.state_dict())
+    assert set(os.listdir(folder)) == {"agent.json", "weights.safetensors"}
+
+
 def test_weights_that_are_replaced_while_they_are_read_are_read_again(folder, metadata, monkeypatch):
     new = RAM(TASK_SPEC, CONFIG)
     really_load, calls = load_metadata, []
@@ -75,7 +104,7 @@ def test_scores_of_an_agent_whose_training_went_on_are_refused(folder, metadata)
     evaluated = load_metadata(folder)
     save_agent(folder, RAM(TASK_SPEC, CONFIG), metadata)
     with pytest.raises(CheckpointError, match="holds another agent than the one evaluated: its training has gone on"):
-        add_scores(folder, evaluated, [{"split": "test"}])
+        add_scores(folder, evaluated, [SCORE])
     assert load_metadata(folder).scores == []
 
 
@@ -85,9 +114,9 @@ def test_scores_are_refused_while_the_agent_is_in_training(folder):
             wait()
 
     with running(train) as process, pytest.raises(FolderInUseError, match=f"is in use by process {process}"):
-        add_scores(folder, load_metadata(folder), [{"split": "test"}])
-    add_scores(folder, load_metadata(folder), [{"split": "test"}])
-    assert load_metadata(folder).scores == [{"split": "test"}]
+        add_scores(folder, load_metadata(folder), [SCORE])
+    add_scores(folder, load_metadata(folder), [SCORE])
+    assert load_metadata(folder).scores == [SCORE]
     assert set(os.listdir(folder)) == {"agent.json", "weights.safetensors", LOCK}
 
 

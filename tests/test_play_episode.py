@@ -9,12 +9,12 @@ import pytest
 from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode
 
-import glimpse_gym
 from glimpse_gym.agents.checkpoint import CheckpointError, load_agent
 from glimpse_gym.agents.pretrained import agent_folder
 from glimpse_gym.play.agent_player import AgentPlayer
-from glimpse_gym.play.episode import Episode, PlayEnv, env_of_record, replay_record, verify_record
-from glimpse_gym.play.recording import RecordError, load_record, save_record
+from glimpse_gym.play.episode import Episode, PlayEnv
+from glimpse_gym.play.recording import load_record, save_record
+from glimpse_gym.play.replay import verify_record
 from recordings import assert_same_record, catch_env, images_env, play
 from runs import CATCH, IMAGES, noise_file, noise_images
 from test_imports import loaded_after
@@ -82,12 +82,12 @@ def test_envs_that_cannot_be_played(env_id, kwargs, error, message):
 def test_no_torch_is_needed_to_play_record_and_replay():
     code = """
 import tempfile
-from glimpse_gym.play import agent_player, episode, export, recording
+from glimpse_gym.play import agent_player, episode, export, recording, replay
 game = episode.Episode(episode.PlayEnv("glimpse_gym/Catch-v0"), 0)
 while not game.over:
     game.step((0.0, 0.5), 1)
 path = recording.save_record(tempfile.mkdtemp(), game.record("Ann"))
-episode.verify_record(recording.load_record(path))
+replay.verify_record(recording.load_record(path))
 """
     assert loaded_after(code, ("torch", "matplotlib", "minari", "jax")) == set()
 
@@ -286,78 +286,3 @@ def test_an_agent_names_the_env_that_it_wants(catch_agent, tmp_path):
 def test_an_agent_that_does_not_exist():
     with pytest.raises(CheckpointError, match="no pretrained agent and no folder is called nobody"):
         AgentPlayer("nobody")
-
-
-# ---------------------------------------------------------------- replay
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_a_record_comes_out_again(tmp_path, seed):
-    for env in (images_env(tmp_path, canvas_size=20, num_clutter=2), catch_env(), catch_env(observe="screen")):
-        record = load_record(save_record(tmp_path, play(env, seed)))
-        verify_record(record, trusted=True)
-        assert replay_record(record, trusted=True).over
-
-
-@pytest.mark.parametrize("name", ["glimpses", "locations", "times", "rewards", "images"])
-def test_a_changed_bit_is_noticed(name):
-    record = play(catch_env())
-    array = getattr(record, name).copy()
-    array.view(np.uint8).reshape(-1)[-1] ^= 1
-    message = rf"seed 0 of {CATCH} differs when it is replayed \({name}\).*glimpse_gym {glimpse_gym.__version__}"
-    with pytest.raises(RecordError, match=message):
-        verify_record(dataclasses.replace(record, **{name: array}), trusted=True)
-
-
-@pytest.mark.parametrize("changes", [{"seed": 1}, {"success": None}, {"label": 1}, {"image_index": 0}], ids=str)
-def test_other_metadata_is_noticed(changes):
-    record = play(catch_env())
-    with pytest.raises(RecordError, match="differs when it is replayed"):
-        verify_record(dataclasses.replace(record, **changes), trusted=True)
-
-
-def test_a_record_that_is_too_short_or_too_long_is_noticed():
-    record = play(catch_env())
-    short = {"next_locations": record.next_locations[:-1], "choices": record.choices[:-1]}
-    with pytest.raises(RecordError, match=r"\(length\)"):
-        verify_record(dataclasses.replace(record, **short), trusted=True)
-    long = {name: np.concatenate([getattr(record, name)] * 2) for name in short}
-    with pytest.raises(RecordError, match="cannot be replayed: the episode is over"):
-        verify_record(dataclasses.replace(record, **long), trusted=True)
-
-
-def test_images_that_are_gone_or_changed_are_noticed(tmp_path):
-    env = images_env(tmp_path)
-    record = play(env)
-    path, changed = tmp_path / "images.npz", tmp_path / "changed.npz"
-    with np.load(path) as file:
-        np.savez(changed, images=255 - file["images"], labels=file["labels"])
-    with pytest.raises(RecordError, match="the record, the images or the package have changed"):
-        verify_record(
-            dataclasses.replace(record, env_kwargs=record.env_kwargs | {"images": str(changed)}), trusted=True
-        )
-    path.unlink()
-    with pytest.raises(RecordError, match=r"Images-v0, cannot be made: .*images\.npz"):
-        verify_record(record, trusted=True)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"env_id": "glimpse_gym/Gone-v0"}, r"glimpse_gym/Gone-v0, cannot be made"),
-        ({"env_id": "CartPole-v1"}, "CartPole-v1, cannot be made: .*not a glimpse_gym env"),
-        ({"env_kwargs": {"color": 1}}, "cannot be made: .*unexpected keyword argument 'color'"),
-        ({"seed": -1}, "cannot be replayed: seed must be"),
-    ],
-)
-def test_envs_that_no_longer_exist(changes, message):
-    record = play(catch_env())
-    with pytest.raises(RecordError, match=message):
-        verify_record(dataclasses.replace(record, **changes), trusted=True)
-
-
-def test_records_of_one_env_share_it():
-    records = [play(catch_env(), seed) for seed in range(3)]
-    env = env_of_record(records[0])
-    for record in records:
-        verify_record(record, env)

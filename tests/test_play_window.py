@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from glimpse_gym.play.episode import verify_record
 from glimpse_gym.play.recording import load_records
+from glimpse_gym.play.replay import verify_record
 
 SCREEN = (1280, 900)
 pytestmark = pytest.mark.skipif(

@@ -3,17 +3,18 @@
 import json
 import os
 import socket
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from glimpse_gym.safe_io import (
+    JSON_MEMORY,
     MAX_JSON_BYTES,
     open_regular,
     parse_json,
     read_bytes,
-    read_json,
     read_sealed,
     write_sealed,
 )
@@ -41,7 +42,7 @@ def next_descriptor() -> int:
 SPECIAL_FILES = {"device": make_device, "FIFO": os.mkfifo, "socket": make_socket}
 
 
-@pytest.mark.parametrize("read", [open_regular, read_json, read_sealed, lambda path: read_bytes(path, 10)])
+@pytest.mark.parametrize("read", [open_regular, read_sealed, lambda path: read_bytes(path, 10)])
 @pytest.mark.parametrize("kind", SPECIAL_FILES)
 def test_special_files_are_refused_without_waiting(tmp_path, monkeypatch, kind, read):
     monkeypatch.chdir(tmp_path)  # the paths of sockets must be short
@@ -93,8 +94,6 @@ def test_huge_file_is_refused(tmp_path):
     path.touch()
     os.truncate(path, 2**40)
     with pytest.raises(ValueError, match="larger than the limit of 16,000,000 bytes"):
-        read_json(path)
-    with pytest.raises(ValueError, match="larger than the limit of 16,000,000 bytes"):
         read_sealed(path)
 
 
@@ -103,9 +102,8 @@ def test_deeply_nested_brackets_are_not_json(tmp_path, brackets):
     with pytest.raises(ValueError, match="nested too deeply"):
         parse_json(brackets * 200_000)
     (tmp_path / "file.json").write_text(brackets * 200_000)
-    for read in (read_json, read_sealed):
-        with pytest.raises(ValueError, match="nested too deeply"):
-            read(tmp_path / "file.json")
+    with pytest.raises(ValueError, match="nested too deeply"):
+        read_sealed(tmp_path / "file.json")
 
 
 @pytest.mark.parametrize(
@@ -114,9 +112,22 @@ def test_deeply_nested_brackets_are_not_json(tmp_path, brackets):
 def test_content_that_is_not_json(tmp_path, content):
     path = tmp_path / "file.json"
     path.write_bytes(content)
-    for read in (read_json, read_sealed):
+    for read in (parse_json, lambda content: read_sealed(path)):
         with pytest.raises(ValueError, match=r"."):
-            read(path)
+            read(content)
+
+
+@pytest.mark.parametrize(("start", "end"), [("[", "]"), ('{"":', "}"), ('[{"":', "}]")], ids=["[", "{", "[{"])
+def test_memory_of_parsed_json(start, end):
+    nested = f"{start * 200}[]{end * 200}"
+    content = f"[{','.join([nested] * 500)}]".encode()
+    tracemalloc.start()
+    try:
+        parse_json(content)
+        memory = tracemalloc.get_traced_memory()[1] + len(content)
+    finally:
+        tracemalloc.stop()
+    assert memory < JSON_MEMORY * len(content)
 
 
 # -------------------------------------------------------------------------------------------------- sealed

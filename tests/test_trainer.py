@@ -19,6 +19,7 @@ from glimpse_gym.agents.registry import default_configs
 from glimpse_gym.agents.run_state import save_state
 from glimpse_gym.agents.trainer import Trainer
 from glimpse_gym.folder_lock import LOCK
+from hand_made_results import make_score
 from kills import run_forked
 from runs import CATCH, IMAGES, assert_same_weights, copy_state, noise_file, run_updates, stop_after, stripes_file
 
@@ -243,7 +244,7 @@ def test_resume_writes_damaged_agent_and_log_again(make_trainer, no_curve, damag
         if damage == "empty":
             path.touch()
         elif damage == "of another agent":
-            add_scores(other.folder, other.metadata, [{"split": "test"}])
+            add_scores(other.folder, other.metadata, [make_score("test", [0.5])])
             (other.folder / path.name).rename(path)
     again = make_trainer(resume=True)
     policy, metadata = load_agent(trainer.folder, trusted=True)

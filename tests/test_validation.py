@@ -15,6 +15,7 @@ from glimpse_gym.validation import (
     check_integer,
     check_integers,
     check_locations,
+    check_max_bytes,
     check_memory,
     check_not_masked,
     check_number,
@@ -119,6 +120,18 @@ def test_check_number_out_of_range(value):
         check_range("n", (0, value), at_least=-1, at_most=4)
 
 
+def test_number_with_one_bound_names_it():
+    with pytest.raises(ValueError, match=r"^n must be a finite number >= 0, got -1\.0$"):
+        check_number("n", -1.0, at_least=0)
+    with pytest.raises(ValueError, match=r"^n must be a finite number <= 1,000\.5, got inf$"):
+        check_number("n", math.inf, at_most=1000.5)
+
+
+def test_long_bounds_are_written_out():
+    with pytest.raises(ValueError, match=r"^n must be a number from 0\.1 to 1,000,000,000,000,000, got 0$"):
+        check_number("n", 0, 0.1, 10**15)
+
+
 @pytest.mark.parametrize(
     ("value", "expected"), [(2, (2.0, 2.0)), ((1, 3), (1.0, 3.0)), ([1, np.float32(1)], (1.0, 1.0))]
 )
@@ -128,7 +141,9 @@ def test_check_range_returns_a_pair(value, expected):
 
 @pytest.mark.parametrize("value", [(2, 1), (1, 2, 3), (), (1, math.nan), "ab", None], ids=shown)
 def test_check_range_error(value):
-    with pytest.raises(ValueError, match=r"^n must be a (number or a \(low, high\) pair|finite number), got "):
+    with pytest.raises(
+        ValueError, match=r"^n must be a (number or a \(low, high\) pair with low <= high|finite number), got "
+    ):
         check_range("n", value)
 
 
@@ -281,6 +296,15 @@ def test_long_doubles_and_byte_swapped_locations():
 def test_unsigned_integers_do_not_wrap_around():
     with pytest.raises(ValueError, match=r"^action must be integers below 2\*\*63, got 18446744073709551615$"):
         check_integers("action", np.array([0, 2**64 - 1], np.uint64), (2,))
+
+
+def test_check_max_bytes():
+    for value in (1, 2**63 - 1, np.int64(7)):
+        checked = check_max_bytes(value)
+        assert (type(checked), checked) == (int, value)
+    for bad in (0, 2**63, 1e9, None):
+        with pytest.raises(ValueError, match=rf"^max_bytes must be an integer from 1 to {2**63 - 1}, got "):
+            check_max_bytes(bad)
 
 
 def test_check_memory():

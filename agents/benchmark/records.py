@@ -12,21 +12,21 @@ import numpy as np
 from glimpse_gym.agents.benchmark.protocol import PROTOCOL_VERSION
 from glimpse_gym.agents.json_checks import (
     MAX_NUMBER,
+    RunFileFormat,
+    check_amount,
     check_count,
     check_entries,
     check_env_id,
+    check_fraction,
     check_list,
     check_name,
-    check_number,
     check_settings,
     check_text,
     check_versions,
 )
-from glimpse_gym.safe_io import read_sealed, write_sealed
-from glimpse_gym.validation import shown
+from glimpse_gym.validation import check_number, shown
 
 _FORMAT_PREFIX = "glimpse_gym benchmark run, protocol "
-_FORMAT = f"{_FORMAT_PREFIX}{PROTOCOL_VERSION}"
 _SCORES = {"success", "episode_return", "num_glimpses"}
 _POINT = _SCORES | {"num_steps", "seconds"}
 _TEST = _SCORES | {"num_episodes", "episodes_by_glimpses", "successes_by_glimpses"}
@@ -84,16 +84,8 @@ def save_record(folder: Path, record: RunRecord) -> Path:
     Raises:
         ValueError: if a value of the record is of the wrong type or out of range.
     """
-    entries = asdict(record)
-    try:
-        _check(entries)
-    except ValueError as error:
-        run = f"{record.task}, {record.algorithm}, seed {record.seed}"
-        raise ValueError(f"the record of {run} cannot be saved: {error}") from error
-    path = record_path(folder, record.task, record.algorithm, record.seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_sealed(path, {"format": _FORMAT} | entries, allow_nan=False)
-    return path
+    label = f"the record of {record.task}, {record.algorithm}, seed {record.seed}"
+    return _FORMAT.save(folder, asdict(record), label)
 
 
 def load_record(path: Path) -> RunRecord:
@@ -103,12 +95,7 @@ def load_record(path: Path) -> RunRecord:
         RecordError: if the file is missing, damaged, changed by hand, of another protocol, no record, or named for
             another run.
     """
-    record = _load(path)
-    expected = record_path(path.parent, record.task, record.algorithm, record.seed)
-    if path.name != expected.name:
-        twin = f", as {expected.name} beside it does: remove one" if expected.exists() else ": rename it"
-        raise RecordError(f"{path} holds the run of {expected.name}{twin}")
-    return record
+    return RunRecord(**_FORMAT.load(path))
 
 
 def load_records(folder: Path) -> list[RunRecord]:
@@ -147,36 +134,8 @@ def success_curves(records: Iterable[RunRecord]) -> tuple[np.ndarray, np.ndarray
     return steps, np.stack(rows)
 
 
-def _load(path: Path) -> RunRecord:
-    try:
-        entries, is_intact = read_sealed(path)
-    except (OSError, ValueError) as error:
-        raise RecordError(f"{path} cannot be read ({error}): it is damaged, or no record; remove it") from error
-    form = entries.pop("format", None) if isinstance(entries, dict) else None
-    if form != _FORMAT:
-        raise RecordError(f"{path} {_describe_format(form)}")
-    if not is_intact:
-        raise RecordError(
-            f"{path} is damaged, was changed by hand, or was written by glimpse_gym 0.4.0: its checksum is missing or "
-            "does not match; restore it, or remove it and run it again"
-        )
-    try:
-        _check(entries)
-    except ValueError as error:
-        raise RecordError(f"{path} is damaged: {error}; remove it, and run it again") from error
-    return RunRecord(**entries)
-
-
-def _describe_format(form: Any) -> str:
-    if isinstance(form, str) and form.startswith(_FORMAT_PREFIX):
-        return (
-            f"is of protocol {form.removeprefix(_FORMAT_PREFIX):.80}, and only protocol {PROTOCOL_VERSION} is accepted "
-            "here, because scores of different protocols do not compare: use another folder, or remove it and run it "
-            "again"
-        )
-    return (
-        f"is no record of a benchmark run: its format must be {_FORMAT!r}, got {shown(form)}; move it to another folder"
-    )
+def _file_name(entries: dict[str, Any]) -> str:
+    return record_path(Path(), entries["task"], entries["algorithm"], entries["seed"]).name
 
 
 def _check(entries: dict[str, Any]) -> None:
@@ -186,11 +145,11 @@ def _check(entries: dict[str, Any]) -> None:
         ValueError: an entry is missing, unknown, of the wrong type or out of range, or two contradict each other.
     """
     check_entries("the record", entries, {field.name for field in fields(RunRecord)})
-    record_path(Path(), entries["task"], entries["algorithm"], entries["seed"])
+    _file_name(entries)
     check_env_id("env_id", entries["env_id"])
     check_settings("env_kwargs", entries["env_kwargs"])
     check_count("num_steps", entries["num_steps"])
-    check_number("seconds", entries["seconds"])
+    check_amount("seconds", entries["seconds"])
     check_versions("versions", entries["versions"])
     for name in ("machine", "command"):
         check_text(name, entries[name])
@@ -204,14 +163,14 @@ def _check(entries: dict[str, Any]) -> None:
 def _check_point(name: str, point: Any) -> None:
     check_entries(name, point, _POINT)
     check_count(f"{name}.num_steps", point["num_steps"])
-    check_number(f"{name}.seconds", point["seconds"])
+    check_amount(f"{name}.seconds", point["seconds"])
     _check_scores(name, point)
 
 
 def _check_scores(name: str, scores: dict[str, Any]) -> None:
-    check_number(f"{name}.success", scores["success"], high=1)
-    check_number(f"{name}.episode_return", scores["episode_return"], low=-MAX_NUMBER)
-    check_number(f"{name}.num_glimpses", scores["num_glimpses"])
+    check_fraction(f"{name}.success", scores["success"])
+    check_number(f"{name}.episode_return", scores["episode_return"], -MAX_NUMBER, MAX_NUMBER)
+    check_amount(f"{name}.num_glimpses", scores["num_glimpses"])
 
 
 def _check_counts(
@@ -234,3 +193,30 @@ def _check_counts(
             f"test.num_episodes and test.success must agree with the numbers by glimpses, got {num_episodes} and "
             f"{success}, but {successes} successes in {episodes} episodes"
         )
+
+
+class _RecordFormat(RunFileFormat):
+    def describe_other(self, found: Any) -> str:
+        if isinstance(found, str) and found.startswith(_FORMAT_PREFIX):
+            return (
+                f"is of protocol {found.removeprefix(_FORMAT_PREFIX):.80}, and only protocol {PROTOCOL_VERSION} is "
+                "accepted here, because scores of different protocols do not compare: use another folder, or remove "
+                "it and run it again"
+            )
+        return (
+            f"is no record of a benchmark run: its format must be {self.name!r}, got {shown(found)}; move it to "
+            "another folder"
+        )
+
+
+_FORMAT = _RecordFormat(
+    f"{_FORMAT_PREFIX}{PROTOCOL_VERSION}",
+    "record",
+    "remove it and run it again",
+    RecordError,
+    checksum_error=(
+        "is damaged, was changed by hand, or was written by glimpse_gym 0.4.0: its checksum is missing or does not match"
+    ),
+    check=_check,
+    file_name=_file_name,
+)

@@ -9,28 +9,25 @@ from typing import Any
 
 import numpy as np
 
-from glimpse_gym.agents.evaluation import LOCATIONS, Score
+from glimpse_gym.agents.evaluation import check_score
 from glimpse_gym.agents.experiments.recipes import run_settings
 from glimpse_gym.agents.json_checks import (
     MAX_NUMBER,
+    RunFileFormat,
+    check_amount,
     check_count,
     check_entries,
     check_env_id,
+    check_fraction,
     check_list,
     check_name,
-    check_number,
-    check_one_of,
     check_ranges,
     check_settings,
     check_text,
     check_versions,
 )
-from glimpse_gym.safe_io import read_sealed, write_sealed
+from glimpse_gym.validation import check_number
 
-_FORMAT = "glimpse_gym result, format 3"
-# Earlier formats, and the last version that reads each.
-_OLD_FORMATS = {"glimpse_gym result, format 2": "0.4.0", "glimpse_gym result, format 1": "0.2.0"}
-_SPLITS = ("train", "validation", "test")
 _EVALUATION = ("episodes", "seconds", "validation_error", "training_error")
 _MAX_CHANGED = 20
 """Largest accepted number of keyword arguments that are changed for generalization: a figure has a panel for each."""
@@ -95,15 +92,7 @@ def save_result(folder: Path, result: Result) -> Path:
     Raises:
         ValueError: if a value of the result is of the wrong type or out of range.
     """
-    entries = asdict(result)
-    try:
-        _check(entries)
-    except ValueError as error:
-        raise ValueError(f"the result of {result.recipe}, seed {result.seed} cannot be saved: {error}") from error
-    folder.mkdir(parents=True, exist_ok=True)
-    path = _path(folder, result)
-    write_sealed(path, {"format": _FORMAT} | entries, allow_nan=False)
-    return path
+    return _FORMAT.save(folder, asdict(result), f"the result of {result.recipe}, seed {result.seed}")
 
 
 def load_results(folder: Path) -> list[Result]:
@@ -120,37 +109,12 @@ def load_results(folder: Path) -> list[Result]:
     return results
 
 
-def _path(folder: Path, result: Result) -> Path:
-    return folder / f"{result.recipe}-seed{result.seed}.json"
+def _file_name(entries: dict[str, Any]) -> str:
+    return f"{entries['recipe']}-seed{entries['seed']}.json"
 
 
 def _load(path: Path) -> Result:
-    try:
-        entries, is_intact = read_sealed(path)
-    except (OSError, ValueError) as error:
-        raise ResultError(f"{path} cannot be read ({error}): it is damaged; run its recipe again") from error
-    form = entries.pop("format", None) if isinstance(entries, dict) else None
-    if isinstance(form, str) and form in _OLD_FORMATS:
-        raise ResultError(
-            f"{path} is in an old format ({form!r}): read it with glimpse_gym {_OLD_FORMATS[form]}, or run its recipe "
-            "again"
-        )
-    if form != _FORMAT:
-        raise ResultError(f"{path} is not a result file of this version: its format must be {_FORMAT!r}")
-    if not is_intact:
-        raise ResultError(
-            f"{path} is damaged, or was changed by hand: its checksum does not match; restore it, or run its recipe "
-            "again"
-        )
-    try:
-        _check(entries)
-    except ValueError as error:
-        raise ResultError(f"{path} is damaged: {error}; run its recipe again") from error
-    result = Result(**entries)
-    if (expected := _path(path.parent, result)).name != path.name:
-        twin = f", as {expected.name} beside it does: remove one" if expected.exists() else ": rename it"
-        raise ResultError(f"{path} holds the result of {expected.name}{twin}")
-    return result
+    return Result(**_FORMAT.load(path))
 
 
 def _check_lengths(folder: Path, results: Sequence[Result]) -> None:
@@ -160,8 +124,8 @@ def _check_lengths(folder: Path, results: Sequence[Result]) -> None:
         first = firsts.setdefault(result.recipe, result)
         if len(result.scores[0]["errors"]) != len(first.scores[0]["errors"]):
             raise ResultError(
-                f"{_path(folder, first)} and {_path(folder, result)} have different numbers of errors, so that no mean "
-                "can be taken: remove one"
+                f"{folder / _file_name(asdict(first))} and {folder / _file_name(asdict(result))} have different "
+                "numbers of errors, so that no mean can be taken: remove one"
             )
 
 
@@ -180,16 +144,16 @@ def _check(entries: dict[str, Any]) -> None:
     for name in ("seed", "num_parameters", "num_episodes", "num_frames"):
         check_count(name, entries[name])
     check_count("values_per_glimpse", entries["values_per_glimpse"], 1)
-    check_number("training_seconds", entries["training_seconds"])
+    check_amount("training_seconds", entries["training_seconds"])
     for name in ("env_kwargs", "policy_config"):
         check_settings(name, entries[name])
     _check_training("training", entries["training"])
     check_versions("versions", entries["versions"], ("glimpse_gym", "torch"))
-    _check_scores(check_list("scores", entries["scores"], _check_score))
+    _check_scores(check_list("scores", entries["scores"], check_score))
     _check_history(check_list("history", entries["history"], _check_evaluation))
     _check_changed(check_list("generalization", entries["generalization"], _check_generalization))
     if entries["gaze_distances"] is not None:
-        check_list("gaze_distances", entries["gaze_distances"], check_number)
+        check_list("gaze_distances", entries["gaze_distances"], check_amount)
 
 
 def _check_training(name: str, training: Any) -> None:
@@ -197,22 +161,6 @@ def _check_training(name: str, training: Any) -> None:
     check_ranges(f"{name}.augmentation", augmentation)
     # The other settings are plain values, or lists of them.
     check_settings(name, training | {"augmentation": None} if type(training) is dict else training)
-
-
-def _check_score(name: str, score: Any) -> None:
-    check_entries(name, score, Score._fields)
-    check_one_of(f"{name}.split", score["split"], _SPLITS)
-    check_one_of(f"{name}.locations", score["locations"], LOCATIONS)
-    check_one_of(f"{name}.sample", score["sample"], (True, False))
-    check_count(f"{name}.seed", score["seed"])
-    check_count(f"{name}.num_episodes", score["num_episodes"], 1)
-    for fractions in ("errors", "standard_errors"):
-        check_list(f"{name}.{fractions}", score[fractions], _check_fraction)
-    if not 0 < len(score["errors"]) == len(score["standard_errors"]):
-        raise ValueError(
-            f"{name}.errors and {name}.standard_errors must have the same length, at least 1, got "
-            f"{len(score['errors'])} and {len(score['standard_errors'])}"
-        )
 
 
 def _check_scores(scores: list[dict[str, Any]]) -> None:
@@ -229,9 +177,9 @@ def _check_scores(scores: list[dict[str, Any]]) -> None:
 def _check_evaluation(name: str, evaluation: Any) -> None:
     check_entries(name, evaluation, _EVALUATION)
     check_count(f"{name}.episodes", evaluation["episodes"])
-    check_number(f"{name}.seconds", evaluation["seconds"])
+    check_amount(f"{name}.seconds", evaluation["seconds"])
     for fraction in ("validation_error", "training_error"):
-        _check_fraction(f"{name}.{fraction}", evaluation[fraction])
+        check_fraction(f"{name}.{fraction}", evaluation[fraction])
 
 
 def _check_history(history: list[dict[str, Any]]) -> None:
@@ -246,8 +194,8 @@ def _check_generalization(name: str, entry: Any) -> None:
     if len(changes) != 1:
         raise ValueError(f"{name}.env_kwargs must be one changed keyword argument, got {len(changes)}")
     for key, value in changes.items():
-        check_number(f"{name}.env_kwargs.{key}", value, low=-MAX_NUMBER)
-    _check_score(f"{name}.score", entry["score"])
+        check_number(f"{name}.env_kwargs.{key}", value, -MAX_NUMBER, MAX_NUMBER)
+    check_score(f"{name}.score", entry["score"])
 
 
 def _check_changed(generalization: list[dict[str, Any]]) -> None:
@@ -256,5 +204,12 @@ def _check_changed(generalization: list[dict[str, Any]]) -> None:
         raise ValueError(f"generalization must change at most {_MAX_CHANGED} keyword arguments, got {len(changed)}")
 
 
-def _check_fraction(name: str, value: Any) -> None:
-    check_number(name, value, high=1)
+_FORMAT = RunFileFormat(
+    "glimpse_gym result, format 3",
+    "result file",
+    "run its recipe again",
+    ResultError,
+    old={"glimpse_gym result, format 2": "0.4.0", "glimpse_gym result, format 1": "0.2.0"},
+    check=_check,
+    file_name=_file_name,
+)

@@ -47,18 +47,18 @@ def evaluate(parsed: argparse.Namespace) -> None:
     from glimpse_gym.agents.scanpaths import evaluate_all, format_scores, save_pictures
 
     source = agent_folder(parsed.agent)
-    is_own = is_pretrained(source)
-    policy, metadata = load_agent(source, trusted=parsed.trust or is_own)
+    ships_with_package = is_pretrained(source)
+    policy, metadata = load_agent(source, trusted=parsed.trust or ships_with_package)
     if parsed.trust:
         announce_requests(f"the agent in {source}", metadata.env_id, metadata.env_kwargs)
     scores = evaluate_all(policy, metadata, parsed.split, parsed.seed, parsed.num_episodes)
     print(f"{metadata.env_id}: error in % after each glimpse, on {scores[0].num_episodes} episodes")
     print(format_scores(scores))
-    if not is_own:
+    if not ships_with_package:
         _save_scores(source, metadata, scores)
     if policy.actions != "hybrid":  # pictures are drawn of episodes of equal length only
         return
-    folder = parsed.out or (Path("runs", source.name) if is_own else source)
+    folder = parsed.out or (Path("runs", source.name) if ships_with_package else source)
     for path in save_pictures(folder, policy, metadata, parsed.split, parsed.seed):
         print(path)
 

@@ -77,8 +77,8 @@ def export(parsed: argparse.Namespace) -> int | None:
 
 def verify(records: dict[Path, EpisodeRecord], trusted: bool) -> dict[Path, str]:
     """Replay records, and return the problems of those that differ."""
-    from glimpse_gym.play.episode import env_of_record, verify_record
     from glimpse_gym.play.episode_record import RecordError
+    from glimpse_gym.play.replay import env_of_record, verify_record
 
     problems: dict[Path, str] = {}
     env: PlayEnv | None = None

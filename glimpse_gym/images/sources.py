@@ -5,20 +5,20 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from glimpse_gym.content_limit import content_limit
 from glimpse_gym.images.arrays import MAX_CLASSES, SPLITS, Source, flatten_images, is_array, source_from_arrays
 from glimpse_gym.images.datasets import DATA_SETS, data_folder, load
 from glimpse_gym.images.image_set import ImageSet
 from glimpse_gym.images.readers import read_class_folders, read_idx_images, read_npz
 from glimpse_gym.safe_io import MAX_BYTES
-from glimpse_gym.validation import check_choice, check_integer
+from glimpse_gym.validation import check_choice, check_integer, check_max_bytes
 
+_CACHE_SIZE = 16  # sets of images that are kept; one takes up to 800 MB
 _ALL = "all"
 _TENTHS = {"train": range(8), "validation": [8], "test": [9], _ALL: range(10)}  # by index modulo 10
 
@@ -68,7 +68,7 @@ def open_images(
     check_choice("split", split, (*SPLITS, _ALL))
     if num_classes is not None:
         num_classes = check_integer("num_classes", num_classes, 1, MAX_CLASSES)
-    content_limit(max_bytes)  # raises if it is not an integer in its range
+    max_bytes = check_max_bytes(max_bytes)
 
     if isinstance(images, str) and images in DATA_SETS:
         return _open_named(images, labels, split, num_classes)
@@ -101,7 +101,7 @@ def _open_named(name: str, labels: Any, split: str, num_classes: int | None) -> 
         return _cached_named(name, split, num_classes, data_folder(name))
 
 
-@cache
+@lru_cache(_CACHE_SIZE)
 def _cached_named(name: str, split: str, num_classes: int | None, folder: Path) -> ImageSet:
     images, labels = load(name, split)
     class_names = _class_names(DATA_SETS[name].class_names, labels, num_classes)
@@ -109,7 +109,7 @@ def _cached_named(name: str, split: str, num_classes: int | None, folder: Path) 
     return ImageSet(*flatten_images(images, f"{name} {split} images"), labels, class_names, reopen)
 
 
-@cache
+@lru_cache(_CACHE_SIZE)
 def _open_path(path: str, labels: str | None, split: str, num_classes: int | None, max_bytes: int) -> ImageSet:
     arguments = (path, labels, split, num_classes, max_bytes)
     return _select(_cached_source(path, labels, max_bytes), split, num_classes, arguments)
@@ -126,7 +126,7 @@ def _read_source(path: str, labels: Any, max_bytes: int) -> Source:
     return read_idx_images(path, labels, max_bytes)
 
 
-_cached_source = cache(_read_source)
+_cached_source = lru_cache(_CACHE_SIZE)(_read_source)
 
 
 def _existing_path(path: str | os.PathLike[str], argument: str) -> str:

@@ -13,7 +13,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from glimpse_gym.agents.base import Policy, TaskSpec
 from glimpse_gym.agents.checkpoint import load_agent
-from glimpse_gym.agents.evaluation import LOCATIONS
+from glimpse_gym.agents.evaluation import LOCATIONS, check_steps
 from glimpse_gym.agents.pretrained import agent_folder
 from glimpse_gym.agents.task_envs import has_splits
 from glimpse_gym.play.episode_record import EpisodeRecord
@@ -29,7 +29,7 @@ def agent_trials_of_records(name_or_path: str, records: Sequence[EpisodeRecord],
     Args:
         name_or_path: name of a pretrained agent, or path of a checkpoint folder.
         records: episodes of others; each env and seed is played once.
-        trusted: as in :func:`glimpse_gym.play.episode.env_of_record`.
+        trusted: as in :func:`glimpse_gym.play.replay.env_of_record`.
 
     Raises:
         CheckpointError: no such agent.
@@ -135,7 +135,12 @@ class _Played(NamedTuple):
 def _play(
     policy: Policy, envs: VectorEnv[Any, Any, Any], seeds: list[int], options: dict[str, Any] | None, locations: str
 ) -> _Played:
-    """Play one episode in each row; ``locations`` is one of LOCATIONS."""
+    """Play one episode in each row; ``locations`` is one of LOCATIONS.
+
+    Raises:
+        ValueError: the steps would take too much memory.
+    """
+    check_steps(len(seeds), envs.metadata["num_glimpses"], len(envs.metadata["choice_names"]))
     observation, _ = envs.reset(seed=seeds, options=options)  # type: ignore[arg-type]
     choice_name, rng = TaskSpec.from_env(envs).choice_name, np.random.default_rng(seeds[0])
     state, terminated = policy.initial_state(len(seeds)), np.zeros(len(seeds), np.bool_)

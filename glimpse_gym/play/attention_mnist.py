@@ -16,8 +16,8 @@ import numpy as np
 
 from glimpse_gym.images.datasets import load
 from glimpse_gym.play.trials import Trial, picture_key
-from glimpse_gym.safe_io import MAX_BYTES, parse_json, read_bytes
-from glimpse_gym.validation import check_integer, shown
+from glimpse_gym.safe_io import JSON_MEMORY, MAX_BYTES, parse_json, read_bytes
+from glimpse_gym.validation import check_max_bytes, shown
 
 TASK = PLAYER = "AttentionMNIST"
 SELECTION_NOTE = (
@@ -30,7 +30,6 @@ GLIMPSES_NOTE = (
 )
 _NUM_TRAINED = 50_000  # images of MNIST, from the first, that the agents of this package are trained on
 _SIDE, _NUM_LABELS = 28, 10
-_JSON_MEMORY = 31  # memory that parsed JSON takes in its sizes, at most: that of nested empty lists
 _MAX_TEXT = 40  # characters of a number or name
 
 
@@ -42,7 +41,7 @@ def load_attention_mnist(path: str | os.PathLike[str], max_bytes: int = MAX_BYTE
 
     Args:
         path: the user's own copy of the file.
-        max_bytes: the most memory to take; the file may be 1/31 as large, 64 MB by default.
+        max_bytes: the most memory to take; the file may be 1/50 as large, 40 MB by default.
 
     Raises:
         ValueError: a file that is damaged, too large or of another form; the message names the trial.
@@ -50,11 +49,11 @@ def load_attention_mnist(path: str | os.PathLike[str], max_bytes: int = MAX_BYTE
         DataError: MNIST cannot be read.
     """
     path = Path(path)
-    limit = check_integer("max_bytes", max_bytes, at_least=1, at_most=2**63 - 1) // _JSON_MEMORY
+    limit = check_max_bytes(max_bytes) // JSON_MEMORY
     try:
         content = read_bytes(path, limit)
     except ValueError as error:
-        raise ValueError(f"{error}, 1/{_JSON_MEMORY} of max_bytes={max_bytes}; if you trust it, raise that") from error
+        raise ValueError(f"{error}, 1/{JSON_MEMORY} of max_bytes={max_bytes}; if you trust it, raise that") from error
     try:
         entries = parse_json(content)
     except (ValueError, MemoryError) as error:

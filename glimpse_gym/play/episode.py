@@ -1,4 +1,4 @@
-"""Episodes that are played one at a time, by a person or an agent, and replayed.
+"""Episodes that are played one at a time, by a person or an agent.
 
 An episode is determined by ``(env_id, env_kwargs, seed)`` and the actions: the vector env with one row is reset with
 ``seed=[seed]``, so that different players get the same image, canvas and first glimpse.
@@ -16,18 +16,17 @@ from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from glimpse_gym.agents.task_envs import vector_env_class
-from glimpse_gym.play.episode_record import EpisodeRecord, RecordError
-from glimpse_gym.provenance import package_versions, require_trust, storable_kwargs
+from glimpse_gym.play.episode_record import EpisodeRecord
+from glimpse_gym.provenance import package_versions, storable_kwargs
 from glimpse_gym.retina import Retina
-from glimpse_gym.rng import MAX_SEED
-from glimpse_gym.validation import check_integer
+from glimpse_gym.rng import check_seed
+from glimpse_gym.safe_io import MAX_BYTES
+from glimpse_gym.validation import check_memory
 
 if TYPE_CHECKING:
     from glimpse_gym.agents.base import Decision
 
 _RESERVED = {"num_envs", "autoreset_mode", "render_mode"}
-# Fields that verify_record compares; the player's guesses and times do not come from the env.
-_REPLAYED = ("glimpses", "locations", "times", "rewards", "images", "image_index", "label", "success")
 
 
 class PlayEnv:
@@ -82,12 +81,13 @@ class Episode:
         seed: integer >= 0.
 
     Raises:
-        ValueError: if the seed is not accepted.
+        ValueError: if the seed is not accepted, or the glimpses and images would take more memory than ``max_bytes``.
     """
 
     def __init__(self, env: PlayEnv, seed: int) -> None:
-        self.env, self.seed = env, check_integer("seed", seed, 0, MAX_SEED)
+        self.env, self.seed = env, check_seed("seed", seed)
         batch, infos = env.envs.reset(seed=[self.seed])  # type: ignore[arg-type]
+        _check_memory(env, batch["glimpse"][0].nbytes)
         env.episode = self
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
         self.over = False
@@ -263,77 +263,16 @@ class Episode:
             self._images.append(self.env.envs.unwrapped.image[0])  # type: ignore[attr-defined]
 
 
-def env_of_record(record: EpisodeRecord, trusted: bool = False) -> PlayEnv:
-    """Make the env of a record.
-
-    Args:
-        record: the episode.
-        trusted: permits all that its ``env_kwargs`` ask for; see :func:`glimpse_gym.provenance.require_trust`.
-
-    Raises:
-        RecordError: it cannot be made any more, for example because its images have been moved.
-        UntrustedError: it needs a permission that was not given.
-    """
-    require_trust("the recorded episode", record.env_id, record.env_kwargs, trusted)
-    try:
-        return PlayEnv(record.env_id, record.env_kwargs)
-    except (gym.error.Error, ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
-        raise RecordError(f"the env of a recorded episode, {record.env_id}, cannot be made: {error}") from error
-
-
-def replay_record(record: EpisodeRecord, env: PlayEnv | None = None, trusted: bool = False) -> Episode:
-    """Repeat the actions of a record from its seed.
-
-    Args:
-        record: the episode.
-        env: from :func:`env_of_record`, for this record or another one of the same env; None makes it.
-        trusted: as in :func:`env_of_record`.
-
-    Raises:
-        RecordError: the env cannot be made any more, or does not accept the actions.
-        UntrustedError: as in :func:`env_of_record`.
-    """
-    try:
-        episode = Episode(env or env_of_record(record, trusted), record.seed)
-        for next_location, choice in zip(record.next_locations, record.choices, strict=True):
-            episode.step(next_location, int(choice))
-    except (gym.error.Error, ValueError) as error:
-        raise RecordError(
-            f"the episode with seed {record.seed} of {record.env_id} cannot be replayed: {error}"
-        ) from error
-    return episode
-
-
-def verify_record(record: EpisodeRecord, env: PlayEnv | None = None, trusted: bool = False) -> None:
-    """Replay a record, and compare all observations, rewards, images and the result bit for bit.
-
-    Args:
-        record: the episode.
-        env: as in :func:`replay_record`.
-        trusted: as in :func:`env_of_record`.
-
-    Raises:
-        RecordError: the env cannot be made any more, or the episode differs.
-        UntrustedError: as in :func:`env_of_record`.
-    """
-    episode = replay_record(record, env, trusted)
-    differences = ["length"]
-    if episode.over:
-        found = episode.record(record.player)
-        differences = [name for name in _REPLAYED if not _equal(getattr(found, name), getattr(record, name))]
-    if differences:
-        versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
-        raise RecordError(
-            f"the episode with seed {record.seed} of {record.env_id} differs when it is replayed "
-            f"({', '.join(differences)}): the record, the images or the package have changed; recorded with {versions}"
-        )
-
-
-def _equal(a: Any, b: Any) -> bool:
-    """Return whether two values are equal, arrays bit for bit."""
-    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
-    return bool(a == b)
+def _check_memory(env: PlayEnv, glimpse_bytes: int) -> None:
+    """Raise ValueError if an episode cannot be kept in memory; it is copied when it is recorded."""
+    num_glimpses = int(env.metadata["num_glimpses"])
+    image_bytes = env.envs.unwrapped.image[0].nbytes if env.metadata["image_moves"] else 0  # type: ignore[attr-defined]
+    check_memory(
+        2 * (num_glimpses + 1) * (glimpse_bytes + image_bytes),
+        env.env_kwargs.get("max_bytes", MAX_BYTES),
+        f"the glimpses and images of an episode with num_glimpses={num_glimpses}",
+        "fewer glimpses",
+    )
 
 
 def _distributions(decisions: list[Decision]) -> dict[str, Any]:

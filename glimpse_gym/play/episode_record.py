@@ -18,11 +18,15 @@ import numpy as np
 from glimpse_gym.content_limit import ContentLimitError, content_limit
 from glimpse_gym.npz_files import read_arrays
 from glimpse_gym.retina import Retina
-from glimpse_gym.safe_io import MAX_BYTES, MAX_JSON_BYTES, parse_json
+from glimpse_gym.rng import check_seed
+from glimpse_gym.safe_io import MAX_BYTES, parse_json
 from glimpse_gym.validation import check_number, check_types, shown
 
 FORMAT = "glimpse_gym episode, format 1"
 _METADATA = "metadata"
+_MAX_METADATA, _MAX_TEXT = 100_000, 1000  # characters
+_METADATA_BYTES = 50  # of memory that a character of the metadata takes at most, parsed
+_MAX_CHANNELS = 4
 
 
 class RecordError(RuntimeError):
@@ -89,8 +93,9 @@ class EpisodeRecord:
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of all arrays."""
-        return sum(array.nbytes for name in _ARRAYS if (array := getattr(self, name)) is not None)
+        """Bytes of all arrays, and an upper bound of those of the metadata."""
+        arrays = sum(array.nbytes for name in _ARRAYS if (array := getattr(self, name)) is not None)
+        return arrays + _METADATA_BYTES * len(_metadata_text(self))
 
     @property
     def num_steps(self) -> int:
@@ -123,6 +128,8 @@ _ARRAYS = tuple(field.name for field in fields(EpisodeRecord) if str(field.type)
 _ENTRIES = tuple(field.name for field in fields(EpisodeRecord) if field.name not in _ARRAYS)
 _OPTIONAL = ("guess_probs", "location_means")
 _FINITE = ("glimpses", "times", "next_locations", "rewards", *_OPTIONAL)
+_DAMAGE = (AttributeError, KeyError, MemoryError, OverflowError, RecursionError, TypeError, ValueError)
+"""Errors that values of the wrong kind cause when they are decoded."""
 
 
 def load_record(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> EpisodeRecord:
@@ -155,7 +162,7 @@ def load_record(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> Epi
         if others := set(names) - {_METADATA, *_ARRAYS}:
             raise ValueError(f"it holds {shown(sorted(others))}")
         return _decode(entries, arrays)
-    except (AttributeError, KeyError, MemoryError, OverflowError, RecursionError, TypeError, ValueError) as error:
+    except _DAMAGE as error:
         raise RecordError(f"{path} is damaged: {error}") from error
 
 
@@ -163,8 +170,8 @@ def _parse_metadata(array: np.ndarray) -> dict[str, Any]:
     """Parse the JSON object that is stored as a text array without dimensions."""
     if array.dtype.kind != "U" or array.ndim:
         raise ValueError(f"metadata must be text, got {array.dtype} {array.shape}")
-    if array.nbytes > 4 * MAX_JSON_BYTES:  # 4 bytes a character
-        raise ValueError(f"metadata must have at most {MAX_JSON_BYTES:,} characters")
+    if array.nbytes > 4 * _MAX_METADATA:  # 4 bytes a character
+        raise ValueError(f"metadata must have at most {_MAX_METADATA:,} characters")
     entries = parse_json(array.item())
     if not isinstance(entries, dict):
         raise ValueError(f"metadata must be a JSON object, got {shown(entries)}")
@@ -172,13 +179,26 @@ def _parse_metadata(array: np.ndarray) -> dict[str, Any]:
 
 
 def encode_record(record: EpisodeRecord) -> bytes:
-    """Encode an episode as the content of a file."""
-    entries = {"format": FORMAT} | {name: getattr(record, name) for name in _ENTRIES}
-    arrays: dict[str, Any] = {_METADATA: np.array(json.dumps(entries))}
-    arrays |= {name: value for name in _ARRAYS if (value := getattr(record, name)) is not None}
+    """Encode an episode as the content of a file.
+
+    Raises:
+        RecordError: :func:`load_record` would not accept the file.
+    """
+    arrays = {name: value for name in _ARRAYS if (value := getattr(record, name)) is not None}
+    try:
+        metadata = np.array(_metadata_text(record))
+        entries = _parse_metadata(metadata)
+        del entries["format"]
+        _decode(entries, arrays)
+    except _DAMAGE as error:
+        raise RecordError(f"an episode is not recorded, because it could not be read again: {error}") from error
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
+    np.savez_compressed(buffer, **{_METADATA: metadata}, **arrays)
     return buffer.getvalue()
+
+
+def _metadata_text(record: EpisodeRecord) -> str:
+    return json.dumps({"format": FORMAT} | {name: getattr(record, name) for name in _ENTRIES})
 
 
 def _recorded_with(entries: dict[str, Any]) -> str:
@@ -193,6 +213,8 @@ def _decode(entries: dict[str, Any], arrays: dict[str, np.ndarray]) -> EpisodeRe
         name for name in _ARRAYS if name not in arrays and name not in _OPTIONAL
     ]:
         raise ValueError(f"it lacks {', '.join(missing)}")
+    if others := entries.keys() - set(_ENTRIES):
+        raise ValueError(f"its metadata hold {shown(sorted(others))}")
     check_types(entries, player=str, is_agent=bool, started=str, env_id=str, env_kwargs=dict, seed=int, versions=dict)
     check_types(entries, choice_name=str, choice_names=list, choice_is_final=bool, num_scales=int, patch_size=int)
     check_types(entries, image_size=list, image_moves=bool, num_glimpses=int, image_index=int, label=int, success=bool)
@@ -208,12 +230,42 @@ def _decode(entries: dict[str, Any], arrays: dict[str, np.ndarray]) -> EpisodeRe
     for name in ("choice_names", "image_size"):
         entries[name] = tuple(entries[name])
     record = EpisodeRecord(**entries, **dict.fromkeys(_OPTIONAL) | arrays)  # type: ignore[arg-type]
+    _check_metadata(record)
     _check_arrays(record)
     return record
 
 
+def _check_metadata(record: EpisodeRecord) -> None:
+    """Raise a ValueError if texts or numbers are not accepted, or all together are too long to be written again."""
+    for name in ("player", "started", "env_id", "choice_name"):
+        _check_text(name, getattr(record, name))
+    for name, texts in (
+        ("choice_names", record.choice_names),
+        ("versions", [*record.versions, *record.versions.values()]),
+    ):
+        for text in texts:
+            _check_text(f"each text of {name}", text)
+    check_seed("seed", record.seed)
+    if record.image_index < -1:
+        raise ValueError(f"image_index must be >= -1, got {shown(record.image_index)}")
+    if len(record.image_size) != 2 or min(record.image_size) < 1:
+        raise ValueError(f"image_size must be a height and a width >= 1, got {shown(record.image_size)}")
+    if (length := len(_metadata_text(record))) > _MAX_METADATA:
+        raise ValueError(f"metadata must have at most {_MAX_METADATA:,} characters, got {length:,}: shorten env_kwargs")
+
+
+def _check_text(name: str, text: str) -> None:
+    if len(text) > _MAX_TEXT or not text.isprintable():
+        raise ValueError(f"{name} must be one line of at most {_MAX_TEXT:,} printable characters, got {shown(text)}")
+
+
 def _check_arrays(record: EpisodeRecord) -> None:
     """Raise a ValueError if dtypes, shapes or ranges do not fit."""
+    if record.images.ndim not in (3, 4) or not 1 <= math.prod(record.images.shape[3:]) <= _MAX_CHANNELS:
+        raise ValueError(
+            f"images must have the shape (n, H, W) or (n, H, W, C) with C from 1 to {_MAX_CHANNELS}, "
+            f"got {record.images.shape}"
+        )
     n, num_choices = len(record.rewards), len(record.choice_names)
     num_images = n + 1 if record.image_moves else 1
     expected: dict[str, tuple[type, tuple[int, ...]]] = {
@@ -245,7 +297,5 @@ def _check_arrays(record: EpisodeRecord) -> None:
     for name in _FINITE:
         if (array := getattr(record, name)) is not None and not np.isfinite(array).all():
             raise ValueError(f"{name} must be finite")
-    if record.seed < 0 or record.image_index < -1:
-        raise ValueError(f"seed must be >= 0, and image_index >= -1, got {record.seed} and {record.image_index}")
     if not 1 <= record.num_glimpses <= n:
         raise ValueError(f"num_glimpses must be from 1 to {n}, got {record.num_glimpses}")

@@ -27,7 +27,7 @@ def to_minari(records: Sequence[EpisodeRecord], name: str, author: str | None = 
         records: at least one.
         name: of the data set, such as ``"glimpse_gym/catch/people-v0"``.
         author: of the data set.
-        trusted: as in :func:`glimpse_gym.play.episode.env_of_record`.
+        trusted: as in :func:`glimpse_gym.play.replay.env_of_record`.
 
     Returns:
         The ``minari.MinariDataset``.
@@ -57,7 +57,9 @@ def to_minari(records: Sequence[EpisodeRecord], name: str, author: str | None = 
                 algorithm_name=players,
                 author=author,
                 description=f"{len(records)} episodes of {first.env_id}, played by {players}",
-                requirements=[f"glimpse_gym=={first.versions['glimpse_gym']}"],
+                requirements=[f"glimpse_gym=={first.versions['glimpse_gym']}"]
+                if "glimpse_gym" in first.versions
+                else [],
                 jpeg_encoding=False,
             )
     except BaseException:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from filelock import FileLock
 
 from glimpse_gym.atomic_io import atomic_write, remove_temporary_files
-from glimpse_gym.content_limit import ContentLimitError, check_content
+from glimpse_gym.content_limit import ContentLimitError, content_limit
 from glimpse_gym.play.episode_record import EpisodeRecord, RecordError, encode_record, load_record
 from glimpse_gym.safe_io import MAX_BYTES
 
@@ -71,7 +71,8 @@ def save_record(folder: str | os.PathLike[str], record: EpisodeRecord) -> Path:
         Path of the file.
 
     Raises:
-        RecordError: it cannot be written, for example because the disk is full; nothing is left behind.
+        RecordError: it cannot be written, for example because the disk is full, or could not be read again; nothing is
+            left behind.
     """
     folder = Path(folder)
     player = re.sub(r"[^A-Za-z0-9_.-]+", "-", record.player)[:60].strip("-.") or "player"
@@ -131,20 +132,31 @@ def load_recording(folder: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -
     Raises:
         RecordError: the folder does not exist, holds no episode, or too many.
     """
+    limit = content_limit(max_bytes)
     recording = Recording({}, {})
     size = 0
     for path in record_paths(folder):
+        left = max(max_bytes - -(-size * 5 // 2), 1)  # see content_limit
         try:
-            record = recording.records[path] = load_record(path, max_bytes)
+            record = load_record(path, left)
         except RecordError as error:
-            recording.damaged[path] = error
+            if size and isinstance(error.__cause__, ContentLimitError):
+                raise _too_large(folder, path, limit, max_bytes) from None
+            # The traceback and the cause of the original would keep the arrays of the damaged file in memory.
+            recording.damaged[path] = RecordError(str(error))
             continue
         size += record.num_bytes
-        try:
-            check_content(f"{folder}, up to {path.name}", size, max_bytes)
-        except ContentLimitError as error:
-            raise RecordError(str(error)) from error
+        if size > limit:
+            raise _too_large(folder, path, limit, max_bytes)
+        recording.records[path] = record
     return recording
+
+
+def _too_large(folder: str | os.PathLike[str], path: Path, limit: int, max_bytes: int) -> RecordError:
+    return RecordError(
+        f"{folder}, up to {path.name}: its content takes more than {limit:,} bytes, two fifths of "
+        f"max_bytes={max_bytes:,}; move some files to another folder or, if you trust them, give a larger max_bytes"
+    )
 
 
 def load_records(folder: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> list[EpisodeRecord]:

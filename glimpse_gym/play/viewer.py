@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from glimpse_gym.extras import require_extra
 from glimpse_gym.play.episode_record import EpisodeRecord
 from glimpse_gym.play.layout import window_size
 from glimpse_gym.play.record_view import draw_record
-from glimpse_gym.rendering.animation import save_gif, save_png
+from glimpse_gym.rendering.animation import check_frames, save_gif, save_png
 from glimpse_gym.rendering.drawing import surface_to_array
 from glimpse_gym.rendering.window import Event, Window
 
@@ -157,7 +158,7 @@ def save_records(path: Path, records: Iterator[EpisodeRecord], pace: float = 2.0
     """Save episodes as an animation (.gif, .mp4), or the end of the first one as a picture (.png).
 
     Raises:
-        ValueError: another file format, or no record.
+        ValueError: another file format, no record, or an animation that would take too much memory.
         OSError: the file cannot be written.
         ModuleNotFoundError: packages of the extra ``video`` are needed for .mp4, and not installed.
     """
@@ -179,6 +180,7 @@ def save_records(path: Path, records: Iterator[EpisodeRecord], pace: float = 2.0
     frames: list[np.ndarray] = []
     milliseconds: list[int] = []
     for record in records:
+        check_frames(len(frames) + record.num_steps + 1, 3 * math.prod(size), "fewer episodes, or a smaller --scale")
         for step in range(record.num_steps + 1):
             frames.append(surface_to_array(draw_record(record, step, size)))
             milliseconds.append(round(1000 / pace))

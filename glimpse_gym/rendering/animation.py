@@ -25,8 +25,10 @@ from glimpse_gym.rendering.drawing import (
 from glimpse_gym.rendering.frames import tile_surfaces
 from glimpse_gym.rendering.scene import Scene
 from glimpse_gym.retina import Retina
+from glimpse_gym.safe_io import MAX_BYTES
 
 _MAX_IMAGE_SIDE, _MARGIN, _CAPTION_HEIGHT = 140, 8, 24  # in pixels
+_MAX_FRAME_BYTES = MAX_BYTES // 4  # of all frames of an animation, which are copied when it is saved
 _RGB_PLACES = np.array([2**16, 2**8, 1])  # encode a color as one integer
 
 
@@ -61,7 +63,7 @@ def gaze_frames(episodes: Sequence[ScanpathEpisode], *, columns: int = 4) -> lis
         One frame per glimpse of the longest episode, each uint8 (height, width, 3).
 
     Raises:
-        ValueError: if there is no episode, or one without fixations.
+        ValueError: if there is no episode, one without fixations, or the frames would take too much memory.
     """
     if not episodes or not all(len(episode.fixations) for episode in episodes):
         raise ValueError("there is nothing to draw: pass episodes, each with at least one fixation")
@@ -69,10 +71,28 @@ def gaze_frames(episodes: Sequence[ScanpathEpisode], *, columns: int = 4) -> lis
     longest = [max(episode.image.shape[:2]) for episode in episodes]
     side = max(each * (_MAX_IMAGE_SIDE // each) or _MAX_IMAGE_SIDE for each in longest)
     num_frames = max(len(episode.fixations) for episode in episodes)
-    return [
-        surface_to_array(tile_surfaces([_gaze_cell(episode, t, side) for episode in episodes], columns))
-        for t in range(1, num_frames + 1)
-    ]
+
+    def draw(t: int) -> np.ndarray:
+        return surface_to_array(tile_surfaces([_gaze_cell(episode, t, side) for episode in episodes], columns))
+
+    first = draw(1)
+    check_frames(num_frames, first.nbytes, "fewer episodes, or episodes of fewer glimpses")
+    return [first, *(draw(t) for t in range(2, num_frames + 1))]
+
+
+def check_frames(num_frames: int, frame_bytes: int, hint: str) -> None:
+    """Raise ValueError if the frames of an animation would take too much memory.
+
+    Args:
+        num_frames: number of frames.
+        frame_bytes: bytes of each.
+        hint: what to draw instead, for the error message.
+    """
+    if (num_bytes := num_frames * frame_bytes) > _MAX_FRAME_BYTES:
+        raise ValueError(
+            f"an animation of {num_frames:,} frames takes {num_bytes:,} bytes of memory, more than "
+            f"{_MAX_FRAME_BYTES:,}: draw {hint}"
+        )
 
 
 def _gaze_cell(episode: ScanpathEpisode, t: int, image_side: int) -> pygame.Surface:

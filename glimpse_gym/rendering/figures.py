@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 
 from glimpse_gym.rendering.animation import ScanpathEpisode
 from glimpse_gym.rendering.drawing import surface_to_array, time_colors
-from glimpse_gym.rendering.paper_figures import COLORS, STYLE
+from glimpse_gym.rendering.paper_figures import COLORS, LITERAL_STYLE
 from glimpse_gym.rendering.scene import Scene
 
 _CELL, _GAP, _CAPTION, _TITLE = 1.25, 0.12, 0.18, 0.42  # inches; the gap is part of the cell
@@ -40,7 +40,7 @@ def scanpath_plate(episodes: Sequence[ScanpathEpisode], *, title: str = "", colu
     rows = math.ceil(len(episodes) / columns)
     width = _CELL * columns + _GAP
     height = (_CELL + _CAPTION) * rows + (_TITLE if title else _GAP)
-    with rc_context(STYLE):
+    with rc_context(LITERAL_STYLE):
         figure = Figure(figsize=(width, height))
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for i, axes in enumerate(panels):

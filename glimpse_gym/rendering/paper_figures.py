@@ -46,7 +46,9 @@ STYLE: Any = {
     "legend.fontsize": 8,
     "svg.hashsalt": "glimpse_gym",  # equal figures give equal files
 }
-_in_style = rc_context(STYLE)
+LITERAL_STYLE: Any = STYLE | {"text.parse_math": False}
+"""The style of figures that show names of players, classes or files, where "$" is no formula."""
+_in_style = rc_context(LITERAL_STYLE)
 _HEAT = LinearSegmentedColormap.from_list(
     "heat", [(1.0, 1.0, 1.0, 0.0), (0.9, 0.62, 0.0, 0.6), (0.84, 0.37, 0.0, 0.85), (0.35, 0.1, 0.0, 0.95)]
 )

@@ -22,7 +22,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="seed of all attempts (default: from the clock)")
     parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS), help="kinds of trials (default: all)")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="how many run at once")
-    parser.add_argument("--try", type=int, dest="number", help="repeat this attempt of the kind, and nothing else")
+    parser.add_argument("--attempt", type=int, dest="number", help="number of the attempt to repeat, and nothing else")
     arguments = parser.parse_args()
     seed = int(time.time()) % 2**31 if arguments.seed is None else arguments.seed
     if arguments.number is not None:

@@ -154,6 +154,35 @@ def _any_value(rng: np.random.Generator) -> Any:
     return json.loads(json.dumps(value)) if isinstance(value, (dict, list)) else value
 
 
+_SIZES = (0, 1, 2, 3, 2**10, 2**16, 2**20, 2**24, 2**31, 2**63, 2**70, -1)
+_TEXTS = (
+    *("a\nb", "\n", "\x1b[2J\x1b[31mred", "a\rb", "$\\frac$", "$x", "\\", "%s {}", "", " ", "x" * 100_000),
+    *("| a | b |", "</td>", "this:Env-v0", "glimpse_gym/Images-v0", "../../x", "/etc/passwd"),
+)
+_ARGUMENTS = ("images", "labels", "max_bytes", "num_envs", "render_mode", "split", "actions", "size", "num_balls")
+
+
+def exaggerate(rng: np.random.Generator, entries: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """Set numbers to extreme ones, and texts to hostile ones, in one or two of the named entries of a JSON object.
+
+    An entry ``env_kwargs`` may get another keyword argument, too.
+    """
+    entries = json.loads(json.dumps(entries))
+    present = [name for name in names if name in entries]
+    if isinstance(entries.get("env_kwargs"), dict) and rng.random() < 0.2:
+        values = (*_SIZES, *_TEXTS)
+        entries["env_kwargs"][str(rng.choice(_ARGUMENTS))] = values[int(rng.integers(len(values)))]
+    for _ in range(int(rng.integers(1, 3))):
+        parent, key = entries, present[int(rng.integers(len(present)))]
+        while isinstance(parent[key], (dict, list)) and parent[key]:
+            parent = parent[key]
+            keys = list(parent) if isinstance(parent, dict) else range(len(parent))
+            key = keys[int(rng.integers(len(keys)))]
+        choices = _TEXTS if isinstance(parent[key], str) else _SIZES
+        parent[key] = choices[int(rng.integers(len(choices)))]
+    return entries
+
+
 def mutate_tensors(rng: np.random.Generator, value: Any) -> Any:
     """Change one place of nested dicts and lists of tensors and numbers, chosen by a random walk from the root."""
     if isinstance(value, (dict, list)) and value and rng.random() < 0.95:

@@ -19,8 +19,8 @@ from hostile import tiny_run
 from hostile.forked import Child
 from hostile.trial import Failure, Trial
 
-_NEW_NAMESPACE, _PRIVATE = 0x00020000, 0x00040000 | 0x00004000  # of unshare(2) and mount(2)
-_NO_ROOM = 3  # exit status of a child that is not allowed to mount
+_NEW_NAMESPACE, _PRIVATE, _REMOUNT = 0x00020000, 0x00040000 | 0x00004000, 0x20  # of unshare(2) and mount(2)
+_CANNOT_MOUNT = 3  # exit status of a child that is not allowed to mount
 
 
 class Disks(Trial):
@@ -57,7 +57,7 @@ class Disks(Trial):
         sizes = [max(4096, self._random_size(rng, 6 * self.undisturbed.largest_file)) for _ in range(2)]
         child = Child(lambda: self._run_in_file_systems(folder, sizes))
         status = child.wait()
-        if status == _NO_ROOM:
+        if status == _CANNOT_MOUNT:
             return 0
         if status != 0:
             raise Failure(f"file systems of {sizes} bytes: {child.error}")
@@ -67,18 +67,18 @@ class Disks(Trial):
         libc = ctypes.CDLL(None, use_errno=True)
         # A namespace of its own: nothing stays mounted when this process ends.
         if libc.unshare(_NEW_NAMESPACE) or libc.mount(b"none", b"/", None, _PRIVATE, None):
-            os._exit(_NO_ROOM)
+            os._exit(_CANNOT_MOUNT)
         if libc.mount(b"none", os.fsencode(folder), b"tmpfs", 0, b"size=%d" % sizes[0]):
-            os._exit(_NO_ROOM)
+            os._exit(_CANNOT_MOUNT)
         run = folder / "run"
         for size in sizes:
-            libc.mount(b"none", os.fsencode(folder), None, 32, b"size=%d" % size)  # 32: remount
+            libc.mount(b"none", os.fsencode(folder), None, _REMOUNT, b"size=%d" % size)
             child = Child(lambda: tiny_run.train(run))
             check_refusal(child, child.wait(), run)
             if run.exists():
                 tiny_run.check_no_temporary_files(run, tiny_run.NEXT_WEIGHTS)
                 tiny_run.check_agent(run)
-        libc.mount(b"none", os.fsencode(folder), None, 32, b"size=100000000")
+        libc.mount(b"none", os.fsencode(folder), None, _REMOUNT, b"size=100000000")
         self.undisturbed.check_finish(run)
 
     def _limited_save(self, rng: np.random.Generator, folder: Path) -> int:

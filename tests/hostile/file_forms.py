@@ -38,7 +38,10 @@ class FileForm(ABC):
 
     @abstractmethod
     def read(self, path: Path) -> Any:
-        """Read the file."""
+        """Read the file, and return its content."""
+
+    def use(self, rng: np.random.Generator, content: Any, path: Path) -> None:  # noqa: B027 (some forms have no further use)
+        """Do with the content of a damaged file that was read what the commands of the program do with it."""
 
     def damage(self, rng: np.random.Generator, path: Path) -> None:
         """Damage the file."""
@@ -116,7 +119,7 @@ class Npz(FileForm):
         if rng.random() < 0.3:  # intact, but with other arrays
             arrays = dict(np.load(path))
             name = str(rng.choice(list(arrays)))
-            arrays[name] = _other_array(rng)
+            arrays[name] = other_array(rng)
             np.savez(path, **arrays)
         else:
             super().damage(rng, path)
@@ -201,7 +204,7 @@ def _as_text(path: Path) -> str:
     return os.fspath(path)
 
 
-def _other_array(rng: np.random.Generator) -> np.ndarray:
+def other_array(rng: np.random.Generator) -> np.ndarray:
     shapes = ((), (0,), (12,), (12, 1), (12, 9), (12, 9, 7), (12, 9, 7, 3), (12, 0, 7), (12, 9, 7, 5), (11, 2, 2))
     dtype = str(rng.choice(["u1", "i8", "u8", "f4", "?", "c8", "U2", "S2", "m8[s]", "M8[D]", "f2", "O"]))
     return np.zeros(shapes[int(rng.integers(len(shapes)))], dtype)

@@ -1,9 +1,10 @@
-"""Damaged files of every form that the program reads: each is refused by its documented error, or read."""
+"""Damaged files of every form that the program reads: each is refused by its documented error, or read and used."""
 
-from hostile import file_forms, sealed_forms
+from hostile import file_forms, sealed_forms, uses
 from hostile.damage import flip_one_bit
 from hostile.trial import Failure, Trial, describe
 
+# Picture and RecordedEpisode are listed twice, so that twice as many attempts attack them: they have the most code.
 FORMS: tuple[type[file_forms.FileForm], ...] = (
     file_forms.Idx,
     file_forms.Bomb,
@@ -29,7 +30,7 @@ class Files(Trial):
         self.forms = [form() for form in FORMS]
 
     def attempt(self, rng, folder):
-        """Damage one file, and read it."""
+        """Damage one file, read it, and use what was read."""
         form = self.forms[int(rng.integers(len(self.forms)))]
         name = type(form).__name__
         path = form.write(rng, folder)
@@ -39,13 +40,17 @@ class Files(Trial):
         else:
             form.damage(rng, path)
         try:
-            form.read(path)
+            content = form.read(path)
         except form.refusals as error:
             if not any(part in str(error) for part in (path.name, path.parent.name, folder.name)):
                 raise Failure(f"{name}: the error does not name the file {path.name}: {describe(error)}") from error
+            if str(path).isprintable():
+                uses.check_lines(str(error))
         except Exception as error:
             raise Failure(f"{name}, {path.name}: {type(error).__name__}: {describe(error)}") from error
         else:
             if must_be_refused:
                 raise Failure(f"{name}, {path.name}: a changed bit was not noticed")
+            form.use(rng, content, path)
+            uses.check_nothing_imported()
         return 1

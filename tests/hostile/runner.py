@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hostile.kinds import KINDS
-from hostile.worker import Found, Order, work
+from hostile.worker import Found, WorkerConfig, work
 
 _SLACK = 60.0  # seconds that an attempt, or the start of a process, may take beyond its limit before it is killed
 
@@ -49,26 +49,26 @@ class Outcome:
 class _Process:
     """A process of the trial, which is started again if it dies."""
 
-    def __init__(self, order: Order, folder: Path) -> None:
-        self.order, self.folder, self.starts = order, folder, 0
+    def __init__(self, config: WorkerConfig, folder: Path) -> None:
+        self.config, self.folder, self.starts = config, folder, 0
         self.context = multiprocessing.get_context("spawn")
         self.reports = self.context.Queue()
         self.current = self.context.Array("d", 3, lock=False)
-        self.end = time.monotonic() + order.seconds
+        self.end = time.monotonic() + config.seconds
         self._start()
 
     def _start(self) -> None:
         self.starts += 1
         folder = self.folder / f"start{self.starts}"
         folder.mkdir(parents=True)
-        order = replace(self.order, seconds=self.end - time.monotonic())
-        self.process = self.context.Process(target=work, args=(order, folder, self.reports, self.current), daemon=True)
+        config = replace(self.config, seconds=self.end - time.monotonic())
+        self.process = self.context.Process(target=work, args=(config, folder, self.reports, self.current), daemon=True)
         self.process.start()
 
     def check(self) -> Found | None:
         """Return the attempt that killed the process, or that does not end; the process then starts again."""
         index, number, start = int(self.current[0]), int(self.current[1]), self.current[2]
-        kind = self.order.kinds[index]
+        kind = self.config.kinds[index]
         if not self.current[2]:
             return None
         if self.process.exitcode:
@@ -79,12 +79,12 @@ class _Process:
         else:
             return None
         self.stop()
-        starts = {name: first + 1_000_000 * self.starts for name, first in self.order.start.items()}
-        self.order = replace(self.order, start=starts)
+        starts = {name: first + 1_000_000 * self.starts for name, first in self.config.start.items()}
+        self.config = replace(self.config, start=starts)
         self.current[2] = 0.0
         if time.monotonic() < self.end:
             self._start()
-        return Found(kind, self.order.seed, number, message)
+        return Found(kind, self.config.seed, number, message)
 
     def _patience(self, kind: str) -> float:
         return KINDS[kind].max_seconds + _SLACK
@@ -119,8 +119,8 @@ def run(
         try:
             for i in range(num_processes):
                 turned = tuple(kinds[i % len(kinds) :]) + tuple(kinds[: i % len(kinds)])  # begin with different kinds
-                order = Order(turned, seed, seconds, dict.fromkeys(kinds, i), num_processes)
-                processes.append(_Process(order, Path(name) / f"process{i}"))
+                config = WorkerConfig(turned, seed, seconds, dict.fromkeys(kinds, i), num_processes)
+                processes.append(_Process(config, Path(name) / f"process{i}"))
             while any(each.process.exitcode is None for each in processes):
                 time.sleep(0.5)
                 _collect(outcome, processes)

@@ -3,10 +3,12 @@
 import hashlib
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from unittest import mock
 
+import numpy as np
 import safetensors.torch
 import torch
 
@@ -17,20 +19,24 @@ import recordings
 from glimpse_gym.agents.benchmark import records
 from glimpse_gym.agents.checkpoint import CheckpointError, load_agent
 from glimpse_gym.agents.experiments.report import _replace_headline
-from glimpse_gym.agents.experiments.result_files import ResultError, load_results, save_result
+from glimpse_gym.agents.experiments.result_files import ResultError, load_results
 from glimpse_gym.images import DataError
 from glimpse_gym.play import recording
 from glimpse_gym.play.attention_mnist import load_attention_mnist
+from glimpse_gym.provenance import UntrustedError
 from glimpse_gym.safe_io import write_sealed
-from hostile import tiny_run
-from hostile.damage import damage_bytes, mutate_json, mutate_tensors
-from hostile.file_forms import FileForm
+from hostile import tiny_run, uses
+from hostile.damage import damage_bytes, exaggerate, mutate_json, mutate_tensors
+from hostile.file_forms import FileForm, other_array
+from hostile.trial import Failure
 
 
 class SealedForm(FileForm):
     """Copies of files that were made once. JSON files also get another structure under a correct checksum."""
 
     has_checksum = True
+    extremes: ClassVar[tuple[str, ...]] = ()
+    """Entries whose numbers and texts are also set to extreme ones."""
 
     def __init__(self) -> None:
         self.originals: dict[str, bytes] = {}
@@ -56,8 +62,8 @@ class SealedForm(FileForm):
         return sorted(self.originals)[int(rng.integers(len(self.originals)))]
 
     def damage(self, rng, path):
-        if path.suffix == ".json" and rng.random() < 0.7:
-            entries = mutate_json(rng, json.loads(path.read_bytes()))
+        if path.suffix == ".json" and rng.random() < 0.85:
+            entries = self.change(rng, json.loads(path.read_bytes()))
             if isinstance(entries, dict):
                 entries.pop("checksum", None)
                 write_sealed(path, entries)
@@ -66,11 +72,16 @@ class SealedForm(FileForm):
         else:
             super().damage(rng, path)
 
+    def change(self, rng: np.random.Generator, entries: Any) -> Any:
+        """Change the structure of the entries, or some of the values."""
+        return exaggerate(rng, entries, self.extremes) if rng.random() < 0.5 else mutate_json(rng, entries)
+
 
 class Agent(SealedForm):
     """A checkpoint: agent.json and the weights."""
 
-    refusals = (CheckpointError,)
+    refusals = (CheckpointError, UntrustedError)
+    extremes = ("env_id", "env_kwargs", "env_kwargs", "env_kwargs", "policy_config", "task_spec", "training", "command")
 
     def make(self, folder):
         tiny_run.train(folder)
@@ -82,7 +93,10 @@ class Agent(SealedForm):
         with mock.patch("time.sleep"):  # it tries again a few times, in case a training saves the agent right now
             policy, metadata = load_agent(path.parent)
         assert not policy.training
-        assert isinstance(metadata.scores, list)
+        return policy, metadata
+
+    def use(self, rng, content, path):
+        uses.use_agent(*content, path.parent)
 
     def damage(self, rng, path):
         if path.suffix == ".safetensors" and rng.random() < 0.5:  # other weights, under a correct checksum
@@ -131,51 +145,99 @@ class State(SealedForm):
 
 
 class ResultFile(SealedForm):
-    """A result of a recipe."""
+    """Results of several recipes, one of which is damaged."""
 
     refusals = (ResultError,)
+    extremes = ("recipe", "task", "model", "machine", "seed", "env_id", "env_kwargs", "versions", "scores", "history")
 
     def make(self, folder):
-        save_result(folder, hand_made_results.ram_results()[0])
+        hand_made_results.save_results(folder, hand_made_results.results_for_all_figures())
 
     def read(self, path):
-        for result in load_results(path.parent):
-            result.errors()
-            _ = result.settings
+        return load_results(path.parent)
+
+    def use(self, rng, content, path):
+        uses.use_results(rng, content, path.parent)
 
 
 class BenchmarkRecord(SealedForm):
-    """A record of a benchmark run."""
+    """Records of benchmark runs, one of which is damaged."""
 
     refusals = (records.RecordError,)
+    extremes = (
+        "task",
+        "algorithm",
+        "machine",
+        "seed",
+        "env_id",
+        "env_kwargs",
+        "num_steps",
+        "versions",
+        "test",
+        "curve",
+    )
 
     def make(self, folder):
-        records.save_record(folder, hand_made_records.make_record())
+        for record in [*hand_made_records.make_records(), *hand_made_records.make_records("MNIST-cost")]:
+            records.save_record(folder, record)
 
     def read(self, path):
-        records.success_curves(records.load_records(path.parent))
+        return records.load_records(path.parent)
+
+    def use(self, rng, content, path):
+        uses.use_benchmark_records(content)
 
 
 class RecordedEpisode(SealedForm):
-    """A recorded episode, of images or of Catch."""
+    """Recorded episodes of images, Catch and an agent with beliefs, one of which is damaged."""
 
     refusals = (recording.RecordError,)
     has_checksum = False
+    extremes = (
+        *("env_id", "env_kwargs", "env_kwargs", "env_kwargs", "image_size", "num_glimpses", "seed", "num_scales"),
+        *("patch_size", "image_index", "player", "player", "started", "versions", "choice_name", "choice_names"),
+    )
 
     def make(self, folder):
-        for number, env in enumerate((recordings.images_env(folder), recordings.catch_env())):
-            recording.save_record(folder, recordings.play(env, seed=number))
-        (folder / "images.npz").unlink()
+        images = folder.parent.parent / "images"  # stays, so that the episodes can be replayed
+        images.mkdir(exist_ok=True)
+        env = recordings.images_env(images)
+        self.images = env.env_kwargs["images"]
+        played = recordings.play(env, seed=2, player="agent")
+        probs = np.full((played.num_steps, len(played.choice_names)), 1 / len(played.choice_names), np.float32)
+        agent = replace(played, is_agent=True, guess_probs=probs, location_means=played.next_locations)
+        for record in (recordings.play(env), recordings.play(recordings.catch_env(), seed=1), agent):
+            recording.save_record(folder, record)
 
     def read(self, path):
-        record = recording.load_record(path)
-        _ = record.image, record.fixations, record.outcome, record.retina
+        content = recording.load_recording(path.parent).records
+        if len(content) < len(self.originals) - 1:
+            raise Failure("a damaged episode hides others")
+        recording.load_record(path)
+        return content
+
+    def use(self, rng, content, path):
+        uses.use_records(rng, content, path.parent, self.images)
 
     def damage(self, rng, path):
-        if rng.random() < 0.5:  # intact, but with another entry or array
-            _change_record(rng, path)
+        if rng.random() < 0.6:  # intact, but with another entry or array
+            self._change_record(rng, path)
         else:
             super().damage(rng, path)
+
+    def _change_record(self, rng: np.random.Generator, path: Path) -> None:
+        with np.load(path) as file:
+            arrays = dict(file)
+        name = "metadata" if rng.random() < 0.7 else str(rng.choice(list(arrays)))
+        if name == "metadata":
+            arrays[name] = np.array(json.dumps(self.change(rng, json.loads(str(arrays[name])))))
+        elif rng.random() < 0.5 and arrays[name].size and arrays[name].dtype.kind in "fiu":
+            values = [0, 1, 255] if arrays[name].dtype.kind == "u" else [-1, 10**6]
+            values += [np.nan, np.inf, -np.inf, 1e30] if arrays[name].dtype.kind == "f" else []
+            arrays[name].reshape(-1)[int(rng.integers(arrays[name].size))] = values[int(rng.integers(len(values)))]
+        else:
+            arrays[name] = other_array(rng)
+        np.savez(path, **arrays)
 
 
 class AttentionMnist(SealedForm):
@@ -204,22 +266,3 @@ class Readme(FileForm):
     def read(self, path):
         _replace_headline(path, "| new |")
         assert "| new |" in path.read_text(encoding="utf-8")
-
-
-def _change_record(rng: Any, path: Path) -> None:
-    import numpy as np
-
-    from hostile.file_forms import _other_array
-
-    with np.load(path) as file:
-        arrays = dict(file)
-    name = "metadata" if rng.random() < 0.7 else str(rng.choice(list(arrays)))
-    if name == "metadata":
-        arrays[name] = np.array(json.dumps(mutate_json(rng, json.loads(str(arrays[name])))))
-    elif rng.random() < 0.5 and arrays[name].size and arrays[name].dtype.kind in "fiu":
-        values = [0, 1, 255] if arrays[name].dtype.kind == "u" else [-1, 10**6]
-        values += [np.nan, np.inf, -np.inf, 1e30] if arrays[name].dtype.kind == "f" else []
-        arrays[name].reshape(-1)[int(rng.integers(arrays[name].size))] = values[int(rng.integers(len(values)))]
-    else:
-        arrays[name] = _other_array(rng)
-    np.savez(path, **arrays)

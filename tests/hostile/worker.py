@@ -28,12 +28,12 @@ class Found:
     @property
     def command(self) -> str:
         """Command that repeats it, in the folder ``tests``."""
-        return f"python -m hostile --only {self.kind} --seed {self.seed} --try {self.number}"
+        return f"python -m hostile --only {self.kind} --seed {self.seed} --attempt {self.number}"
 
 
 @dataclass(frozen=True)
-class Order:
-    """What one process shall do: attempts ``start``, ``start + stride``, ... of each kind."""
+class WorkerConfig:
+    """Configuration of one process: it makes attempts ``start``, ``start + stride``, ... of each kind."""
 
     kinds: tuple[str, ...]
     seed: int
@@ -60,11 +60,11 @@ def prepare_process() -> None:
         os.environ[name] = "1"
 
 
-def work(order: Order, folder: Path, reports: Any, current: Any) -> None:
+def work(config: WorkerConfig, folder: Path, reports: Any, current: Any) -> None:
     """Make attempts until the time is over; the kind that is furthest behind its share comes next.
 
     Args:
-        order: what to do.
+        config: kinds, seed, time and numbers of the attempts.
         folder: empty folder of this process.
         reports: queue for ``(kind, tries)`` and :class:`Found`.
         current: shared array in which the running attempt is announced: index of its kind, number, start time.
@@ -73,23 +73,23 @@ def work(order: Order, folder: Path, reports: Any, current: Any) -> None:
         os.dup2(log.fileno(), 2)  # image libraries write there what they think of damaged files
     os.setpgrp()  # the runner ends this process with all its children
     prepare_process()
-    end = time.monotonic() + order.seconds  # of attempts, so that it is moved by the time that imports take
+    end = time.monotonic() + config.seconds  # of attempts, so that it is moved by the time that imports take
     trials: dict[str, Trial] = {}
-    numbers, used = dict(order.start), dict.fromkeys(order.kinds, 0.0)
-    kinds = list(order.kinds)
+    numbers, used = dict(config.start), dict.fromkeys(config.kinds, 0.0)
+    kinds = list(config.kinds)
     while kinds and time.monotonic() < end:
         kind = min(kinds, key=lambda name: used[name] / KINDS[name].share)
         start, number = time.monotonic(), numbers[kind]
-        numbers[kind] += order.stride
-        current[:] = order.kinds.index(kind), number, start
+        numbers[kind] += config.stride
+        current[:] = config.kinds.index(kind), number, start
         try:
             if kind not in trials:
                 trials[kind] = make_trial(kind, folder)
                 end += time.monotonic() - start
                 current[2] = start = time.monotonic()
-            reports.put((kind, run_attempt(trials[kind], kind, order.seed, number)))
+            reports.put((kind, run_attempt(trials[kind], kind, config.seed, number)))
         except BaseException as error:
-            reports.put(Found(kind, order.seed, number, _describe(error)))
+            reports.put(Found(kind, config.seed, number, _describe(error)))
             if kind not in trials:  # its module cannot be imported
                 kinds.remove(kind)
         used[kind] += time.monotonic() - start
