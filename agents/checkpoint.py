@@ -29,7 +29,7 @@ from glimpse_gym.agents.registry import make_policy, make_policy_config, policy_
 from glimpse_gym.atomic_io import atomic_write, remove_temporary_files
 from glimpse_gym.folder_lock import lock_folder
 from glimpse_gym.provenance import package_versions, require_trust
-from glimpse_gym.safe_io import MAX_BYTES, open_regular, read_bytes, write_sealed
+from glimpse_gym.safe_io import MAX_BYTES, open_regular, read_bytes, write_checksummed_json
 from glimpse_gym.validation import check_types
 
 _METADATA, _WEIGHTS = "agent.json", "weights.safetensors"
@@ -142,7 +142,7 @@ def remove_temporary_agent_files(folder: Path) -> None:
 def _save_metadata(folder: Path, metadata: CheckpointMetadata) -> None:
     head = {"format": _FORMAT.name, "policy": policy_name(metadata.policy_config)}
     entries = head | asdict(metadata) | {"task_spec": metadata.task_spec._asdict()}
-    write_sealed(folder / _METADATA, entries, indent=2)
+    write_checksummed_json(folder / _METADATA, entries, indent=2)
 
 
 def add_scores(folder: Path, metadata: CheckpointMetadata, scores: list[dict[str, Any]]) -> None:

@@ -12,7 +12,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from glimpse_gym.safe_io import read_sealed, write_sealed
+from glimpse_gym.safe_io import read_checksummed_json, write_checksummed_json
 from glimpse_gym.validation import check_integer, check_number, shown
 
 MAX_NUMBER = 10**15
@@ -47,7 +47,7 @@ class FileFormat:
     def read(self, path: Path) -> dict[str, Any]:
         """Return the entries of a file, without its format, after its format and its checksum were checked."""
         try:
-            entries, is_intact = read_sealed(path)
+            entries, is_intact = read_checksummed_json(path)
         except (OSError, ValueError) as error:
             reason = f"{path} cannot be read ({error}): it is damaged, or no {self.kind}; {self.remedy}"
             raise self.error(reason) from error
@@ -84,7 +84,7 @@ class RunFileFormat(FileFormat):
             self.check(entries)
             folder.mkdir(parents=True, exist_ok=True)
             path = folder / self.file_name(entries)
-            write_sealed(path, {"format": self.name} | entries, allow_nan=False)
+            write_checksummed_json(path, {"format": self.name} | entries, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise ValueError(f"{label} cannot be saved: {error}") from error
         return path

@@ -108,6 +108,9 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]
         ValueError: if it is the state of another optimizer or of other weights.
     """
     settings = _settings(optimizer)
+    values = [value for entries in state["state"].values() for value in entries.values()]
+    if any(isinstance(value, Tensor) and value.is_complex() for value in values):  # torch would drop a part of them
+        raise ValueError("the optimizer has complex numbers")
     optimizer.load_state_dict(state)
     if _settings(optimizer) != settings:
         raise ValueError("the optimizer has other settings")

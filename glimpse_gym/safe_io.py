@@ -9,8 +9,9 @@ import hashlib
 import json
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 from glimpse_gym.atomic_io import atomic_write
 
@@ -18,13 +19,13 @@ MAX_BYTES = 2_000_000_000
 """Default limit on the memory that a file from anywhere may take, in bytes; ``max_bytes`` arguments lift it."""
 MAX_JSON_BYTES = 16_000_000
 """Limit on the size of a JSON file."""
-JSON_MEMORY = 50
-"""Most memory that reading JSON takes, in sizes of the file: that of lists in lists, each with a single item."""
+JSON_MEMORY = 55
+"""Most memory that reading JSON takes, in sizes of the file: 48 for nested lists of one item each, 5 for the text."""
 
-_SEAL = '"checksum": "'
+_CHECKSUM_START = '"checksum": "'
 
 
-def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
     """Open a regular file for reading in binary mode.
 
     Raises:
@@ -70,15 +71,15 @@ def parse_json(content: str | bytes) -> Any:
         raise ValueError("its brackets are nested too deeply") from None
 
 
-class Sealed(NamedTuple):
-    """Content of a sealed JSON file."""
+class ChecksummedJSON(NamedTuple):
+    """Content of a checksummed JSON file."""
 
     entries: Any
     is_intact: bool
     """The checksum matches: no bit has changed since the file was written."""
 
 
-def write_sealed(path: Path, entries: dict[str, Any], indent: int = 1, allow_nan: bool = True) -> None:
+def write_checksummed_json(path: Path, entries: dict[str, Any], indent: int = 1, allow_nan: bool = True) -> None:
     """Write a JSON object atomically, with the SHA-256 of all that precedes it as its last entry, "checksum".
 
     Raises:
@@ -87,13 +88,13 @@ def write_sealed(path: Path, entries: dict[str, Any], indent: int = 1, allow_nan
     """
     others = {name: value for name, value in entries.items() if name != "checksum"}  # it must come last
     text = json.dumps(others | {"checksum": ""}, indent=indent, allow_nan=allow_nan)
-    head = text[: text.rindex(_SEAL) + len(_SEAL)]
+    head = text[: text.rindex(_CHECKSUM_START) + len(_CHECKSUM_START)]
     with atomic_write(path) as temporary:
-        temporary.write_bytes((head + _seal_of(head)).encode())
+        temporary.write_bytes((head + _checksum_end(head)).encode())
 
 
-def read_sealed(path: str | os.PathLike[str]) -> Sealed:
-    """Read a file that :func:`write_sealed` wrote, and verify its checksum.
+def read_checksummed_json(path: str | os.PathLike[str]) -> ChecksummedJSON:
+    """Read a file that :func:`write_checksummed_json` wrote, and verify its checksum.
 
     Raises:
         OSError: the file cannot be read, or is not a regular file.
@@ -102,11 +103,11 @@ def read_sealed(path: str | os.PathLike[str]) -> Sealed:
     # A version control system may have changed the ends of lines.
     text = read_bytes(path, MAX_JSON_BYTES).decode("utf-8").replace("\r\n", "\n")
     entries = parse_json(text)
-    head, mark, tail = text.rpartition(_SEAL)
+    head, mark, tail = text.rpartition(_CHECKSUM_START)
     if isinstance(entries, dict):
         entries.pop("checksum", None)
-    return Sealed(entries, bool(mark) and tail == _seal_of(head + mark))
+    return ChecksummedJSON(entries, bool(mark) and tail == _checksum_end(head + mark))
 
 
-def _seal_of(head: str) -> str:
+def _checksum_end(head: str) -> str:
     return hashlib.sha256(head.encode()).hexdigest() + '"\n}\n'

@@ -7,7 +7,7 @@ from glimpse_gym.agents.base import TaskSpec
 from glimpse_gym.agents.checkpoint import CheckpointMetadata, save_agent
 from glimpse_gym.agents.configs import RAMConfig
 from glimpse_gym.agents.ram import RAM
-from glimpse_gym.safe_io import parse_json, write_sealed
+from glimpse_gym.safe_io import parse_json, write_checksummed_json
 from runs import IMAGES, SMALL_RAM, noise_file
 
 TASK_SPEC = TaskSpec((1, 4, 4), 1, "label", 3, choice_is_final=True)
@@ -31,7 +31,7 @@ def read_entries(folder: Path) -> dict:
 
 def change_entries(folder: Path, **changes) -> None:
     """Change entries of agent.json, with a checksum that matches."""
-    write_sealed(folder / "agent.json", read_entries(folder) | changes, indent=2)
+    write_checksummed_json(folder / "agent.json", read_entries(folder) | changes, indent=2)
 
 
 def replace_weights(folder: Path, content: bytes) -> None:

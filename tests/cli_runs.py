@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 
 from glimpse_gym.agents.learner import Learner
 from glimpse_gym.folder_lock import LOCK
-from glimpse_gym.safe_io import read_sealed, write_sealed
+from glimpse_gym.safe_io import read_checksummed_json, write_checksummed_json
 
 OPTIONS = {
     "num_episodes": 400,
@@ -71,12 +71,12 @@ def read_log(folder: Path) -> list[dict[str, str]]:
 
 
 def read_metadata(folder: Path) -> dict:
-    return dict(read_sealed(folder / "agent.json").entries)
+    return dict(read_checksummed_json(folder / "agent.json").entries)
 
 
 def change_metadata(folder: Path, **entries) -> None:
     """Change entries of agent.json, with a checksum that matches."""
-    write_sealed(folder / "agent.json", read_metadata(folder) | entries)
+    write_checksummed_json(folder / "agent.json", read_metadata(folder) | entries)
 
 
 def assert_equal_weights(folder: Path, expected: Path) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from glimpse_gym.play.episode import Episode, PlayEnv
+from glimpse_gym.play.recording import save_record
 from runs import CATCH, IMAGES, noise_file
 
 ARRAYS = {
@@ -28,6 +29,15 @@ def play(env, seed=0, player="Ann"):
         location = rng.uniform(-1, 1, 2)
         episode.step(location, int(rng.integers(len(env.choice_names))), seconds=float(rng.uniform(0.1, 2.0)))
     return episode.record(player)
+
+
+def save_changed(folder, record, **arrays):
+    """Path of a recorded episode whose arrays were replaced afterwards."""
+    path = save_record(folder, record)
+    with np.load(path) as file:
+        kept = dict(file)
+    np.savez_compressed(path, **kept | arrays)
+    return path
 
 
 def images_env(folder, **changes):

@@ -190,11 +190,11 @@ def test_a_file_that_is_too_large(tmp_path):
     path = save(tmp_path, [make_trial(FIVE, GOOD)])
     size = path.stat().st_size
     assert len(load_attention_mnist(path, max_bytes=JSON_MEMORY * size)) == 1
-    with pytest.raises(ValueError, match=r"mnist\.json is larger than the limit of .* bytes, 1/50 of max_bytes="):
+    with pytest.raises(ValueError, match=r"mnist\.json is larger than the limit of .* bytes, 1/55 of max_bytes="):
         load_attention_mnist(path, max_bytes=JSON_MEMORY * size - 1)
     with path.open("rb+") as file:
         file.truncate(70_000_000)
-    with limited_memory(70_000_000), pytest.raises(ValueError, match="larger than the limit of 40,000,000 bytes"):
+    with limited_memory(70_000_000), pytest.raises(ValueError, match="larger than the limit of 36,363,636 bytes"):
         load_attention_mnist(path)
 
 

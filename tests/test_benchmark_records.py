@@ -18,17 +18,17 @@ from glimpse_gym.agents.benchmark.records import (
     select,
     success_curves,
 )
-from glimpse_gym.safe_io import read_sealed, write_sealed
+from glimpse_gym.safe_io import read_checksummed_json, write_checksummed_json
 from hand_made_records import make_point, make_record, make_records, make_test
 
 MAX = "1,000,000,000,000,000"
 
 
 def rewrite(path, change):
-    """Apply a function to the entries of a file, and seal it again."""
-    entries = read_sealed(path).entries
+    """Apply a function to the entries of a file, and renew its checksum."""
+    entries = read_checksummed_json(path).entries
     change(entries)
-    write_sealed(path, entries)
+    write_checksummed_json(path, entries)
 
 
 def test_saved_record_is_loaded_as_it_was(tmp_path):
@@ -167,7 +167,7 @@ def test_file_that_cannot_be_read(tmp_path, content):
 def test_every_flipped_bit_of_a_record_is_noticed(tmp_path):
     record = make_record(curve=[], test=make_test([0, 1], [0, 2]), versions={}, machine="", command="", env_id="A")
     path = save_record(tmp_path, record)
-    write_sealed(path, read_sealed(path).entries, indent=None)  # fewer bits
+    write_checksummed_json(path, read_checksummed_json(path).entries, indent=None)  # fewer bits
     assert accepted_bit_flips(path, load_record, RecordError) == []
     assert load_record(path) == record
 

@@ -34,7 +34,7 @@ from glimpse_gym.agents.checkpoint import (
 from glimpse_gym.agents.configs import RAMConfig
 from glimpse_gym.agents.pretrained import agent_folder
 from glimpse_gym.agents.ram import RAM
-from glimpse_gym.safe_io import write_sealed
+from glimpse_gym.safe_io import write_checksummed_json
 from hand_made_results import make_score
 from kills import limit_file_size, run_forked
 from runs import IMAGES, SMALL_RAM, assert_same_weights, make_envs, make_reinforce, noise_file, run_updates
@@ -279,7 +279,7 @@ def test_metadata_with_wrong_entries_is_refused(folder, changes):
 def test_metadata_without_an_entry_is_refused(folder, name):
     entries = read_entries(folder)
     del entries[name]
-    write_sealed(folder / "agent.json", entries)
+    write_checksummed_json(folder / "agent.json", entries)
     with pytest.raises(CheckpointError, match=rf"agent\.json is incomplete or damaged: KeyError\('{name}'\)"):
         load_metadata(folder)
 

@@ -183,7 +183,7 @@ WRONG_TYPES = {
     "glimpse_shape": {"task_spec": TASK_SPEC | {"glimpse_shape": 5}},
     "choice_name": {"task_spec": TASK_SPEC | {"choice_name": 5}},
     "choice_is_final": {"task_spec": TASK_SPEC | {"choice_is_final": 1}},
-    "score must": {"scores": [{}]},
+    "scores[0]": {"scores": [{}]},
     "env_kwargs": {"env_kwargs": [1]},
     "env_id": {"env_id": 5},
 }

@@ -18,7 +18,7 @@ from hostile.worker import Found
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the trial uses /proc, forks and limits of Linux")
 
-_SECONDS = 20.0  # of attempts in each of two processes, after the imports
+_SECONDS = 15.0  # of attempts in each of two processes, after the imports
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from glimpse_gym.agents import evaluation
 from glimpse_gym.play.agent_player import AgentPlayer
 from glimpse_gym.play.agent_trials import agent_trials_of_images, agent_trials_of_records
 from glimpse_gym.play.trials import picture_key, trial_of_record
@@ -102,3 +103,13 @@ def test_agents_of_other_images(agent, records):
     others = [make_trial(image=record.image, label=record.label) for record in records]
     with pytest.raises(ValueError, match=r"28 x 28 pixels, such as ram-mnist"):
         agent_trials_of_images(agent, others)
+
+
+def test_steps_that_take_too_much_memory_are_refused(monkeypatch):
+    record = play(catch_env(), seed=4)
+    num_bytes = 5 * (evaluation._BYTES_PER_STEP + 8 * 3)
+    monkeypatch.setattr(evaluation, "MAX_BYTES", num_bytes)
+    assert len(agent_trials_of_records(CATCH_AGENT, [record])) == 3
+    monkeypatch.setattr(evaluation, "MAX_BYTES", num_bytes - 1)
+    with pytest.raises(ValueError, match=f"num_glimpses=5: the steps of 1 episodes take {num_bytes} bytes"):
+        agent_trials_of_records(CATCH_AGENT, [record])

@@ -18,6 +18,7 @@ from glimpse_gym.play.comparison_files import (
     save_numbers,
     scanpath_figure,
 )
+from glimpse_gym.rendering.paper_figures import save_figure
 from hand_made_trials import TASK, make_trial
 
 PEOPLE = [make_trial("Ann", n, guesses=(0, 1), label=n % 2) for n in range(4)]
@@ -158,3 +159,18 @@ def test_scanpaths_of_one_player_are_titled():
 def test_scanpaths_need_a_retina():
     with pytest.raises(ValueError, match="AttentionMNIST is unknown"):
         scanpath_figure([make_trial(retina=None)])
+
+
+@pytest.mark.parametrize("name", [r"a $\frac$ b", "$", r"$\x$"])
+def test_names_are_drawn_as_they_are(tmp_path, name):
+    trials = [make_trial(name, choice_names=(name,) * 3, guess_probs=np.full((2, 3), 1 / 3))]
+    comparison = compare(trials)
+    figures = [
+        error_figure(comparison),
+        heat_map_figure(comparison.groups),
+        class_heat_map_figure(comparison.groups[0]),
+        belief_figure(trials[0]),
+        scanpath_figure(trials),
+    ]
+    for number, figure in enumerate(figures):
+        save_figure(figure, tmp_path / f"{number}.png")

@@ -11,6 +11,7 @@ from gymnasium.vector import AutoresetMode
 
 from glimpse_gym.agents.checkpoint import CheckpointError, load_agent
 from glimpse_gym.agents.pretrained import agent_folder
+from glimpse_gym.play import episode as episode_module
 from glimpse_gym.play.agent_player import AgentPlayer
 from glimpse_gym.play.episode import Episode, PlayEnv
 from glimpse_gym.play.recording import load_record, save_record
@@ -211,6 +212,22 @@ def test_a_later_episode_in_the_same_env_ends_an_earlier_one():
 def test_an_unfinished_episode_cannot_be_recorded():
     with pytest.raises(ValueError, match="only a finished episode"):
         Episode(catch_env(), 0).record("Ann")
+
+
+def test_an_episode_that_takes_too_much_memory_is_refused(monkeypatch, tmp_path):
+    for env, image_bytes in ((catch_env(), 36), (images_env(tmp_path), 0)):  # the still image is kept once
+        num_bytes = (
+            2
+            * (env.metadata["num_glimpses"] + 1)
+            * (4 * env.retina.num_scales * env.retina.patch_size**2 + image_bytes)
+        )
+        monkeypatch.setattr(episode_module, "MAX_BYTES", num_bytes)
+        Episode(env, 0)
+        monkeypatch.setattr(episode_module, "MAX_BYTES", num_bytes - 1)
+        with pytest.raises(
+            ValueError, match=f"take {num_bytes:,} bytes of memory.*pass fewer glimpses, or a larger max_b"
+        ):
+            Episode(env, 0)
 
 
 # ---------------------------------------------------------------- agents

@@ -83,7 +83,7 @@ def test_files_are_numbered_in_the_order_of_the_ends(record, catch_record, tmp_p
     assert [path.name for path in record_paths(tmp_path)][-2:] == ["999999-Ann.npz", "1000000-Ann.npz"]
 
 
-@pytest.mark.parametrize("player", ["../../evil", "a b/c\n", "", "...", "Zoë", "con:1", "x" * 500, "[ab]*?"])
+@pytest.mark.parametrize("player", ["../../evil", "a b/c", "", "...", "Zoë", "con:1", "x" * 500, "[ab]*?"])
 def test_any_player_name_makes_a_file_in_the_folder(catch_record, tmp_path, player):
     folder = open_recording(tmp_path / "records")
     path = save_record(folder, dataclasses.replace(catch_record, player=player))

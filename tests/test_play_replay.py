@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import glimpse_gym
+from glimpse_gym.play import episode
 from glimpse_gym.play.recording import RecordError, load_record, save_record
 from glimpse_gym.play.replay import env_of_record, replay_record, verify_record
 from recordings import catch_env, images_env, play
@@ -82,3 +83,28 @@ def test_records_of_one_env_share_it():
     env = env_of_record(records[0])
     for record in records:
         verify_record(record, env)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"patch_size": 3}, "patch_size 6, not 3"),
+        ({"num_scales": 1}, "num_scales 3, not 1"),
+        ({"image_size": (9, 9)}, r"image_size \(6, 6\), not \(9, 9\)"),
+        ({"image_moves": False}, "image_moves True, not False"),
+        ({"env_kwargs": {"num_glimpses": 700}}, r"image_size \(701, 701\), not .*num_glimpses 700, not 5"),
+    ],
+    ids=lambda value: f"{value!s:.30}",
+)
+def test_an_env_that_does_not_fit_the_record_is_not_stepped(monkeypatch, changes, message):
+    record = dataclasses.replace(play(catch_env()), **changes)
+    monkeypatch.setattr(episode.Episode, "step", lambda *args: pytest.fail("the env was stepped"))
+    with pytest.raises(RecordError, match=f"cannot be replayed: its env has .*{message}"):
+        replay_record(record, trusted=True)
+
+
+def test_an_episode_that_takes_too_much_memory_is_not_replayed(monkeypatch):
+    record = play(catch_env())
+    monkeypatch.setattr(episode, "MAX_BYTES", 5000)
+    with pytest.raises(RecordError, match=r"cannot be replayed: .*num_glimpses=5 take [\d,]+ bytes.*max_bytes=5,000"):
+        replay_record(record)

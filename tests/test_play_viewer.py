@@ -7,9 +7,11 @@ import pytest
 from PIL import Image
 
 from glimpse_gym import extras
+from glimpse_gym.play import viewer as viewer_module
 from glimpse_gym.play.agent_player import AgentPlayer
 from glimpse_gym.play.record_view import draw_record
 from glimpse_gym.play.viewer import Viewer, save_records, show_records
+from glimpse_gym.rendering import animation
 from glimpse_gym.rendering.drawing import surface_to_array
 from play_games import CATCH, DIGITS, FixedOpponent
 
@@ -108,8 +110,8 @@ def test_save_png_and_gif(tmp_path, agent_record, records):
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.size == (480, 320)
     save_records(tmp_path / "a.gif", iter(records), scale=0.25)
-    with Image.open(tmp_path / "a.gif") as animation:
-        assert animation.n_frames > 3
+    with Image.open(tmp_path / "a.gif") as picture:
+        assert picture.n_frames > 3
 
 
 def test_save_mp4(tmp_path, records):
@@ -133,6 +135,18 @@ def test_files_that_cannot_be_written_are_refused_before_any_episode(tmp_path, m
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match=r"moviepy is not installed: pip install 'glimpse_gym\[video\]'"):
         save_records(tmp_path / "a.mp4", records())
+
+
+def test_an_animation_that_takes_too_much_memory_is_refused_before_it_is_drawn(monkeypatch, tmp_path, records):
+    num_frames = sum(record.num_steps + 1 for record in records[:2])
+    monkeypatch.setattr(animation, "_MAX_FRAME_BYTES", 3 * 240 * 160 * num_frames)
+    save_records(tmp_path / "a.gif", iter(records[:2]), scale=0.25)
+    with pytest.raises(ValueError, match=r"takes .* bytes of memory.*: draw fewer episodes, or a smaller --scale"):
+        save_records(tmp_path / "b.gif", iter(records), scale=0.25)
+    monkeypatch.setattr(viewer_module, "draw_record", lambda *args: pytest.fail("a frame was drawn"))
+    with pytest.raises(ValueError, match=r"takes .* bytes of memory"):
+        save_records(tmp_path / "b.gif", iter(records), scale=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.gif"]
 
 
 def test_window_closes_after_the_last_episode(records):

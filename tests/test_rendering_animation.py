@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glimpse_gym.rendering import drawing
+from glimpse_gym.rendering import animation, drawing
 from glimpse_gym.rendering.animation import gaze_frames, save_gif, save_png
 from glimpse_gym.retina import Retina
 from pictures import CENTER, SHAPES, contains_color, frame_of, is_even_picture, random_episodes, random_image
@@ -102,3 +102,13 @@ def test_failed_write_changes_nothing(tmp_path, monkeypatch, failure, save):
             save(tmp_path / name, np.zeros((4, 4, 3), np.uint8))
     assert os.listdir(tmp_path) == ["old"]
     assert (tmp_path / "old").read_bytes() == b"before"
+
+
+def test_frames_that_take_too_much_memory_are_refused(monkeypatch):
+    episodes = random_episodes([2, 5])
+    num_bytes = 5 * gaze_frames(episodes)[0].nbytes
+    monkeypatch.setattr(animation, "_MAX_FRAME_BYTES", num_bytes)
+    assert len(gaze_frames(episodes)) == 5
+    monkeypatch.setattr(animation, "_MAX_FRAME_BYTES", num_bytes - 1)
+    with pytest.raises(ValueError, match=f"of 5 frames takes {num_bytes:,} bytes .*: draw fewer episodes, or"):
+        gaze_frames(episodes)

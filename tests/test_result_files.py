@@ -13,7 +13,7 @@ from glimpse_gym.agents.experiments import result_files
 from glimpse_gym.agents.experiments.recipes import load_recipe
 from glimpse_gym.agents.experiments.report import write_report
 from glimpse_gym.agents.experiments.result_files import ResultError, load_results, save_result
-from glimpse_gym.safe_io import read_sealed, write_sealed
+from glimpse_gym.safe_io import read_checksummed_json, write_checksummed_json
 from hand_made_results import make_result, make_score
 
 MAX = "1,000,000,000,000,000"
@@ -30,10 +30,10 @@ def small_result(**changes):
 
 
 def rewrite(path, change):
-    """Apply a function to the entries of a file, and seal it again."""
-    entries = read_sealed(path).entries
+    """Apply a function to the entries of a file, and renew its checksum."""
+    entries = read_checksummed_json(path).entries
     change(entries)
-    write_sealed(path, entries)
+    write_checksummed_json(path, entries)
 
 
 def put(entries, keys, value):
@@ -201,7 +201,7 @@ def test_every_flipped_bit_of_a_result_is_noticed(tmp_path):
     short = {"history": [], "generalization": [], "training": {}, "machine": "", "model": "", "env_kwargs": {}}
     result = small_result(scores=[make_score("test", [0.5])], **short)
     path = save_result(tmp_path, result)
-    write_sealed(path, read_sealed(path).entries, indent=None)  # fewer bits
+    write_checksummed_json(path, read_checksummed_json(path).entries, indent=None)  # fewer bits
     assert accepted_bit_flips(path, result_files._load, ResultError) == []
     assert load_results(tmp_path) == [result]
 

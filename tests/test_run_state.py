@@ -280,6 +280,7 @@ OPTIMIZER_DAMAGES = {
     "other layout": ("adam", change_moment("exp_avg", lambda value: torch.zeros(2, 4).T)),
     "one number": ("adam", change_moment("exp_avg_sq", lambda value: 1.0)),
     "many steps": ("adam", change_moment("step", lambda value: torch.zeros(3))),
+    "complex numbers": ("adam", change_moment("exp_avg", lambda value: value.to(torch.complex64))),
     "missing entry": ("adam", lambda state: state["state"][0].pop("exp_avg")),
     "unknown entry": ("muon", lambda state: state["state"][0].update(other=torch.zeros(3, 4))),
     "other momentum": ("muon", change_moment("momentum", lambda value: torch.zeros(1))),

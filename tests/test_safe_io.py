@@ -1,4 +1,4 @@
-"""Reads of files that may come from anyone, and sealed JSON files."""
+"""Reads of files that may come from anyone, and checksummed JSON files."""
 
 import json
 import os
@@ -15,8 +15,8 @@ from glimpse_gym.safe_io import (
     open_regular,
     parse_json,
     read_bytes,
-    read_sealed,
-    write_sealed,
+    read_checksummed_json,
+    write_checksummed_json,
 )
 from kills import limit_file_size, run_forked
 
@@ -42,7 +42,7 @@ def next_descriptor() -> int:
 SPECIAL_FILES = {"device": make_device, "FIFO": os.mkfifo, "socket": make_socket}
 
 
-@pytest.mark.parametrize("read", [open_regular, read_sealed, lambda path: read_bytes(path, 10)])
+@pytest.mark.parametrize("read", [open_regular, read_checksummed_json, lambda path: read_bytes(path, 10)])
 @pytest.mark.parametrize("kind", SPECIAL_FILES)
 def test_special_files_are_refused_without_waiting(tmp_path, monkeypatch, kind, read):
     monkeypatch.chdir(tmp_path)  # the paths of sockets must be short
@@ -94,7 +94,7 @@ def test_huge_file_is_refused(tmp_path):
     path.touch()
     os.truncate(path, 2**40)
     with pytest.raises(ValueError, match="larger than the limit of 16,000,000 bytes"):
-        read_sealed(path)
+        read_checksummed_json(path)
 
 
 @pytest.mark.parametrize("brackets", ["[", '{"a":'], ids=["lists", "objects"])
@@ -103,7 +103,7 @@ def test_deeply_nested_brackets_are_not_json(tmp_path, brackets):
         parse_json(brackets * 200_000)
     (tmp_path / "file.json").write_text(brackets * 200_000)
     with pytest.raises(ValueError, match="nested too deeply"):
-        read_sealed(tmp_path / "file.json")
+        read_checksummed_json(tmp_path / "file.json")
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_deeply_nested_brackets_are_not_json(tmp_path, brackets):
 def test_content_that_is_not_json(tmp_path, content):
     path = tmp_path / "file.json"
     path.write_bytes(content)
-    for read in (parse_json, lambda content: read_sealed(path)):
+    for read in (parse_json, lambda content: read_checksummed_json(path)):
         with pytest.raises(ValueError, match=r"."):
             read(content)
 
@@ -120,7 +120,8 @@ def test_content_that_is_not_json(tmp_path, content):
 @pytest.mark.parametrize(("start", "end"), [("[", "]"), ('{"":', "}"), ('[{"":', "}]")], ids=["[", "{", "[{"])
 def test_memory_of_parsed_json(start, end):
     nested = f"{start * 200}[]{end * 200}"
-    content = f"[{','.join([nested] * 500)}]".encode()
+    # One character outside the basic plane makes the text take 4 bytes per character.
+    content = f'["\U0001f600",{",".join([nested] * 500)}]'.encode()
     tracemalloc.start()
     try:
         parse_json(content)
@@ -130,94 +131,96 @@ def test_memory_of_parsed_json(start, end):
     assert memory < JSON_MEMORY * len(content)
 
 
-# -------------------------------------------------------------------------------------------------- sealed
+# -------------------------------------------------------------------------------------------------- checksummed
 
 
 @pytest.fixture
-def sealed(tmp_path):
-    write_sealed(tmp_path / "sealed.json", ENTRIES)
-    return tmp_path / "sealed.json"
+def checksummed(tmp_path):
+    write_checksummed_json(tmp_path / "checksummed.json", ENTRIES)
+    return tmp_path / "checksummed.json"
 
 
-def test_sealed_file_is_json_and_intact(sealed):
-    assert read_sealed(sealed) == (ENTRIES, True)
-    entries = json.loads(sealed.read_text())
+def test_checksummed_file_is_json_and_intact(checksummed):
+    assert read_checksummed_json(checksummed) == (ENTRIES, True)
+    entries = json.loads(checksummed.read_text())
     assert list(entries) == [*ENTRIES, "checksum"]
-    assert entries.pop("checksum") in sealed.read_text()
+    assert entries.pop("checksum") in checksummed.read_text()
     assert entries == ENTRIES
 
 
 @pytest.mark.parametrize("indent", [1, 2])
 def test_indentation_and_nan(tmp_path, indent):
-    path = tmp_path / "sealed.json"
-    write_sealed(path, {"value": float("inf")}, indent=indent)
+    path = tmp_path / "checksummed.json"
+    write_checksummed_json(path, {"value": float("inf")}, indent=indent)
     assert path.read_text().startswith("{\n" + indent * " " + '"value": Infinity')
-    assert read_sealed(path) == ({"value": float("inf")}, True)
+    assert read_checksummed_json(path) == ({"value": float("inf")}, True)
     with pytest.raises(ValueError, match="not JSON compliant"):
-        write_sealed(path, {"value": float("nan")}, allow_nan=False)
-    assert read_sealed(path).is_intact
+        write_checksummed_json(path, {"value": float("nan")}, allow_nan=False)
+    assert read_checksummed_json(path).is_intact
 
 
-def test_any_flipped_bit_is_found(sealed):
-    content = sealed.read_bytes()
+def test_any_flipped_bit_is_found(checksummed):
+    content = checksummed.read_bytes()
     for position in range(8 * len(content)):
         changed = bytearray(content)
         changed[position // 8] ^= 1 << position % 8
-        sealed.write_bytes(changed)
+        checksummed.write_bytes(changed)
         try:
-            is_intact = read_sealed(sealed).is_intact
+            is_intact = read_checksummed_json(checksummed).is_intact
         except ValueError:
             continue
         assert not is_intact, f"bit {position} of {changed}"
 
 
-def test_any_cut_inserted_or_removed_byte_is_found(sealed):
-    content = sealed.read_bytes()
+def test_any_cut_inserted_or_removed_byte_is_found(checksummed):
+    content = checksummed.read_bytes()
     variants = [content[:length] for length in range(len(content))]
     variants += [content[:at] + content[at + 1 :] for at in range(len(content))]
     variants += [content[:at] + byte + content[at:] for at in range(len(content) + 1) for byte in (b" ", b"\n", b"0")]
     for changed in variants:
-        sealed.write_bytes(changed)
+        checksummed.write_bytes(changed)
         try:
-            is_intact = read_sealed(sealed).is_intact
+            is_intact = read_checksummed_json(checksummed).is_intact
         except ValueError:
             continue
         assert not is_intact, changed
 
 
-def test_ends_of_lines_may_change(sealed):
-    sealed.write_bytes(sealed.read_bytes().replace(b"\n", b"\r\n"))
-    assert read_sealed(sealed) == (ENTRIES, True)
+def test_ends_of_lines_may_change(checksummed):
+    checksummed.write_bytes(checksummed.read_bytes().replace(b"\n", b"\r\n"))
+    assert read_checksummed_json(checksummed) == (ENTRIES, True)
 
 
 @pytest.mark.parametrize("content", ["[]", "3", '"checksum"', "null", "{}", '{"checksum": 3}', '{"checksum": "a"}\n'])
-def test_json_without_a_seal_is_not_intact(tmp_path, content):
+def test_json_without_a_checksum_is_not_intact(tmp_path, content):
     path = tmp_path / "file.json"
     path.write_text(content)
-    entries, is_intact = read_sealed(path)
+    entries, is_intact = read_checksummed_json(path)
     assert not is_intact
     assert entries == ({} if content.startswith("{") else json.loads(content))
 
 
 def test_entry_called_checksum_is_replaced(tmp_path):
-    path = tmp_path / "sealed.json"
-    write_sealed(path, {"checksum": "of another file", "last": '"checksum": "'})
-    assert read_sealed(path) == ({"last": '"checksum": "'}, True)
+    path = tmp_path / "checksummed.json"
+    write_checksummed_json(path, {"checksum": "of another file", "last": '"checksum": "'})
+    assert read_checksummed_json(path) == ({"last": '"checksum": "'}, True)
 
 
-def test_failed_write_keeps_the_old_file(sealed):
-    before = sealed.read_bytes()
+def test_failed_write_keeps_the_old_file(checksummed):
+    before = checksummed.read_bytes()
     with pytest.raises(TypeError):
-        write_sealed(sealed, {"value": np.zeros(3)})
-    ending = run_forked(lambda: write_sealed(sealed, ENTRIES | {"more": "x" * 1000}), limit_file_size(500))
+        write_checksummed_json(checksummed, {"value": np.zeros(3)})
+    ending = run_forked(
+        lambda: write_checksummed_json(checksummed, ENTRIES | {"more": "x" * 1000}), limit_file_size(500)
+    )
     assert isinstance(ending.error, OSError)
-    assert str(sealed) in str(ending.error)
-    assert sealed.read_bytes() == before
-    assert os.listdir(sealed.parent) == [sealed.name]
+    assert str(checksummed) in str(ending.error)
+    assert checksummed.read_bytes() == before
+    assert os.listdir(checksummed.parent) == [checksummed.name]
 
 
 def test_limit_holds_for_what_was_written(tmp_path):
-    path = tmp_path / "sealed.json"
-    write_sealed(path, {"text": "x" * MAX_JSON_BYTES})
+    path = tmp_path / "checksummed.json"
+    write_checksummed_json(path, {"text": "x" * MAX_JSON_BYTES})
     with pytest.raises(ValueError, match="larger than the limit"):
-        read_sealed(path)
+        read_checksummed_json(path)

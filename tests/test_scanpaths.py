@@ -17,6 +17,7 @@ from glimpse_gym.agents.scanpaths import (
     scanpath_figure,
 )
 from glimpse_gym.agents.task_envs import make_envs
+from tiny_data import limited_memory
 
 ENV, CATCH = "glimpse_gym/Images-v0", "glimpse_gym/Catch-v0"
 
@@ -102,6 +103,22 @@ def test_recorded_scanpaths_of_a_moving_image_show_all_of_it():
         assert (episode.image[5] == 255).sum() >= 2
         assert (episode.caption, episode.success, episode.predictions) == ("caught", True, ())
     assert len({episode.image.tobytes() for episode in episodes}) > 1
+
+
+def test_recording_scanpaths_keeps_a_still_image_once(metadata):
+    env_kwargs = metadata.env_kwargs | {"canvas_size": 500, "num_glimpses": 30}
+    changed = CheckpointMetadata(ENV, env_kwargs, RAMConfig(), metadata.task_spec)
+    with limited_memory(10_000_000):  # 4 images take 1 MB
+        assert len(record_scanpaths(BrightnessReader(), changed, "test", seed=0, num_episodes=4)) == 4
+
+
+def test_recording_scanpaths_keeps_the_maximum_of_a_moving_image():
+    env_kwargs = {"num_glimpses": 150, "patch_size": 2, "num_scales": 1}
+    task_spec = TaskSpec.from_env(make_envs(CATCH, env_kwargs, "test", 1))
+    config = ScriptedConfig("oracle")
+    metadata = CheckpointMetadata(CATCH, env_kwargs, config, task_spec)
+    with limited_memory(5_000_000):  # 4 screens take 91 kB
+        assert len(record_scanpaths(make_policy(task_spec, config), metadata, "test", seed=0, num_episodes=4)) == 4
 
 
 def test_figure_counts_successes_by_the_name_of_the_choice(metadata, monkeypatch):

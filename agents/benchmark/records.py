@@ -1,4 +1,4 @@
-"""Records of benchmark runs: one sealed JSON file for each task, algorithm and seed."""
+"""Records of benchmark runs: one checksummed JSON file for each task, algorithm and seed."""
 
 from __future__ import annotations
 
@@ -215,7 +215,8 @@ _FORMAT = _RecordFormat(
     "remove it and run it again",
     RecordError,
     checksum_error=(
-        "is damaged, was changed by hand, or was written by glimpse_gym 0.4.0: its checksum is missing or does not match"
+        "is damaged, was changed by hand, or was written by glimpse_gym 0.4.0: its checksum is missing or does not "
+        "match"
     ),
     check=_check,
     file_name=_file_name,

@@ -1,4 +1,4 @@
-"""Result files: one sealed JSON file for each run of a recipe. No other module knows the format."""
+"""Result files: one checksummed JSON file for each run of a recipe. No other module knows the format."""
 
 from __future__ import annotations
 

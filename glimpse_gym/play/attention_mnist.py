@@ -41,7 +41,7 @@ def load_attention_mnist(path: str | os.PathLike[str], max_bytes: int = MAX_BYTE
 
     Args:
         path: the user's own copy of the file.
-        max_bytes: the most memory to take; the file may be 1/50 as large, 40 MB by default.
+        max_bytes: the most memory to take; the file may be 1/55 as large, 36 MB by default.
 
     Raises:
         ValueError: a file that is damaged, too large or of another form; the message names the trial.

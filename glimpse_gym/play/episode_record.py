@@ -193,7 +193,8 @@ def encode_record(record: EpisodeRecord) -> bytes:
     except _DAMAGE as error:
         raise RecordError(f"an episode is not recorded, because it could not be read again: {error}") from error
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **{_METADATA: metadata}, **arrays)
+    content: dict[str, Any] = {_METADATA: metadata, **arrays}
+    np.savez_compressed(buffer, **content)
     return buffer.getvalue()
 
 

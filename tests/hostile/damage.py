@@ -159,7 +159,7 @@ _TEXTS = (
     *("a\nb", "\n", "\x1b[2J\x1b[31mred", "a\rb", "$\\frac$", "$x", "\\", "%s {}", "", " ", "x" * 100_000),
     *("| a | b |", "</td>", "this:Env-v0", "glimpse_gym/Images-v0", "../../x", "/etc/passwd"),
 )
-_ARGUMENTS = ("images", "labels", "max_bytes", "num_envs", "render_mode", "split", "actions", "size", "num_balls")
+_ARGUMENTS = ("images", "labels", "max_bytes", "num_envs", "render_mode", "split", "actions", "num_rows", "observe")
 
 
 def exaggerate(rng: np.random.Generator, entries: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -118,7 +118,8 @@ def run(
         processes = []
         try:
             for i in range(num_processes):
-                turned = tuple(kinds[i % len(kinds) :]) + tuple(kinds[: i % len(kinds)])  # begin with different kinds
+                first = i * len(kinds) // num_processes  # they begin with different kinds
+                turned = (*kinds[first:], *kinds[:first])
                 config = WorkerConfig(turned, seed, seconds, dict.fromkeys(kinds, i), num_processes)
                 processes.append(_Process(config, Path(name) / f"process{i}"))
             while any(each.process.exitcode is None for each in processes):

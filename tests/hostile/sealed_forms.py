@@ -24,14 +24,14 @@ from glimpse_gym.images import DataError
 from glimpse_gym.play import recording
 from glimpse_gym.play.attention_mnist import load_attention_mnist
 from glimpse_gym.provenance import UntrustedError
-from glimpse_gym.safe_io import write_sealed
+from glimpse_gym.safe_io import write_checksummed_json
 from hostile import tiny_run, uses
 from hostile.damage import damage_bytes, exaggerate, mutate_json, mutate_tensors
 from hostile.file_forms import FileForm, other_array
 from hostile.trial import Failure
 
 
-class SealedForm(FileForm):
+class ChecksummedForm(FileForm):
     """Copies of files that were made once. JSON files also get another structure under a correct checksum."""
 
     has_checksum = True
@@ -66,7 +66,7 @@ class SealedForm(FileForm):
             entries = self.change(rng, json.loads(path.read_bytes()))
             if isinstance(entries, dict):
                 entries.pop("checksum", None)
-                write_sealed(path, entries)
+                write_checksummed_json(path, entries)
             else:
                 path.write_text(json.dumps(entries))
         else:
@@ -74,10 +74,12 @@ class SealedForm(FileForm):
 
     def change(self, rng: np.random.Generator, entries: Any) -> Any:
         """Change the structure of the entries, or some of the values."""
-        return exaggerate(rng, entries, self.extremes) if rng.random() < 0.5 else mutate_json(rng, entries)
+        if self.extremes and rng.random() < 0.5:
+            return exaggerate(rng, entries, self.extremes)
+        return mutate_json(rng, entries)
 
 
-class Agent(SealedForm):
+class Agent(ChecksummedForm):
     """A checkpoint: agent.json and the weights."""
 
     refusals = (CheckpointError, UntrustedError)
@@ -109,12 +111,12 @@ class Agent(SealedForm):
             entries = json.loads((path.parent / "agent.json").read_bytes())
             entries["weights_checksum"] = hashlib.sha256(content).hexdigest()
             entries.pop("checksum")
-            write_sealed(path.parent / "agent.json", entries)
+            write_checksummed_json(path.parent / "agent.json", entries)
         else:
             super().damage(rng, path)
 
 
-class State(SealedForm):
+class State(ChecksummedForm):
     """The state that a run resumes from."""
 
     refusals = (CheckpointError,)
@@ -144,7 +146,7 @@ class State(SealedForm):
             super().damage(rng, path)
 
 
-class ResultFile(SealedForm):
+class ResultFile(ChecksummedForm):
     """Results of several recipes, one of which is damaged."""
 
     refusals = (ResultError,)
@@ -160,7 +162,7 @@ class ResultFile(SealedForm):
         uses.use_results(rng, content, path.parent)
 
 
-class BenchmarkRecord(SealedForm):
+class BenchmarkRecord(ChecksummedForm):
     """Records of benchmark runs, one of which is damaged."""
 
     refusals = (records.RecordError,)
@@ -188,7 +190,7 @@ class BenchmarkRecord(SealedForm):
         uses.use_benchmark_records(content)
 
 
-class RecordedEpisode(SealedForm):
+class RecordedEpisode(ChecksummedForm):
     """Recorded episodes of images, Catch and an agent with beliefs, one of which is damaged."""
 
     refusals = (recording.RecordError,)
@@ -240,7 +242,7 @@ class RecordedEpisode(SealedForm):
         np.savez(path, **arrays)
 
 
-class AttentionMnist(SealedForm):
+class AttentionMnist(ChecksummedForm):
     """The file of AttentionMNIST, which belongs to others and has no checksum."""
 
     refusals = (ValueError, OSError, DataError)

@@ -66,13 +66,15 @@ def _may_be_permitted(record: Any, own_images: str) -> bool:
     }
 
 
-def _names_path(record: Any) -> bool:
-    values = [record.env_kwargs.get(name) for name in ("images", "labels")]
+def _names_path(content: Any) -> bool:
+    values = [content.env_kwargs.get(name) for name in ("images", "labels")]
     return any(isinstance(value, str) and value not in DATA_SETS for value in values)
 
 
 def use_agent(policy: Any, metadata: Any, folder: Path) -> None:
     """Save a score with an agent, and let it act in the env that it asks for."""
+    if _names_path(metadata):
+        raise Failure("an agent that asks for a path was loaded without permission")
     scores = [_SCORE | {"errors": [0.5], "standard_errors": [0.01]}]
     add_scores(folder, metadata, scores)
     if load_metadata(folder).scores[-1:] != scores:
