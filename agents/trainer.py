@@ -44,6 +44,7 @@ from glimpse_gym.agents.run_state import (
 from glimpse_gym.atomic_io import atomic_write, remove_temporary_files
 from glimpse_gym.folder_lock import lock_folder
 from glimpse_gym.provenance import storable_kwargs
+from glimpse_gym.validation import printable
 
 _LOG, _CURVE = "log.csv", "curve.png"
 
@@ -273,7 +274,7 @@ class Trainer:
         if names:
             differences = ", ".join(f"{name} = {found.get(name)} (requested: {requested.get(name)})" for name in names)
             raise CheckpointError(
-                f"{self.folder} holds a run with {differences}: give the same settings, or use another folder"
+                f"{self.folder} holds a run with {printable(differences)}: give the same settings, or use another folder"
             )
 
     def _set_state(self, state: dict[str, Any], path: Path) -> None:

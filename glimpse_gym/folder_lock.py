@@ -16,6 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from glimpse_gym.safe_io import read_bytes
+from glimpse_gym.validation import printable
 
 LOCK, OWNER = ".lock", ".lock-owner"
 """Names of the lock and of the file that says who holds it, in the locked folder."""
@@ -78,5 +79,4 @@ def _read_owner(folder: Path) -> str:
         text = read_bytes(folder / OWNER, _MAX_OWNER_BYTES).decode(errors="replace")
     except (OSError, ValueError):
         text = ""
-    # Characters that a terminal would obey are left out.
-    return "".join(character for character in text if character.isprintable()) or "another process"
+    return printable(text) or "another process"

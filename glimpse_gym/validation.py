@@ -32,6 +32,11 @@ def shown(value: Any, width: int = 80) -> str:
     return text if len(text) <= width else text[: width - 3] + "..."
 
 
+def printable(text: str) -> str:
+    """Leave out the characters of a text from a file that a terminal would obey."""
+    return "".join(character for character in text if character.isprintable())
+
+
 def check_integer(name: str, value: Any, at_least: int, at_most: int = 2**31 - 1) -> int:
     """Return the value as an int; raise ValueError if it is not an integer from ``at_least`` to ``at_most``."""
     if type(value) is int and at_least <= value <= at_most:

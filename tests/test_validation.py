@@ -21,6 +21,7 @@ from glimpse_gym.validation import (
     check_number,
     check_range,
     check_types,
+    printable,
     shown,
 )
 
@@ -328,3 +329,7 @@ def test_check_types():
     for entries in ({"a": True}, {"a": 1.0}, {"a": None}):
         with pytest.raises(TypeError, match=r"^a must be of type int, got "):
             check_types(entries, a=int)
+
+
+def test_printable_text_has_no_escape_codes_and_line_ends():
+    assert printable("caf\u00e9 \x1b[31mred\n\x00") == "caf\u00e9 [31mred"
