@@ -274,7 +274,8 @@ class Trainer:
         if names:
             differences = ", ".join(f"{name} = {found.get(name)} (requested: {requested.get(name)})" for name in names)
             raise CheckpointError(
-                f"{self.folder} holds a run with {printable(differences)}: give the same settings, or use another folder"
+                f"{self.folder} holds a run with {printable(differences)}: give the same settings, or use another "
+                "folder"
             )
 
     def _set_state(self, state: dict[str, Any], path: Path) -> None:
