@@ -5,6 +5,7 @@ The operating system releases a lock when its process ends, however it ends.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import sys
@@ -49,7 +50,9 @@ def lock_folder(folder: Path, timeout: float = 1.0) -> Iterator[None]:
         raise FolderInUseError(
             f"{folder} is in use by {_read_owner(folder)}: wait until it ends, stop it, or use another folder"
         ) from None
-    except NotImplementedError as error:
+    except (NotImplementedError, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.ENOSYS:
+            raise
         raise OSError(f"{folder} cannot be locked: its file system has no locks; use another folder") from error
     try:
         if lock.lock_counter == 1:

@@ -1,5 +1,7 @@
 """Locks on folders: who is refused, what the message says, and when the lock is free again."""
 
+import errno
+import fcntl
 import os
 import shutil
 import socket
@@ -160,3 +162,13 @@ def test_long_command_is_shortened(tmp_path, monkeypatch):
         text = (tmp_path / OWNER).read_text()
     assert "(glimpse-gym xxx" in text
     assert len(text) < 400
+
+
+def test_file_system_without_locks_is_an_error_and_leaves_no_lock_behind(tmp_path, monkeypatch):
+    def refuse(*arguments):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(OSError, match="cannot be locked: its file system has no locks"), lock_folder(tmp_path):
+        pass
+    assert OWNER not in {path.name for path in tmp_path.iterdir()}

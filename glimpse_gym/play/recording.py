@@ -9,14 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from filelock import FileLock
-
 from glimpse_gym.atomic_io import atomic_write, remove_temporary_files
 from glimpse_gym.content_limit import ContentLimitError, content_limit
+from glimpse_gym.folder_lock import FolderInUseError, lock_folder
 from glimpse_gym.play.episode_record import EpisodeRecord, RecordError, encode_record, load_record
 from glimpse_gym.safe_io import MAX_BYTES
 
-_LOCK = ".lock"
 _FILE_NAME = re.compile(r"(\d{6,})-[\w.-]+\.npz", re.ASCII)
 _LOCK_SECONDS = 20.0  # another process writes an episode in a fraction of a second
 
@@ -78,14 +76,14 @@ def save_record(folder: str | os.PathLike[str], record: EpisodeRecord) -> Path:
     player = re.sub(r"[^A-Za-z0-9_.-]+", "-", record.player)[:60].strip("-.") or "player"
     content = encode_record(record)
     try:
-        with FileLock(folder / _LOCK, timeout=_LOCK_SECONDS):
+        with lock_folder(folder, _LOCK_SECONDS):
             numbers = [int(match[1]) for path in folder.iterdir() if (match := _FILE_NAME.fullmatch(path.name))]
             path = folder / f"{max(numbers, default=0) + 1:06d}-{player}.npz"
             remove_temporary_files(path)
             with atomic_write(path) as temporary:
                 temporary.write_bytes(content)
             _flush_folder(folder)
-    except (OSError, NotImplementedError) as error:  # FileLock raises the latter where files cannot be locked
+    except (OSError, FolderInUseError) as error:
         reason = getattr(error, "strerror", None) or error
         raise RecordError(
             f"an episode cannot be written to {folder} ({reason}), and is not recorded: "
