@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import stat
+from collections.abc import Iterable
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,8 @@ MAX_BYTES = 2_000_000_000
 """Default limit on the memory that a file from anywhere may take, in bytes; ``max_bytes`` arguments lift it."""
 MAX_JSON_BYTES = 16_000_000
 """Limit on the size of a JSON file."""
+MAX_DEPTH = 50
+"""Largest depth of lists and objects in a JSON file."""
 JSON_MEMORY = 55
 """Most memory that reading JSON takes, in sizes of the file: 48 for nested lists of one item each, 5 for the text."""
 
@@ -64,11 +67,26 @@ def read_bytes(path: str | os.PathLike[str], max_bytes: int) -> bytes:
 
 
 def parse_json(content: str | bytes) -> Any:
-    """Parse JSON; raise ValueError if it is not JSON, or nested too deeply."""
+    """Parse JSON; raise ValueError if it is not JSON, or nested more than MAX_DEPTH deep.
+
+    Functions that go through a value by calling themselves then work with it.
+    """
+    too_deep = f"its brackets are nested too deeply: more than {MAX_DEPTH} levels"
     try:
-        return json.loads(content)
+        value = json.loads(content)
     except RecursionError:
-        raise ValueError("its brackets are nested too deeply") from None
+        raise ValueError(too_deep) from None
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [item for each in level for item in _items(each)]
+    if any(isinstance(each, dict | list) for each in level):
+        raise ValueError(too_deep)
+    return value
+
+
+def _items(value: Any) -> Iterable[Any]:
+    """Return the items of a list, the values of a dict, and nothing of other values."""
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 class ChecksummedJSON(NamedTuple):

