@@ -210,6 +210,12 @@ def test_brackets_without_end(tmp_path):
             load_attention_mnist(save(tmp_path, text))
 
 
+def test_names_of_glimpses_are_printable_in_errors(tmp_path):
+    trial = {"Stimuli": "01_1", "Label": str(mnist_labels()[0]), "Data": {"\x1b[31mGlimpse_1\n": {}}}
+    with pytest.raises(ValueError, match=r"got \[31mGlimpse_1$"):
+        load_attention_mnist(save(tmp_path, [trial]))
+
+
 def nested(depth):
     found = []
     for _ in range(depth):

@@ -12,6 +12,7 @@ import pytest
 import glimpse_gym
 from glimpse_gym import ENV_IDS
 from glimpse_gym.agents.experiments.recipes import recipe_names
+from glimpse_gym.cli import commands
 from glimpse_gym.extras import EXTRAS, require_extra
 from glimpse_gym.images import DataError, datasets, download
 from tiny_data import CONTENTS, NAMES, place
@@ -198,3 +199,11 @@ def test_require_extra(monkeypatch, names, subject):
         return
     with pytest.raises(ModuleNotFoundError, match=f"^{subject} not installed: pip install"):
         require_extra("agents")
+
+
+def test_errors_print_no_escape_codes_of_files(cli, monkeypatch):
+    def fail():
+        raise ValueError("a name \x1b[31mred\x00\nand a second line")
+
+    monkeypatch.setattr(commands, "describe_envs", fail)
+    assert cli("envs").err == "glimpse-gym envs: a name [31mred\nand a second line\n"

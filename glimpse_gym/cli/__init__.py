@@ -20,6 +20,7 @@ from glimpse_gym.cli.commands import FAILURE, INTERRUPTED
 from glimpse_gym.cli.trust import add_trust_option
 from glimpse_gym.images.datasets import DATA_SETS, SPLITS
 from glimpse_gym.interrupts import raised_interrupts
+from glimpse_gym.validation import printable
 from glimpse_gym.version import __version__
 
 _EXPECTED_ERRORS = (
@@ -64,7 +65,8 @@ def _run(arguments: list[str]) -> int:
     except _EXPECTED_ERRORS as error:
         if parsed.debug:
             raise
-        print(f"glimpse-gym {parsed.command}: {error}", file=sys.stderr)
+        message = "\n".join(printable(line) for line in str(error).split("\n"))  # it may quote a file
+        print(f"glimpse-gym {parsed.command}: {message}", file=sys.stderr)
         return FAILURE
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from glimpse_gym.images.datasets import load
 from glimpse_gym.play.trials import Trial, picture_key
 from glimpse_gym.safe_io import JSON_MEMORY, MAX_BYTES, parse_json, read_bytes
-from glimpse_gym.validation import check_max_bytes, shown
+from glimpse_gym.validation import check_max_bytes, printable, shown
 
 TASK = PLAYER = "AttentionMNIST"
 SELECTION_NOTE = (
@@ -130,7 +130,7 @@ def _parse_glimpses(data: dict[str, dict[str, str]]) -> tuple[np.ndarray, np.nda
     """Locations float32 (T, 2), guesses int64 (T,) and seconds float64 (T,) of Glimpse_1 to Glimpse_T."""
     expected = [f"Glimpse_{t + 1}" for t in range(len(data))]
     if not expected or set(data) != set(expected):
-        names = ", ".join(data)[:80] or "nothing"
+        names = printable(", ".join(data))[:80] or "nothing"
         raise ValueError(f"Data must hold Glimpse_1, Glimpse_2, ..., without gaps; got {names}")
     pixels, guesses, seconds = [], [], []
     for name in expected:
