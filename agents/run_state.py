@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import zipfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from glimpse_gym.agents.checkpoint import CheckpointError, holds_agent
+from glimpse_gym.agents.checkpoint import CheckpointError, CheckpointMetadata, holds_agent
 from glimpse_gym.agents.muon import Muon
+from glimpse_gym.agents.registry import policy_name
 from glimpse_gym.atomic_io import atomic_write
 from glimpse_gym.safe_io import read_bytes
-from glimpse_gym.validation import check_types
+from glimpse_gym.validation import check_types, printable
 
 STATE = "training.pt"
 _FORMAT = "glimpse_gym run, format 2"
@@ -48,6 +51,25 @@ def state_version(folder: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_ino, status.st_mtime_ns
+
+
+def run_settings(metadata: CheckpointMetadata) -> dict[str, Any]:
+    """Collect the settings that must be equal to resume a run, by name, as JSON stores them."""
+    values = {"env_id": metadata.env_id, "policy": policy_name(metadata.policy_config)}
+    values |= metadata.task_spec._asdict()
+    values |= {f"env_kwargs[{name!r}]": value for name, value in metadata.env_kwargs.items()}
+    values |= metadata.training | asdict(metadata.policy_config)
+    return dict(json.loads(json.dumps(values)))
+
+
+def check_settings(folder: Path, found: dict[str, Any], requested: dict[str, Any]) -> None:
+    """Raise a CheckpointError that names the settings of the run in a folder that are not as requested."""
+    names = sorted(name for name in found.keys() | requested.keys() if found.get(name) != requested.get(name))
+    if names:
+        differences = ", ".join(f"{name} = {found.get(name)} (requested: {requested.get(name)})" for name in names)
+        raise CheckpointError(
+            f"{folder} holds a run with {printable(differences)}: give the same settings, or use another folder"
+        )
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:

@@ -7,7 +7,6 @@ is cut off, its folder holds a state to resume from, or nothing, and a run that 
 from __future__ import annotations
 
 import csv
-import json
 import signal
 import threading
 import time
@@ -32,19 +31,20 @@ from glimpse_gym.agents.checkpoint import (
 from glimpse_gym.agents.configs import TrainConfig
 from glimpse_gym.agents.evaluation import EvalConditions, evaluate
 from glimpse_gym.agents.event_log import EventLog
-from glimpse_gym.agents.registry import algorithm_name, default_configs, make_learner, policy_name
+from glimpse_gym.agents.registry import algorithm_name, default_configs, make_learner
 from glimpse_gym.agents.run_state import (
     STATE,
     check_folder,
+    check_settings,
     load_optimizer_state,
     load_state,
+    run_settings,
     save_state,
     state_version,
 )
 from glimpse_gym.atomic_io import atomic_write, remove_temporary_files
-from glimpse_gym.folder_lock import lock_folder
+from glimpse_gym.folder_lock import LOCK, lock_folder
 from glimpse_gym.provenance import storable_kwargs
-from glimpse_gym.validation import printable
 
 _LOG, _CURVE = "log.csv", "curve.png"
 
@@ -86,6 +86,9 @@ class Trainer:
         default_config, default_policy = default_configs(env_id, algorithm)
         self.config = train_config or default_config
         self.env_kwargs, augmentation = storable_kwargs(env_kwargs or {}), storable_kwargs(augmentation or {})
+        if (self.folder / LOCK).exists():  # tell of a run in progress before anything else
+            with lock_folder(self.folder):
+                pass
         check_folder(self.folder, resume)
         self.learner = make_learner(
             env_id, self.env_kwargs | augmentation, self.config, policy_config or default_policy
@@ -98,6 +101,7 @@ class Trainer:
         self.seconds = 0.0
         self.history: list[dict[str, float]] = []
         self._recent_errors: list[float] = []  # of the batches since the last evaluation
+        self._saved_version: tuple[int, int] | None = None  # of the state in the folder
         self.folder.mkdir(parents=True, exist_ok=True)
         with lock_folder(self.folder):
             exists = check_folder(self.folder, resume)  # again: another process may have made a run in the meantime
@@ -120,8 +124,7 @@ class Trainer:
             OSError: if a file cannot be written; the message names it. The last saved state stays.
         """
         with lock_folder(self.folder):
-            if state_version(self.folder) != self._saved_version:
-                raise CheckpointError(f"{self.folder} was changed by another run: resume it, or use another folder")
+            self._check_unchanged()
             if not self.learner.done:
                 self._train(progress)
             elif not (self.folder / _CURVE).exists():
@@ -216,9 +219,15 @@ class Trainer:
         )
 
     def save(self) -> None:
-        """Save the state to resume from, then the agent and the log; each file is written atomically."""
+        """Save the state to resume from, then the agent and the log; each file is written atomically.
+
+        Raises:
+            CheckpointError: if the folder was deleted or moved, or changed by another run.
+            OSError: if a file cannot be written; the message names it.
+        """
+        self._check_unchanged()
         state = {
-            "settings": _settings(self.metadata),
+            "settings": run_settings(self.metadata),
             "policy": self.policy.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.learner.optimizers],
             "generator": self.policy.generator.get_state(),
@@ -232,6 +241,14 @@ class Trainer:
         self._saved_version = state_version(self.folder)
         self.metadata = save_agent(self.folder, self.policy, self.metadata)
         self._save_log()
+
+    def _check_unchanged(self) -> None:
+        """Raise a CheckpointError unless the folder holds the state that this trainer saved or loaded last."""
+        if state_version(self.folder) != self._saved_version:
+            raise CheckpointError(
+                f"{self.folder} was deleted or moved, or changed by another run, since this run saved its state there; "
+                "nothing more is saved: resume the run where it is now, or use another folder"
+            )
 
     def _save_log(self) -> None:
         if self.history:
@@ -261,22 +278,12 @@ class Trainer:
         self._saved_version = state_version(self.folder)
         state, path = load_state(self.folder, max_bytes), self.folder / STATE
         try:
-            self._check_settings(state["settings"])
+            check_settings(self.folder, state["settings"], run_settings(self.metadata))
             self._set_state(state, path)
         except CheckpointError:
             raise
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise CheckpointError(f"{path} does not fit the run in its folder: {error!r:.300}") from error
-
-    def _check_settings(self, found: dict[str, Any]) -> None:
-        requested = _settings(self.metadata)
-        names = sorted(name for name in found.keys() | requested.keys() if found.get(name) != requested.get(name))
-        if names:
-            differences = ", ".join(f"{name} = {found.get(name)} (requested: {requested.get(name)})" for name in names)
-            raise CheckpointError(
-                f"{self.folder} holds a run with {printable(differences)}: give the same settings, or use another "
-                "folder"
-            )
 
     def _set_state(self, state: dict[str, Any], path: Path) -> None:
         load_weights(self.policy, state["policy"], path)
@@ -331,12 +338,3 @@ def _stop_requests() -> Iterator[threading.Event]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-def _settings(metadata: CheckpointMetadata) -> dict[str, Any]:
-    """Collect the settings that must be equal to resume a run, by name, as JSON stores them."""
-    values = {"env_id": metadata.env_id, "policy": policy_name(metadata.policy_config)}
-    values |= metadata.task_spec._asdict()
-    values |= {f"env_kwargs[{name!r}]": value for name, value in metadata.env_kwargs.items()}
-    values |= metadata.training | asdict(metadata.policy_config)
-    return dict(json.loads(json.dumps(values)))

@@ -67,9 +67,10 @@ def lock_folder(folder: Path, timeout: float = 1.0) -> Iterator[None]:
 def _write_owner(folder: Path) -> None:
     command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
     started = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    shown_command = command if len(command) <= 300 else f"{command[:300]} ..."
     _remove_owner(folder)
     with suppress(OSError), (folder / OWNER).open("x") as file:  # "x": never writes through a link
-        file.write(f"process {os.getpid()} on {socket.gethostname()} since {started} ({command:.200})")
+        file.write(f"process {os.getpid()} on {socket.gethostname()} since {started} ({shown_command})")
 
 
 def _remove_owner(folder: Path) -> None:

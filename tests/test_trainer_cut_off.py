@@ -189,6 +189,25 @@ def test_folder_deleted_in_training_is_one_error_that_names_it(make_trainer, cap
     assert capfd.readouterr() == ("", "")
 
 
+def test_folder_replaced_in_training_keeps_the_other_run(make_trainer, tmp_path, whole):
+    trainer = make_trainer("run")
+    update = trainer.learner.update
+
+    def replace_and_update():
+        if not (tmp_path / "moved").exists():
+            trainer.folder.rename(tmp_path / "moved")
+            make_trainer("run", seed=1)
+        return update()
+
+    trainer.learner.update = replace_and_update
+    with pytest.raises((CheckpointError, FileNotFoundError), match=str(trainer.folder)):  # whichever is noticed first
+        trainer.train(progress=False)
+    assert load_agent(trainer.folder, trusted=True)[1].training["seed"] == 1
+    resumed = make_trainer("moved")
+    resumed.train(progress=False)
+    assert_same_run(resumed, whole)
+
+
 # ------------------------------------------------------------------------------------------------ TensorBoard
 
 
@@ -230,10 +249,9 @@ def test_folder_in_which_another_process_trains_is_refused(make_trainer, whole):
         trainer.train(progress=False)
 
     with running(train) as process:
-        with pytest.raises(FolderInUseError, match=f"is in use by process {process} on"):
-            make_trainer("run")
-        with pytest.raises(CheckpointError, match="holds a run already"):
-            make_trainer("run", resume=False, seed=1)
+        for arguments in ({}, {"resume": False, "seed": 1}):
+            with pytest.raises(FolderInUseError, match=f"is in use by process {process} on"):
+                make_trainer("run", **arguments)
     resumed = make_trainer("run")
     resumed.train(progress=False)
     assert_same_run(resumed, whole)
@@ -265,6 +283,6 @@ def test_of_two_processes_that_start_at_once_one_trains(make_trainer, tmp_path):
 def test_trainer_made_before_another_process_trained_refuses_to_train(make_trainer, whole):
     trainer = make_trainer("run")
     assert run_forked(lambda: make_trainer("run").train(progress=False)).error is None
-    with pytest.raises(CheckpointError, match="run was changed by another run: resume it, or use another folder"):
+    with pytest.raises(CheckpointError, match=r"run was deleted or moved, or changed by another run, since .* resume"):
         trainer.train(progress=False)
     assert_same_run(make_trainer("run"), whole)

@@ -59,8 +59,11 @@ def evaluate(parsed: argparse.Namespace) -> None:
     if policy.actions != "hybrid":  # pictures are drawn of episodes of equal length only
         return
     folder = parsed.out or (Path("runs", source.name) if ships_with_package else source)
-    for path in save_pictures(folder, policy, metadata, parsed.split, parsed.seed):
-        print(path)
+    try:
+        paths = save_pictures(folder, policy, metadata, parsed.split, parsed.seed)
+    except OSError as error:
+        raise OSError(f"the pictures are not saved: {error}; name another folder with --out") from error
+    print(*paths, sep="\n")
 
 
 def _save_scores(folder: Path, metadata: CheckpointMetadata, scores: list[Score]) -> None:
