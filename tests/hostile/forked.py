@@ -25,20 +25,23 @@ class Child:
         if not self.pid:
             _run(function, writing)
         os.close(writing)
-        self._pipe, self.error = reading, ""
+        self._pipe, self._status = reading, None
+        self.error = ""
         """Class and message of the exception, then its traceback; empty if it ended well or was killed."""
 
     def poll(self, max_seconds: float) -> int | None:
         """Wait for the end: the exit status, negative for a signal, or None if it still runs then."""
         end = time.monotonic() + max_seconds
-        while True:
+        while self._status is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
                 self._close()
-                return os.waitstatus_to_exitcode(status)
-            if time.monotonic() > end:
+                self._status = os.waitstatus_to_exitcode(status)
+            elif time.monotonic() > end:
                 return None
-            time.sleep(0.002)
+            else:
+                time.sleep(0.002)
+        return self._status
 
     def wait(self, max_seconds: float = 60.0) -> int:
         """Wait for the end, and return the exit status.
