@@ -216,6 +216,13 @@ def test_arrays_that_are_not_finite_are_damage(catch_record, tmp_path, name):
         load_record(path)
 
 
+@pytest.mark.parametrize("value", [-0.5, 1e30])
+def test_probabilities_out_of_range_are_damage(catch_record, tmp_path, value):
+    path = save_changed(tmp_path, catch_record, guess_probs=np.full((catch_record.num_steps, 3), value, np.float32))
+    with pytest.raises(RecordError, match="is damaged: guess_probs must be from 0 to 1"):
+        load_record(path)
+
+
 def test_an_array_too_many(catch_record, tmp_path):
     path = save_record(tmp_path, catch_record)
     with zipfile.ZipFile(path, "a") as archive:

@@ -298,5 +298,7 @@ def _check_arrays(record: EpisodeRecord) -> None:
     for name in _FINITE:
         if (array := getattr(record, name)) is not None and not np.isfinite(array).all():
             raise ValueError(f"{name} must be finite")
+    if record.guess_probs is not None and not ((record.guess_probs >= 0) & (record.guess_probs <= 1.001)).all():
+        raise ValueError("guess_probs must be from 0 to 1")
     if not 1 <= record.num_glimpses <= n:
         raise ValueError(f"num_glimpses must be from 1 to {n}, got {record.num_glimpses}")
