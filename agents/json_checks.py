@@ -37,7 +37,7 @@ class FileFormat:
     kind: str
     """The word for such a file in errors."""
     remedy: str
-    """What to do with a damaged file, in errors."""
+    """Advice on a damaged file, in errors."""
     error: type[Exception]
     """Raised for every file that is not accepted."""
     old: Mapping[str, str] = field(default_factory=dict)

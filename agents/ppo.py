@@ -27,7 +27,7 @@ class Rollout(NamedTuple):
     glimpses: Tensor
     """(T, B, k*C, g, g)."""
     locations: Tensor
-    """Where the glimpses were taken, (T, B, 2)."""
+    """Locations of the glimpses, (T, B, 2)."""
     masks: Tensor | None
     """Masks of valid actions, bool (T, B, n); None if all actions are always valid."""
     samples: tuple[Tensor, ...]

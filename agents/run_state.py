@@ -21,9 +21,10 @@ from glimpse_gym.safe_io import read_bytes
 from glimpse_gym.validation import check_types, printable
 
 STATE = "training.pt"
+HISTORY = ("episodes", "seconds", "validation_error", "training_error")
+"""Entries that each record of a history has; losses follow, by name."""
 _FORMAT = "glimpse_gym run, format 2"
 _OLD_STATE = "training.safetensors"  # of glimpse_gym 0.2.0
-_HISTORY = {"episodes", "seconds", "training_error", "validation_error"}
 _OPTIMIZER_ENTRIES = {torch.optim.Adam: {"step", "exp_avg", "exp_avg_sq"}, Muon: {"momentum"}}
 _CHECKSUM_BYTES = hashlib.sha256().digest_size
 
@@ -162,8 +163,8 @@ def _check_entries(state: dict[str, Any]) -> None:
     if state["num_updates_done"] < 0 or state["num_steps_done"] < 0 or not state["seconds"] >= 0:
         raise ValueError("numbers of updates, steps and seconds must be at least 0")
     rows = state["history"]
-    if not all(isinstance(row, dict) and row.keys() == rows[0].keys() >= _HISTORY for row in rows):
-        raise TypeError(f"each record of the history must have {', '.join(sorted(_HISTORY))} and the same losses")
+    if not all(isinstance(row, dict) and row.keys() == rows[0].keys() >= set(HISTORY) for row in rows):
+        raise TypeError(f"each record of the history must have {', '.join(HISTORY)} and the same losses")
     numbers = [*state["recent_errors"], *(value for row in rows for value in row.values())]
     if not all(isinstance(number, int | float) for number in numbers):
         raise TypeError("history and recent_errors must hold numbers")

@@ -20,6 +20,11 @@ def content_limit(max_bytes: int) -> int:
     return check_max_bytes(max_bytes) * 2 // 5
 
 
+def memory_for(content: int) -> int:
+    """Return the ``max_bytes`` with which ``content`` bytes may be read, the inverse of :func:`content_limit`."""
+    return -(-content * 5 // 2)
+
+
 def check_content(where: str, size: int, max_bytes: int) -> None:
     """Raise ContentLimitError if a content of ``size`` bytes is larger than the limit.
 
@@ -31,7 +36,7 @@ def check_content(where: str, size: int, max_bytes: int) -> None:
     if size > (limit := content_limit(max_bytes)):
         raise ContentLimitError(
             f"{where}: its content takes {size:,} bytes, and the limit is {limit:,}, two fifths of "
-            f"max_bytes={max_bytes:,}; {how_to_lift(-(-size * 5 // 2))}"
+            f"max_bytes={max_bytes:,}; {how_to_lift(memory_for(size))}"
         )
 
 

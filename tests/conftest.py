@@ -34,6 +34,14 @@ def no_agents(monkeypatch, tmp_path):
 
 
 @pytest.fixture
+def one_attempt(monkeypatch):
+    """Without the repeated attempts to read an agent that may be in training."""
+    from glimpse_gym.agents import checkpoint
+
+    monkeypatch.setattr(checkpoint, "_NUM_ATTEMPTS", 1)
+
+
+@pytest.fixture
 def mirrors():
     """Makes as many local servers as a test asks for, each a `tiny_data.Mirror`."""
     from tiny_data import Mirror

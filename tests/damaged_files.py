@@ -1,4 +1,21 @@
-"""Damaged files."""
+"""Damaged files, and files whose entries were changed."""
+
+from glimpse_gym.safe_io import read_checksummed_json, write_checksummed_json
+
+
+def rewrite(path, change):
+    """Apply a function to the entries of a file, and renew its checksum."""
+    entries = read_checksummed_json(path).entries
+    change(entries)
+    write_checksummed_json(path, entries)
+
+
+def put(entries, keys, value):
+    """Set the value that a sequence of keys leads to, in nested lists and dicts."""
+    *parents, last = keys
+    for key in parents:
+        entries = entries[key]
+    entries[last] = value
 
 
 def accepted_bit_flips(path, load, error_class):

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from damaged_files import accepted_bit_flips, nested
+from damaged_files import accepted_bit_flips, nested, put, rewrite
 from glimpse_gym.agents.benchmark.protocol import PROTOCOL_VERSION
 from glimpse_gym.agents.benchmark.records import (
     RecordError,
@@ -22,13 +22,6 @@ from glimpse_gym.safe_io import read_checksummed_json, write_checksummed_json
 from hand_made_records import make_point, make_record, make_records, make_test
 
 MAX = "1,000,000,000,000,000"
-
-
-def rewrite(path, change):
-    """Apply a function to the entries of a file, and renew its checksum."""
-    entries = read_checksummed_json(path).entries
-    change(entries)
-    write_checksummed_json(path, entries)
 
 
 def test_saved_record_is_loaded_as_it_was(tmp_path):
@@ -293,13 +286,6 @@ BAD_VALUES = [
         f"test.successes_by_glimpses[2] must be an integer from 0 to {10**15}, got -1",
     ),
 ]
-
-
-def put(entries, keys, value):
-    *parents, last = keys
-    for key in parents:
-        entries = entries[key]
-    entries[last] = value
 
 
 @pytest.mark.parametrize(("keys", "value", "message"), BAD_VALUES, ids=lambda value: str(value)[:40])

@@ -50,12 +50,6 @@ def folder(tmp_path):
     return make_agent(tmp_path)
 
 
-@pytest.fixture
-def one_attempt(monkeypatch):
-    """Without the repeated attempts to read an agent that may be in training."""
-    monkeypatch.setattr(checkpoint, "_NUM_ATTEMPTS", 1)
-
-
 # ------------------------------------------------------------------------------------------ save and load
 
 

@@ -29,12 +29,6 @@ def folder(tmp_path):
     return make_agent(tmp_path)
 
 
-@pytest.fixture
-def one_attempt(monkeypatch):
-    """Without the repeated attempts to read an agent that may be in training."""
-    monkeypatch.setattr(checkpoint, "_NUM_ATTEMPTS", 1)
-
-
 def test_agent_is_whole_at_every_step_of_a_save(folder, metadata, monkeypatch):
     old, new = load_agent(folder, trusted=True)[0], RAM(TASK_SPEC, CONFIG)
     really_replace, found = os.replace, []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from glimpse_gym.content_limit import ContentLimitError, check_content, content_limit
+from glimpse_gym.content_limit import ContentLimitError, check_content, content_limit, memory_for
 
 
 def test_the_limit_is_two_fifths():
@@ -20,3 +20,9 @@ def test_the_error_says_what_would_do():
     with pytest.raises(ContentLimitError, match=r"^a: .* 401 bytes.* 400, .*max_bytes=1,000; .*give max_bytes=1003 or"):
         check_content("a", 401, 1000)
     check_content("a", 401, 1003)
+
+
+@pytest.mark.parametrize("content", [1, 2, 3, 999, 800_000_000])
+def test_memory_for_a_content_is_the_least_that_accepts_it(content):
+    assert content_limit(memory_for(content)) == content
+    assert memory_for(content) == 1 or content_limit(memory_for(content) - 1) < content

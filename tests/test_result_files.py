@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from damaged_files import accepted_bit_flips, nested
+from damaged_files import accepted_bit_flips, nested, put, rewrite
 from glimpse_gym.agents.experiments import result_files
 from glimpse_gym.agents.experiments.recipes import load_recipe
 from glimpse_gym.agents.experiments.report import write_report
@@ -27,20 +27,6 @@ def small_result(**changes):
     settings = {"env_kwargs": {"zoom": [0.5, 1]}, "training": {"augmentation": {"shift": [-1, 1]}, "seed": 0}}
     values |= settings | {"generalization": generalization, "gaze_distances": [2.5, 1.0]}
     return make_result("ram-mine", **values | changes)
-
-
-def rewrite(path, change):
-    """Apply a function to the entries of a file, and renew its checksum."""
-    entries = read_checksummed_json(path).entries
-    change(entries)
-    write_checksummed_json(path, entries)
-
-
-def put(entries, keys, value):
-    *parents, last = keys
-    for key in parents:
-        entries = entries[key]
-    entries[last] = value
 
 
 def test_saved_result_is_loaded_unchanged(tmp_path):

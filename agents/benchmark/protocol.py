@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium as gym
 
 from glimpse_gym import registration
-from glimpse_gym.validation import check_integer
+from glimpse_gym.agents.json_checks import check_count
 
 PROTOCOL_VERSION = 1
 SEEDS = (0, 1, 2, 3, 4)
@@ -57,7 +57,7 @@ class BenchmarkTask:
         Raises:
             ValueError: if the budget is not an integer >= 1.
         """
-        return replace(self, num_steps=check_integer("num_steps", num_steps, at_least=1, at_most=10**15))
+        return replace(self, num_steps=check_count("num_steps", num_steps, at_least=1))
 
 
 _TABLE = (

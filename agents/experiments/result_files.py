@@ -26,9 +26,9 @@ from glimpse_gym.agents.json_checks import (
     check_text,
     check_versions,
 )
+from glimpse_gym.agents.run_state import HISTORY
 from glimpse_gym.validation import check_number
 
-_EVALUATION = ("episodes", "seconds", "validation_error", "training_error")
 _MAX_CHANGED = 20
 """Largest accepted number of keyword arguments that are changed for generalization: a figure has a panel for each."""
 
@@ -175,7 +175,7 @@ def _check_scores(scores: list[dict[str, Any]]) -> None:
 
 
 def _check_evaluation(name: str, evaluation: Any) -> None:
-    check_entries(name, evaluation, _EVALUATION)
+    check_entries(name, evaluation, HISTORY)
     check_count(f"{name}.episodes", evaluation["episodes"])
     check_amount(f"{name}.seconds", evaluation["seconds"])
     for fraction in ("validation_error", "training_error"):

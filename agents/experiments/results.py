@@ -16,6 +16,7 @@ from glimpse_gym.agents.evaluation import EvalConditions, Score, evaluate, play_
 from glimpse_gym.agents.experiments.recipes import Recipe
 from glimpse_gym.agents.experiments.result_files import Result, save_result
 from glimpse_gym.agents.registry import make_policy
+from glimpse_gym.agents.run_state import HISTORY
 from glimpse_gym.agents.scanpaths import evaluate_all
 from glimpse_gym.agents.task_envs import has_splits, make_envs
 from glimpse_gym.agents.trainer import Trainer
@@ -67,11 +68,10 @@ def _train_and_measure(recipe: Recipe, seed: int, folder: Path, progress: bool) 
         return None
     result = _measure(recipe, seed, trainer.policy, trainer.metadata, progress)
     add_scores(folder, trainer.metadata, result.scores)
-    kept = ("episodes", "seconds", "validation_error", "training_error")
     num_episodes = trainer.learner.num_episodes_done
     return replace(
         result,
-        history=[{name: record[name] for name in kept} for record in trainer.history],
+        history=[{name: record[name] for name in HISTORY} for record in trainer.history],
         num_episodes=num_episodes,
         num_frames=num_episodes * trainer.learner.horizon,
         training_seconds=trainer.seconds,

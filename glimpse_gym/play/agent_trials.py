@@ -36,13 +36,13 @@ def agent_trials_of_records(name_or_path: str, records: Sequence[EpisodeRecord],
         UntrustedError: a record needs a permission that was not given.
         ValueError: the agent was made for none of the envs.
     """
-    for record in records:
-        require_trust("a recorded episode", record.env_id, record.env_kwargs, trusted)
-    policy, _ = load_agent(agent_folder(name_or_path), trusted=True)  # it plays in the envs of the records
     tasks: dict[str, tuple[str, dict[str, Any], list[int]]] = {}
     for record in records:
         key = record.env_id + json.dumps(record.env_kwargs, sort_keys=True)
         tasks.setdefault(key, (record.env_id, record.env_kwargs, []))[2].append(record.seed)
+    for env_id, env_kwargs, _ in tasks.values():
+        require_trust("a recorded episode", env_id, env_kwargs, trusted)
+    policy, _ = load_agent(agent_folder(name_or_path), trusted=True)  # it plays in the envs of the records
     trials: list[Trial] = []
     errors: list[ValueError] = []
     for env_id, env_kwargs, seeds in tasks.values():

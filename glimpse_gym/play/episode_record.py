@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from glimpse_gym.content_limit import ContentLimitError, content_limit
+from glimpse_gym.content_limit import ContentLimitError
 from glimpse_gym.npz_files import read_arrays
 from glimpse_gym.retina import Retina
 from glimpse_gym.rng import check_seed
 from glimpse_gym.safe_io import MAX_BYTES, parse_json
-from glimpse_gym.validation import check_number, check_types, shown
+from glimpse_gym.validation import check_max_bytes, check_number, check_types, shown
 
 FORMAT = "glimpse_gym episode, format 1"
 _METADATA = "metadata"
@@ -142,7 +142,7 @@ def load_record(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> Epi
     Raises:
         RecordError: the file is missing, damaged, too large, of another format, or something else.
     """
-    content_limit(max_bytes)  # raises if it is not an integer in its range
+    check_max_bytes(max_bytes)
     try:
         arrays, names = read_arrays(path, (_METADATA, *_ARRAYS), max_bytes)
         entries = _parse_metadata(arrays.pop(_METADATA))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from glimpse_gym.atomic_io import atomic_write, remove_temporary_files
-from glimpse_gym.content_limit import ContentLimitError, content_limit
+from glimpse_gym.content_limit import ContentLimitError, content_limit, memory_for
 from glimpse_gym.folder_lock import FolderInUseError, lock_folder
 from glimpse_gym.play.episode_record import EpisodeRecord, RecordError, encode_record, load_record
 from glimpse_gym.safe_io import MAX_BYTES
@@ -134,7 +134,7 @@ def load_recording(folder: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -
     recording = Recording({}, {})
     size = 0
     for path in record_paths(folder):
-        left = max(max_bytes - -(-size * 5 // 2), 1)  # see content_limit
+        left = max(max_bytes - memory_for(size), 1)
         try:
             record = load_record(path, left)
         except RecordError as error:

@@ -1,6 +1,6 @@
 """Damaged files of every form that the program reads: each is refused by its documented error, or read and used."""
 
-from hostile import file_forms, sealed_forms, uses
+from hostile import checksummed_forms, file_forms, uses
 from hostile.damage import flip_one_bit
 from hostile.trial import Failure, Trial, describe
 
@@ -13,14 +13,14 @@ FORMS: tuple[type[file_forms.FileForm], ...] = (
     file_forms.Picture,
     file_forms.ClassFolders,
     file_forms.DataSetFile,
-    sealed_forms.Agent,
-    sealed_forms.State,
-    sealed_forms.ResultFile,
-    sealed_forms.BenchmarkRecord,
-    sealed_forms.RecordedEpisode,
-    sealed_forms.RecordedEpisode,
-    sealed_forms.AttentionMnist,
-    sealed_forms.Readme,
+    checksummed_forms.Agent,
+    checksummed_forms.State,
+    checksummed_forms.ResultFile,
+    checksummed_forms.BenchmarkRecord,
+    checksummed_forms.RecordedEpisode,
+    checksummed_forms.RecordedEpisode,
+    checksummed_forms.AttentionMnist,
+    checksummed_forms.Readme,
 )
 
 
