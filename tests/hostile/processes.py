@@ -15,7 +15,7 @@ from hostile import tiny_run
 from hostile.forked import Child
 from hostile.trial import Failure, Trial
 
-_REFUSALS = ("holds a run", "was changed by another run", "is in use by")
+_REFUSALS = ("holds a run", "changed by another run", "is in use by")
 
 
 class Processes(Trial):
