@@ -8,29 +8,16 @@ B episodes, k scales, patches of g x g cells, images of H x W pixels with C chan
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numba
 import numpy as np
 
+from glimpse_gym.kernels.compilation import compiled
 from glimpse_gym.kernels.geometry import first_pixel
 from glimpse_gym.kernels.splitmix import GOLDEN, mix
 
-
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function at its first call, with an on-disk cache if there is a writable folder."""
-    # NumPy's error model omits checks for division by zero, which would prevent loops from being vectorized.
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # Numba found no writable cache folder: compile in every process
-        return numba.njit(**options)(function)
-
-
 _compiled_inline = numba.njit(inline="always", error_model="numpy")
-_first_pixel = _compiled(first_pixel)
-_mix = _compiled(mix)
+_first_pixel = compiled(first_pixel)
+_mix = compiled(mix)
 
 
 def sense(
@@ -63,7 +50,7 @@ def sense(
     return glimpses
 
 
-@_compiled
+@compiled
 def _sense(
     pixels: np.ndarray,
     offsets: np.ndarray,
@@ -155,7 +142,7 @@ def _pool(
                 patch[c, i, j] = np.float32(sums[j * channels + c]) / divisor
 
 
-@_compiled
+@compiled
 def _warp(
     pixels: np.ndarray,
     offset: int,
@@ -193,7 +180,7 @@ def _warp(
                 frame[i, j, c] = int(total + 0.5)
 
 
-@_compiled
+@compiled
 def compose(
     pixels: np.ndarray,
     offsets: np.ndarray,
@@ -265,7 +252,7 @@ def compose(
                         canvas[clutter_corners[r, n, 0] + y, clutter_corners[r, n, 1] + x, c] = min(total, 255)
 
 
-@_compiled
+@compiled
 def uniforms(keys: np.ndarray, episodes: np.ndarray, count: int) -> np.ndarray:
     """Generate the random numbers of one episode per row; see :mod:`glimpse_gym.rng`.
 
