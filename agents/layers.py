@@ -30,7 +30,7 @@ def linear_relu(*pairs: tuple[Tensor, nn.Linear]) -> Tensor:
     if is_fused(*(value for value, _ in pairs)):
         parts = [part for value, layer in pairs for part in (value, layer.weight, layer.bias)]
         return _LinearReLU.apply(*parts)
-    outputs = [layer(value) for value, layer in pairs]
+    outputs = [functional.linear(value, layer.weight, layer.bias) for value, layer in pairs]
     return torch.relu(sum(outputs[1:], outputs[0]))
 
 

@@ -119,6 +119,10 @@ class Learner(ABC):
         first = self.config.seed * _EPISODES_PER_RUN + self.num_updates_done * number
         return [first + i for i in range(number) for _ in range(copies)]
 
+    def _autocast(self) -> torch.autocast:
+        """Return the context manager in which the networks compute, in the precision of the configuration."""
+        return torch.autocast("cpu", torch.bfloat16, enabled=self.config.precision == "bfloat16")
+
     def _optimizer_step(self, loss: Tensor) -> None:
         self.policy.zero_grad()
         loss.backward()

@@ -80,7 +80,8 @@ class PPO(Learner):
 
     def _learn(self) -> tuple[dict[str, float], float]:
         config = self.config
-        rollout = self.rollout()
+        with self._autocast():
+            rollout = self.rollout()
         advantages = self.advantages(rollout)
         returns = advantages + rollout.values
         inside = advantages[rollout.active]
@@ -89,7 +90,8 @@ class PPO(Learner):
         for _ in range(config.num_epochs):
             order = torch.randperm(config.batch_size, generator=self.policy.generator)
             for index in order.split(config.minibatch_size):
-                losses = self.loss(pack(rollout, advantages, returns, index))
+                with self._autocast():
+                    losses = self.loss(pack(rollout, advantages, returns, index))
                 self._optimizer_step(losses["total"])
                 for name, loss in losses.items():
                     sums[name] = sums.get(name, 0.0) + loss.item()

@@ -51,8 +51,9 @@ class Reinforce(Learner):
     config: ReinforceConfig
 
     def _learn(self) -> tuple[dict[str, float], float]:
-        rollout = self.rollout()
-        losses = self.loss(rollout)
+        with self._autocast():
+            rollout = self.rollout()
+            losses = self.loss(rollout)
         self._optimizer_step(losses.total)
         self.num_steps_done += rollout.sampled_locations.shape[:2].numel()
         values = {name: float(loss.detach()) for name, loss in losses._asdict().items()}

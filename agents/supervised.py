@@ -33,8 +33,9 @@ class Supervised(Learner):
     config: SupervisedConfig
 
     def _learn(self) -> tuple[dict[str, float], float]:
-        rollout = self.rollout()
-        loss = self.loss(rollout)
+        with self._autocast():
+            rollout = self.rollout()
+            loss = self.loss(rollout)
         self._optimizer_step(loss)
         self.num_steps_done += self.horizon * self.config.batch_size
         return {"total": float(loss.detach())}, 1.0 - float(rollout.correct.float().mean())

@@ -168,6 +168,30 @@ def test_flushing_of_denormals_stays_on_if_it_was_on():
         torch.set_flush_denormal(False)
 
 
+# ------------------------------------------------------------------------------------------------ precision
+
+
+@pytest.mark.parametrize("core", ["relu", "gru", "lstm"])
+@pytest.mark.parametrize("name", ["reinforce", "ppo", "supervised"])
+def test_bfloat16_changes_losses_by_rounding_and_keeps_weights_in_float32(name, core):
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        env_id, env_kwargs, policy_config = IMAGES, noise_images(), RAMConfig(**SMALL_RAM, core=core)
+        config = ReinforceConfig(**TRAINING, precision=precision)
+        if name == "ppo":
+            config = PPOConfig(**TRAINING, minibatch_size=4, precision=precision)
+            env_id, env_kwargs = CATCH, CATCH_KWARGS
+        elif name == "supervised":
+            config, policy_config = SupervisedConfig(**TRAINING, precision=precision), CLASSIFIER
+            env_kwargs = noise_images(**whole_image(16))
+        learner = make_learner(env_id, env_kwargs, config, policy_config)
+        losses[precision] = learner.update()[0]["total"]
+        assert {weight.dtype for weight in learner.policy.parameters()} == {torch.float32}
+        assert all(weight.isfinite().all() for weight in learner.policy.parameters())
+    assert losses["float32"] != losses["bfloat16"]
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02, abs=2e-3)
+
+
 # ----------------------------------------------------------------------------------------------- mismatches
 
 

@@ -104,8 +104,9 @@ def _make_parser() -> argparse.ArgumentParser:
     replay.add_export_command(add)
     compare.add_compare_commands(add)
     benchmark.add_benchmark_command(add)
-    bench = add("bench", commands.bench, "Measure speed, relative to Gymnasium's CartPole in the same run.")
+    bench = add("bench", commands.bench, "Measure the speed of the worlds or of training.")
     bench.add_argument("--seconds", type=float, default=1.0, help="duration of each measurement")
+    bench.add_argument("--train", action="store_true", help="measure training, beside its matrix products alone")
     bench.add_argument("--num-envs", type=int, default=256, help="number of sub-envs of the vector envs")
     return parser
 

@@ -112,7 +112,14 @@ def report(parsed: argparse.Namespace) -> None:
 
 def bench(parsed: argparse.Namespace) -> None:
     """Measure speed."""
-    from glimpse_gym.bench import bench
+    if parsed.train:
+        require_extra("agents")
+        from glimpse_gym.bench.training import bench_training
 
-    for line in bench(parsed.seconds, parsed.num_envs):
+        lines = bench_training(parsed.seconds)
+    else:
+        from glimpse_gym.bench.worlds import bench_worlds
+
+        lines = bench_worlds(parsed.seconds, parsed.num_envs)
+    for line in lines:
         print(line, flush=True)
