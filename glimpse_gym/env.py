@@ -11,6 +11,7 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
 from glimpse_gym.actions import Keys, make_codec
+from glimpse_gym.kernels.backend import NUMPY, Backend
 from glimpse_gym.rng import check_seed, keys_from_seeds
 from glimpse_gym.validation import check_choice
 from glimpse_gym.world import World
@@ -33,7 +34,7 @@ _HINTS = {
 }
 
 
-def make_world(env_class: type[Any], num_rows: int, kwargs: dict[str, Any]) -> World:
+def make_world(env_class: type[Any], num_rows: int, kwargs: dict[str, Any], backend: Backend = NUMPY) -> World:
     """Make the world of a single or vector env class with ``num_rows`` rows.
 
     Raises:
@@ -42,6 +43,7 @@ def make_world(env_class: type[Any], num_rows: int, kwargs: dict[str, Any]) -> W
     world_class: type[World] = env_class.world_class
     parameters = dict(inspect.signature(world_class).parameters)
     del parameters["num_rows"]
+    takes_backend = parameters.pop("backend", None) is not None
     own = inspect.signature(env_class).parameters.values()
     accepted = ", ".join(sorted({*parameters, *(each.name for each in own if each.kind is each.KEYWORD_ONLY)}))
     for name in kwargs:
@@ -57,6 +59,10 @@ def make_world(env_class: type[Any], num_rows: int, kwargs: dict[str, Any]) -> W
             f"{env_class.__name__}.__init__() missing {len(missing)} required keyword-only "
             f"argument{'s' if len(missing) > 1 else ''}: {' and '.join(missing)}; accepted: {accepted}"
         )
+    if takes_backend:
+        return world_class(num_rows, **kwargs, backend=backend)
+    if backend.device != "cpu":
+        raise ValueError(f"{world_class.__name__} computes with NumPy only: make the env with device='cpu'")
     return world_class(num_rows, **kwargs)
 
 
@@ -83,6 +89,7 @@ def make_metadata(world: World) -> dict[str, Any]:
     return {
         "render_modes": list(RENDER_MODES),
         "render_fps": 4,
+        "device": world.backend.device,
         "num_glimpses": world.horizon,
         "num_scales": world.retina.num_scales,
         "patch_size": world.retina.patch_size,

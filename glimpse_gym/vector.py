@@ -121,6 +121,7 @@ class GlimpseVectorEnv(VectorEnv[Any, Any, np.ndarray]):
         if not self._was_reset or (self.autoreset_mode is AutoresetMode.DISABLED and not all_active):
             inactive = np.flatnonzero(~active).tolist()
             raise ResetNeeded(f"no episode is running in the sub-envs {inactive}: call reset() first")
+        active = active.copy()
         decoded = self.codec.decode(actions, (self.num_envs,))
         if self._renderer:
             self._renderer.check_open()
