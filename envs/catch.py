@@ -82,7 +82,7 @@ class CatchWorld(World):
         self._move_paddle(action.choice, active)
         self._move_ball(active)
         if not self.whole_screen:
-            self.backend.copy_where(self.locations, action.location, active[:, None])
+            self.backend.copyto(self.locations, action.location, where=active[:, None])
         self._draw_screens(self._all_rows)
         # The episode ends when the ball reaches the bottom row.
         landed = active & self.time_is_up
@@ -95,12 +95,12 @@ class CatchWorld(World):
 
     def _move_ball(self, active: Array) -> None:
         """Move the balls sideways, reflected by the walls."""
-        right, copy_where = self.side - 1, self.backend.copy_where
+        right, copyto = self.side - 1, self.backend.copyto
         self.ball = self.backend.update(self.ball, self.ball + self.velocity * active)
         over, under = self.ball > right, self.ball < 0
-        copy_where(self.ball, 2 * right - self.ball, over)
-        copy_where(self.ball, -self.ball, under)
-        copy_where(self.velocity, -self.velocity, over | under)
+        copyto(self.ball, 2 * right - self.ball, where=over)
+        copyto(self.ball, -self.ball, where=under)
+        copyto(self.velocity, -self.velocity, where=over | under)
 
     @property
     def column(self) -> Array:

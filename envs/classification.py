@@ -167,9 +167,10 @@ class ClassificationWorld(World):
             answered = action.commits & active
             ended = ended | answered
         looked = active ^ ended
-        self.backend.copy_where(self.locations, action.location, looked[:, None])
-        self.backend.copy_where(self.predictions, action.choice, answered)
-        reward = self.backend.as_float64(answered & (action.choice == self.labels))
+        backend = self.backend
+        backend.copyto(self.locations, action.location, where=looked[:, None])
+        backend.copyto(self.predictions, action.choice, where=answered)
+        reward = backend.as_float64(answered & (action.choice == self.labels))
         if self.glimpse_cost:
             reward -= self.glimpse_cost * looked
         return Outcome(reward, ended, looked)

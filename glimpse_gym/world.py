@@ -236,8 +236,8 @@ class World(ABC):
     def _step_rows(self, action: Action, active: Array) -> Outcome:
         """Apply the rules of one step to the active rows; ``steps`` already counts the step.
 
-        Shapes must not depend on values: use ``backend.copy_where`` instead of indexing with masks. Change state by
-        indexing, ``backend.copy_where`` or ``backend.update``.
+        Shapes must not depend on values: use ``backend.copyto`` instead of indexing with masks. Change state by
+        indexing, ``backend.copyto`` or ``backend.update``.
         """
 
     def _compose_visible(self, rows: np.ndarray) -> None:

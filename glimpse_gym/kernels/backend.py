@@ -33,6 +33,10 @@ class Backend(ABC):
     """Of a sequence of arrays and an axis, both positional."""
     stack: ClassVar[Callable[..., Array]]
     """Of a sequence of arrays and an axis, both positional."""
+    copy: ClassVar[Callable[..., Array]]
+    """Of one array."""
+    copyto: ClassVar[Callable[..., None]]
+    """``copyto(target, source, where=mask)`` overwrites ``target`` where ``mask`` is True; of equal dtypes."""
 
     kernels: ModuleType
     """Module with ``sense``, ``compose`` and ``uniforms``."""
@@ -52,14 +56,6 @@ class Backend(ABC):
     @abstractmethod
     def to_host(self, array: Array) -> np.ndarray:
         """Convert to a NumPy array, which may be the given one. Waits for the device if it is another one."""
-
-    @abstractmethod
-    def copy(self, array: Array) -> Array:
-        """Copy an array."""
-
-    @abstractmethod
-    def copy_where(self, target: Array, source: Array, mask: Array) -> None:
-        """Overwrite ``target`` with ``source``, of the same dtype, where ``mask`` is True. Shapes broadcast."""
 
     @abstractmethod
     def clip(self, array: Array, low: float, high: float) -> Array:
@@ -115,6 +111,8 @@ class NumpyBackend(Backend):
     minimum = staticmethod(np.minimum)
     concatenate = staticmethod(np.concatenate)
     stack = staticmethod(np.stack)
+    copy = staticmethod(np.ndarray.copy)
+    copyto = staticmethod(np.copyto)
 
     @cached_property
     def kernels(self) -> ModuleType:  # type: ignore[override]
@@ -141,14 +139,6 @@ class NumpyBackend(Backend):
     def to_host(self, array: np.ndarray) -> np.ndarray:
         """See :meth:`Backend.to_host`."""
         return array
-
-    def copy(self, array: np.ndarray) -> np.ndarray:
-        """See :meth:`Backend.copy`."""
-        return array.copy()
-
-    def copy_where(self, target: np.ndarray, source: np.ndarray, mask: np.ndarray) -> None:
-        """See :meth:`Backend.copy_where`."""
-        np.copyto(target, source, where=mask)
 
     def clip(self, array: np.ndarray, low: float, high: float) -> np.ndarray:
         """See :meth:`Backend.clip`."""
