@@ -26,6 +26,7 @@ class CatchWorld(World):
     choice_name: ClassVar[str] = "move"
     choice_is_final: ClassVar[bool] = False
     image_moves: ClassVar[bool] = True
+    length_is_fixed: ClassVar[bool] = True
 
     def __init__(
         self,

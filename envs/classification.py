@@ -29,6 +29,7 @@ class ClassificationWorld(World):
     choice_name: ClassVar[str] = "label"
     choice_is_final: ClassVar[bool] = True
     image_moves: ClassVar[bool] = False
+    length_is_fixed: ClassVar[bool] = True
     reset_options: ClassVar[tuple[str, ...]] = ("image_index",)
 
     def __init__(
@@ -172,7 +173,7 @@ class ClassificationWorld(World):
         backend.copyto(self.predictions, action.choice, where=answered)
         reward = backend.as_float64(answered & (action.choice == self.labels))
         if self.glimpse_cost:
-            reward -= self.glimpse_cost * looked
+            reward -= self.glimpse_cost * backend.as_float64(looked)
         return Outcome(reward, ended, looked)
 
     def info(self, rows: Array) -> dict[str, Array]:

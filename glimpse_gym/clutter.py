@@ -131,9 +131,11 @@ class Canvases:
         self.pixels = backend.zeros((num_rows, height, width, images.num_channels), np.uint8)
         self.corners = backend.zeros((num_rows, 2), np.int64)  # row and column of each image's top-left pixel
         self._size = backend.from_host(np.array((height, width)))
-        self._whole = np.tile([0, 0, height, width], (num_rows, 1))  # much faster than np.broadcast_to in every reset
-        # Large canvases are composed tile by tile, when a glimpse first shows a tile.
-        self.is_tiled = max(height, width) > _MAX_UNTILED
+        # Large canvases are composed tile by tile, when a glimpse first shows a tile. A device composes them at once.
+        on_cpu = backend.device == "cpu"
+        self.is_tiled = on_cpu and max(height, width) > _MAX_UNTILED
+        # Much faster than np.broadcast_to in every reset.
+        self._whole = np.tile([0, 0, height, width], (num_rows, 1)) if on_cpu else None
         self._composed = np.zeros((num_rows, -(-height // _TILE), -(-width // _TILE)), np.bool_)
         self._layouts: dict[int, tuple[np.ndarray, ...]] = {}
         self._no_warps = backend.zeros((0, 2, 3), np.float64)
@@ -175,7 +177,7 @@ class Canvases:
         layout = self._draw_layout(image_index, draws)
         self.corners[rows] = layout[1]
         if not self.is_tiled:
-            self._compose(rows, layout, self._whole[: len(rows)])
+            self._compose(rows, layout, None if self._whole is None else self._whole[: len(rows)])
             return
         self._composed[rows] = False
         self._layouts |= {int(row): tuple(part[i : i + 1] for part in layout) for i, row in enumerate(rows)}
@@ -190,7 +192,7 @@ class Canvases:
 
     def compose_whole(self, row: int) -> None:
         """Compose all missing tiles of a tiled canvas."""
-        self._compose_tiles(row, *self._whole[0].tolist())
+        self._compose_tiles(row, 0, 0, *self.pixels.shape[1:3])
 
     def _compose_tiles(self, row: int, top: int, left: int, bottom: int, right: int) -> None:
         """Compose the missing tiles that overlap a window of a canvas."""

@@ -72,6 +72,8 @@ class World(ABC):
     """Making a choice ends the episode, so that a Discrete action is *either* a glimpse *or* a choice."""
     image_moves: ClassVar[bool]
     """The image changes during an episode."""
+    length_is_fixed: ClassVar[bool] = False
+    """An episode has exactly T steps, unless an action commits. Then a device need not be asked which have ended."""
     reset_options: ClassVar[Collection[str]] = ()
     """Keys accepted in the ``options`` of a reset."""
 

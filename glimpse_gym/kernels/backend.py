@@ -9,10 +9,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
+
+from glimpse_gym.validation import shown
 
 Array = Any
 """Array of the backend: a NumPy array, or a torch tensor on the backend's device."""
@@ -44,6 +47,14 @@ class Backend(ABC):
     @abstractmethod
     def zeros(self, shape: int | Sequence[int], dtype: Any) -> Array:
         """Make an array of zeros of a NumPy dtype."""
+
+    @abstractmethod
+    def zeros_like(self, array: Array) -> Array:
+        """Make an array of zeros with the shape and dtype of another."""
+
+    @abstractmethod
+    def is_array(self, value: Any) -> bool:
+        """Whether a value is an array of this library, on any device."""
 
     @abstractmethod
     def from_host(self, array: np.ndarray) -> Array:
@@ -128,6 +139,14 @@ class NumpyBackend(Backend):
         """See :meth:`Backend.zeros`."""
         return np.zeros(shape, dtype)
 
+    def zeros_like(self, array: np.ndarray) -> np.ndarray:
+        """See :meth:`Backend.zeros_like`."""
+        return np.zeros_like(array)
+
+    def is_array(self, value: Any) -> bool:
+        """See :meth:`Backend.is_array`."""
+        return isinstance(value, np.ndarray)
+
     def from_host(self, array: np.ndarray) -> np.ndarray:
         """See :meth:`Backend.from_host`."""
         return array
@@ -167,3 +186,33 @@ class NumpyBackend(Backend):
 
 NUMPY = NumpyBackend()
 """Default backend."""
+
+_ACCEPTED = (
+    "'cpu' (NumPy arrays), 'torch:cpu' (torch tensors on the CPU), or the name of another torch device, such as 'cuda' "
+    "or 'cuda:1'"
+)
+
+
+def make_backend(device: Any) -> Backend:
+    """Make the backend of a device.
+
+    Args:
+        device: ``"cpu"`` for NumPy arrays, ``"torch:cpu"`` for torch tensors on the CPU, or another torch device or its
+            name, such as ``"cuda"`` or ``"cuda:1"``.
+
+    Raises:
+        ModuleNotFoundError: if the device needs torch, and torch is not installed.
+        ValueError: if the device is unknown, does not exist on this machine or has no 64-bit numbers.
+    """
+    if isinstance(device, str) and device == "cpu":
+        return NUMPY
+    if not isinstance(device, str) and type(device).__module__ != "torch":
+        raise ValueError(f"device must be {_ACCEPTED}; got {shown(device)}")
+    if find_spec("torch") is None:
+        raise ModuleNotFoundError(
+            f"device={shown(device)} needs torch, which is not installed: pip install torch, or use device='cpu'",
+            name="torch",
+        )
+    from glimpse_gym.kernels.torch_backend import make_torch_backend
+
+    return make_torch_backend(device, _ACCEPTED)
