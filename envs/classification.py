@@ -8,11 +8,11 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from glimpse_gym.clutter import Canvases, Range, Warp
+from glimpse_gym.clutter import Canvases, ImageArrays, Range, Warp
 from glimpse_gym.env import GlimpseEnv
 from glimpse_gym.images.sources import open_images
+from glimpse_gym.kernels.backend import NUMPY, Array, Backend
 from glimpse_gym.retina import Retina
-from glimpse_gym.rng import integers_below
 from glimpse_gym.safe_io import MAX_BYTES
 from glimpse_gym.validation import check_choice, check_integer, check_number, shown, to_array
 from glimpse_gym.vector import GlimpseVectorEnv
@@ -29,6 +29,7 @@ class ClassificationWorld(World):
     choice_name: ClassVar[str] = "label"
     choice_is_final: ClassVar[bool] = True
     image_moves: ClassVar[bool] = False
+    length_is_fixed: ClassVar[bool] = True
     reset_options: ClassVar[tuple[str, ...]] = ("image_index",)
 
     def __init__(
@@ -52,13 +53,16 @@ class ClassificationWorld(World):
         glimpse_cost: float = 0.0,
         reveal_label: bool = False,
         max_bytes: int = MAX_BYTES,
+        backend: Backend = NUMPY,
     ) -> None:
         self.images = open_images(images, labels, split=split, num_classes=num_classes, max_bytes=max_bytes)
         warp = Warp(rotation, zoom, shift)
         self.canvases: Canvases | None = None  # None: images are read from the image set, unchanged
         check_integer("clutter_size", clutter_size, at_least=1)
         if canvas_size is not None or check_integer("num_clutter", num_clutter, at_least=0) or not warp.is_identity:
-            self.canvases = Canvases(num_rows, self.images, canvas_size, num_clutter, clutter_size, warp, max_bytes)
+            self.canvases = Canvases(
+                num_rows, self.images, canvas_size, num_clutter, clutter_size, warp, max_bytes, backend
+            )
         super().__init__(
             num_rows,
             Retina(patch_size, num_scales),
@@ -68,25 +72,27 @@ class ClassificationWorld(World):
             num_draws=3 + (self.canvases.num_draws if self.canvases else 0),
             image_bytes=self.canvases.num_bytes if self.canvases else 0,
             max_bytes=max_bytes,
+            backend=backend,
         )
+        self._arrays = ImageArrays.of(self.images, backend)
         self.first_glimpse = check_choice("first_glimpse", first_glimpse, ("random", "center"))
         self.glimpse_cost = check_number("glimpse_cost", glimpse_cost, -_MAX_COST, _MAX_COST)
         self.reveal_label = check_choice("reveal_label", reveal_label, (True, False))
-        self.image_index = np.zeros(num_rows, np.int64)
-        self.labels = np.zeros(num_rows, np.int64)
-        self.predictions = np.full(num_rows, -1, np.int64)
+        self.image_index = backend.zeros(num_rows, np.int64)
+        self.labels = backend.zeros(num_rows, np.int64)
+        self.predictions = backend.from_host(np.full(num_rows, -1))
         self._sizes_differ = bool((self.images.sizes != self.images.sizes[0]).any())
-        self.sizes[:] = self.images.sizes[0]
+        self.sizes[:] = self._arrays.sizes[0]
         if self.canvases:
             height, width = self.canvases.pixels.shape[1:3]
-            self.offsets[:] = np.arange(num_rows) * (height * width * self.num_channels)
-            self.sizes[:] = height, width
+            self.offsets[:] = backend.from_host(np.arange(num_rows) * (height * width * self.num_channels))
+            self.sizes[:] = backend.from_host(np.array((height, width)))
             self.images_are_lazy = self.canvases.is_tiled
 
     @property
-    def _pixels(self) -> np.ndarray:
+    def _pixels(self) -> Array:
         # Without a canvas the images are read from the image set; _reset_rows selects them by their offsets.
-        return self.canvases.pixels.reshape(-1) if self.canvases else self.images.pixels
+        return self.canvases.pixels.reshape(-1) if self.canvases else self._arrays.pixels
 
     @property
     def image_size(self) -> tuple[float, float]:
@@ -97,14 +103,14 @@ class ClassificationWorld(World):
         return height, width
 
     @property
-    def target_boxes(self) -> np.ndarray:
+    def target_boxes(self) -> Array:
         """int64 (B, 4): top, left, height and width in pixels of the frame of each image; for oracles and tests.
 
         On a canvas that is where the image was placed, before any warp within its frame; otherwise it is all.
         """
         if self.canvases is None:
-            return np.concatenate([np.zeros_like(self.sizes), self.sizes], axis=1)
-        return np.concatenate([self.canvases.corners, self.images.sizes[self.image_index]], axis=1)
+            return self.backend.concatenate([0 * self.sizes, self.sizes], 1)
+        return self.backend.concatenate([self.canvases.corners, self._arrays.sizes[self.image_index]], 1)
 
     @property
     def num_images(self) -> int:
@@ -135,21 +141,25 @@ class ClassificationWorld(World):
             )
         return {"image_index": np.broadcast_to(index.astype(np.int64), (num_rows,))}
 
-    def _reset_rows(self, rows: np.ndarray, draws: np.ndarray, image_index: np.ndarray | None = None) -> None:
+    def _reset_rows(self, rows: Array, draws: Array, image_index: Array | None = None) -> None:
+        backend, images = self.backend, self._arrays
         if image_index is None:
-            image_index = integers_below(draws[:, _IMAGE], len(self.images))
+            image_index = backend.integers_below(draws[:, _IMAGE], len(self.images))
         self.image_index[rows] = image_index
-        self.labels[rows] = self.images.labels[image_index]
-        self.predictions[rows] = -1
-        self.locations[rows] = 0.0 if self.first_glimpse == "center" else 2 * draws[:, _LOCATION] - 1
+        self.labels[rows] = images.labels[image_index]
+        backend.fill(self.predictions, rows, -1)
+        if self.first_glimpse == "center":
+            backend.fill(self.locations, rows, 0.0)
+        else:
+            self.locations[rows] = backend.as_float32(2 * draws[:, _LOCATION] - 1)
         if self.canvases:
             self.canvases.compose(rows, image_index, draws[:, _CANVAS])
         else:
-            self.offsets[rows] = self.images.offsets[image_index]
+            self.offsets[rows] = images.offsets[image_index]
             if self._sizes_differ:
-                self.sizes[rows] = self.images.sizes[image_index]
+                self.sizes[rows] = images.sizes[image_index]
 
-    def _step_rows(self, action: Action, active: np.ndarray) -> Outcome:
+    def _step_rows(self, action: Action, active: Array) -> Outcome:
         # The last step ends an episode, and so does a committed answer. In action forms without commits, the label of
         # the last step is the answer.
         ended = self.time_is_up & active
@@ -158,19 +168,20 @@ class ClassificationWorld(World):
             answered = action.commits & active
             ended = ended | answered
         looked = active ^ ended
-        np.copyto(self.locations, action.location, where=looked[:, None])
-        self.predictions[answered] = action.choice[answered]
-        reward = (answered & (action.choice == self.labels)).astype(np.float64)
+        backend = self.backend
+        backend.copyto(self.locations, action.location, where=looked[:, None])
+        backend.copyto(self.predictions, action.choice, where=answered)
+        reward = backend.as_float64(answered & (action.choice == self.labels))
         if self.glimpse_cost:
-            reward -= self.glimpse_cost * looked
+            reward -= self.glimpse_cost * backend.as_float64(looked)
         return Outcome(reward, ended, looked)
 
-    def info(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+    def info(self, rows: Array) -> dict[str, Array]:
         """See :meth:`World.info`. The prediction stays -1 if there was no answer."""
         label, prediction = self.labels[rows], self.predictions[rows]
         correct = label == prediction
         if not self.reveal_label:
-            label[self.running[rows]] = -1
+            label = self.backend.where(self.running[rows], -1, label)
         image_index = self.image_index[rows]
         return {
             "image_index": image_index,

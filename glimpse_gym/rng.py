@@ -37,8 +37,3 @@ def keys_from_seeds(seeds: Sequence[int]) -> np.ndarray:
         raise TypeError(f"seeds must be a list of integers, got {shown(seeds)}")
     checked = [check_seed("a seed", seed) for seed in seeds]
     return mix(np.array(checked, np.uint64).view(np.int64))
-
-
-def integers_below(draws: np.ndarray, sizes: Any) -> np.ndarray:
-    """Turn uniform numbers in [0, 1) into integers from 0 to ``sizes - 1``, int64. Shapes broadcast."""
-    return (draws * sizes).astype(np.int64)

@@ -7,7 +7,7 @@ import pytest
 
 import oracles
 from glimpse_gym.kernels.numpy_kernels import uniforms
-from glimpse_gym.rng import integers_below, keys_from_seeds
+from glimpse_gym.rng import keys_from_seeds
 
 SEEDS = [0, 1, 2, 12345, 2**31, 2**63 - 1, 2**63, 2**64 - 1]
 
@@ -126,9 +126,3 @@ def test_seeds_must_be_a_list(bad):
 def test_masked_seeds():
     with pytest.raises(ValueError, match="seeds must not be a masked array"):
         keys_from_seeds(np.ma.array([1, 2], mask=[False, True]))
-
-
-def test_integers_below():
-    draws = np.array([[0.0, 0.4999], [0.5, 1 - 2**-53]])
-    oracles.assert_identical(integers_below(draws, 4), np.array([[0, 1], [2, 3]]))
-    oracles.assert_identical(integers_below(draws, np.array([1, 10])), np.array([[0, 4], [0, 9]]))
