@@ -209,7 +209,7 @@ def check_locations(locations: Any, shape: tuple[int, ...]) -> np.ndarray:
         if isfinite(x) and isfinite(y):
             return np.array((min(max(x, -1.0), 1.0), min(max(y, -1.0), 1.0)), np.float32)
     low, high = _extremes(array) if array.size else (0.0, 0.0)
-    if -1.0 <= low and high <= 1.0:  # not so if one of them is NaN
+    if low >= -1.0 and high <= 1.0:  # not so if one of them is NaN
         return array.astype(np.float32)
     if not (-inf < low and high < inf):  # math.isfinite takes a long double above the largest float for infinity
         bad = array.reshape(-1, 2)[~np.isfinite(array).all(axis=-1).reshape(-1)][0]
@@ -241,7 +241,7 @@ def check_integers(name: str, values: Any, shape: tuple[int, ...], number: int |
         return np.array(values, np.int64)  # fast path of the single env
     if number is not None and type(values) is np.ndarray and values.dtype.kind in "iu" and values.shape == shape:
         low, high = _extremes(values)  # fast path of the vector env: no error message is prepared
-        if 0 <= low and high < number:
+        if low >= 0 and high < number:
             return values.astype(np.int64)
     expected = f"{name} must be " + (f"integers of shape {shape}" if shape else "an integer")
     array = to_array(expected, values, shape)

@@ -1,8 +1,8 @@
 """``sense``, ``compose`` and ``uniforms`` for NumPy arrays, compiled by Numba, single-threaded.
 
 Numba caches the compiled code on disk and recompiles it when *this* file changes. After a change of ``first_pixel``,
-``mix`` or ``sum_rows``, which are defined in other files but compiled here, change this file too (tests use an empty
-cache).
+``mix`` or the instructions, which are defined in other files but compiled here, change this file too (tests use an
+empty cache).
 
 B episodes, k scales, patches of g x g cells, images of H x W pixels with C channels, n pieces of clutter.
 """
@@ -16,9 +16,10 @@ import numba
 import numpy as np
 
 from glimpse_gym.kernels.geometry import first_pixel
+from glimpse_gym.kernels.instructions import prefetch, sum_rows
 from glimpse_gym.kernels.splitmix import GOLDEN, mix
-from glimpse_gym.kernels.vector_sums import sum_rows
 
+_CACHE_LINE, _MAX_PREFETCHED = 64, 4096  # bytes; the end of a larger image follows fast enough
 _MAX_SUMS = 8192  # of one patch, so that they stay in the fastest cache
 # Multiplication is faster than division. 1/255 is the sum of _HIGH, which has so few bits that products with integers
 # up to 255 * 4**4 are exact, and of _LOW. The sum of both products is rounded as the quotient is (all are tested).
@@ -273,6 +274,17 @@ def compose(
     _, canvas_height, canvas_width, channels = canvases.shape
     flat, stride = canvases.reshape(-1), canvas_width * channels
     for r in range(rows.size):
+        if r + 1 < rows.size:
+            _prefetch(
+                pixels,
+                offsets,
+                sizes,
+                channels,
+                image_index[r + 1],
+                clutter_index[r + 1],
+                clutter_sources[r + 1],
+                clutter_size,
+            )
         top, left, bottom, right = windows[r]
         start = rows[r] * canvas_height * stride
         _clear(flat, start + top * stride, bottom - top, stride, left * channels, right * channels)
@@ -300,6 +312,28 @@ def compose(
                     source = (clutter_sources[r, n, 0] + y) * width + clutter_sources[r, n, 1] + x_start
                     target = start + (row + y) * stride + (column + x_start) * channels
                     _add(pixels, offsets[i] + source * channels, (x_stop - x_start) * channels, flat, target)
+
+
+@_compiled_inline
+def _prefetch(
+    pixels: np.ndarray,
+    offsets: np.ndarray,
+    sizes: np.ndarray,
+    channels: int,
+    image: int,
+    clutter_images: np.ndarray,
+    clutter_sources: np.ndarray,
+    clutter_size: int,
+) -> None:
+    """Start to load an image and pieces of others, which are rarely in the cache, while another canvas is composed."""
+    num_bytes = sizes[image, 0] * sizes[image, 1] * channels
+    for p in range(0, min(num_bytes, _MAX_PREFETCHED), _CACHE_LINE):
+        prefetch(pixels, offsets[image] + p)
+    for n in range(clutter_images.size):
+        i = clutter_images[n]
+        for y in range(clutter_size):
+            source = (clutter_sources[n, 0] + y) * sizes[i, 1] + clutter_sources[n, 1]
+            prefetch(pixels, offsets[i] + source * channels)
 
 
 @_compiled_inline

@@ -1,4 +1,4 @@
-"""Sums of adjacent pixels over several rows of an image, in explicit vector instructions.
+"""Processor instructions for the NumPy kernels that Numba does not generate from Python: vector sums and prefetching.
 
 Numba leaves vector instructions to LLVM's analysis of loops. That analysis gives up on short loops, and computes the
 remainder of a long one value by value; most rows of a patch are short. This module writes the instructions of LLVM
@@ -58,6 +58,23 @@ def _vector_sum(length: int) -> Callable[..., None]:
         return context.get_dummy_value()
 
     return sum_vectors  # type: ignore[no-any-return]
+
+
+@intrinsic
+def prefetch(typing_context: Any, pixels: Any, index: Any) -> Any:
+    """Start to load the pixel at an index, uint8, and those beside it, into the cache; for compiled code only."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pixels = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        address = builder.gep(pixels, [arguments[1]])
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [address.type, number, number, number])
+        function = builder.module.declare_intrinsic("llvm.prefetch", (address.type,), kind)
+        # To read, into all levels of the cache, data instead of instructions.
+        builder.call(function, [address, number(0), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(pixels, types.int64), generate
 
 
 _sum_32, _sum_16, _sum_8 = _vector_sum(32), _vector_sum(16), _vector_sum(8)
