@@ -8,6 +8,7 @@ others: expensive optimizer steps are computed once, and the weights are equal i
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -19,6 +20,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from glimpse_gym.agents.launcher import ProcessInfo
+from glimpse_gym.interrupts import handled_interrupts
 
 _TIMEOUT = timedelta(minutes=10)  # longer than an evaluation, during which the other processes wait
 
@@ -108,7 +110,8 @@ class ProcessGroup(Parallel):
         if torch.cuda.is_available():
             torch.cuda.set_device(info.local_rank)
             backend = "cpu:gloo,cuda:nccl"
-        with self._peer_errors():
+        # Signals end the process at once: handlers in Python are not called during the wait for the other processes.
+        with self._peer_errors(), handled_interrupts(signal.SIG_DFL):
             dist.init_process_group(
                 backend,
                 init_method=info.init_method,

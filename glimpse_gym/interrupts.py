@@ -30,8 +30,8 @@ def raised_interrupts() -> Iterator[None]:
 
 
 @contextmanager
-def handled_interrupts(handler: Callable[[int, Any], Any]) -> Iterator[None]:
-    """Context manager in which a function handles Ctrl-C and SIGTERM, if this is the main thread."""
+def handled_interrupts(handler: Callable[[int, Any], Any] | signal.Handlers) -> Iterator[None]:
+    """Context manager with another handler of Ctrl-C and SIGTERM, if this is the main thread."""
     if threading.current_thread() is not threading.main_thread():  # Python handles signals there only
         yield
         return
