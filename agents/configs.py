@@ -178,6 +178,20 @@ class TrainConfig:
         if self.seed >= MAX_SEEDS:
             raise ValueError(f"seed must be less than {MAX_SEEDS}, got {self.seed}")
 
+    def check_processes(self, number: int) -> None:
+        """Raise ValueError unless a batch can be divided among a number of processes, each with whole images."""
+        copies = getattr(self, "copies_per_image", 1)
+        images = self.batch_size // copies
+        if number < 1:
+            raise ValueError(f"the number of processes must be at least 1, got {number}")
+        if images % number:
+            of_images = f" of {images} images with {copies} copies each" if copies > 1 else ""
+            accepted = next(each for each in range(min(number, images), 0, -1) if images % each == 0)
+            raise ValueError(
+                f"a batch{of_images or f' of {images} episodes'} cannot be divided among {number} processes: use "
+                f"another number, such as {accepted}, or another batch_size"
+            )
+
     @property
     def num_updates(self) -> int:
         """Number of updates in the whole run."""

@@ -13,11 +13,12 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from glimpse_gym.agents.base import Policy, TaskSpec
 from glimpse_gym.agents.configs import TrainConfig
 from glimpse_gym.agents.muon import Muon
+from glimpse_gym.agents.parallel import Parallel, choose_owners
 from glimpse_gym.agents.registry import make_policy
 from glimpse_gym.agents.task_envs import make_envs
 
@@ -40,19 +41,33 @@ class Learner(ABC):
         env_kwargs: its keyword arguments, without ``split``: training uses the training split.
         config: settings of the algorithm.
         policy_config: configuration of the policy.
+        parallel: this process's part in a run with several processes; None for the only one. Its vector env has the
+            sub-envs of its rows of a batch.
 
     Raises:
-        ValueError: if the algorithm cannot train in this env, or cannot train this policy.
+        ValueError: if the algorithm cannot train in this env, cannot train this policy, or cannot divide its batches
+            among the processes.
     """
 
     policy_class: ClassVar[type[Policy]]
     """Class of the policies that the algorithm trains."""
     needs_label: ClassVar[bool] = False
     """True if the algorithm learns from the true label, which the env must then ask for."""
+    can_divide_batches: ClassVar[bool] = False
+    """True if the algorithm gives the same result when a batch is divided among several processes."""
 
-    def __init__(self, env_id: str, env_kwargs: dict[str, Any], config: TrainConfig, policy_config: Any) -> None:
+    def __init__(
+        self,
+        env_id: str,
+        env_kwargs: dict[str, Any],
+        config: TrainConfig,
+        policy_config: Any,
+        parallel: Parallel | None = None,
+    ) -> None:
         self.config = config
-        self.envs = make_envs(env_id, env_kwargs, "train", config.batch_size)
+        self.parallel = parallel or Parallel()
+        config.check_processes(self.parallel.world_size)
+        self.envs = make_envs(env_id, env_kwargs, "train", config.batch_size // self.parallel.world_size)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.policy: Any = make_policy(TaskSpec.from_env(self.envs), policy_config)
@@ -60,6 +75,11 @@ class Learner(ABC):
         self.envs = self.policy.wrap_envs(self.envs)
         self.policy.seed(config.seed)
         self.optimizers = _make_optimizers(self.policy, config)
+        self._weights = {
+            weight: each for each in self.optimizers for group in each.param_groups for weight in group["params"]
+        }
+        costs = [_step_cost(weight, optimizer) for weight, optimizer in self._weights.items()]
+        self._owners = choose_owners(costs, self.parallel.world_size)  # of the weights
         self.num_updates_done = 0
         self.num_steps_done = 0
         """Training steps so far, summed over all sub-envs; of an episode that ends early, those before its end."""
@@ -71,6 +91,14 @@ class Learner(ABC):
             raise ValueError(f"{name} trains a {self.policy_class.__name__}, got a {type(self.policy).__name__}")
         if self.needs_label and self.policy.task_spec.choice_name != "label":
             raise ValueError(f"{name} learns from labels, and {env_id} has none: use --algorithm ppo (PPOConfig)")
+        if self.parallel.world_size == 1:
+            return
+        if not self.can_divide_batches:
+            raise ValueError(f"{name} trains in one process only, got {self.parallel.world_size}")
+        if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in self.policy.modules()):
+            raise ValueError(
+                "batch normalization averages over the episodes of one process only: train this network in one process"
+            )
 
     @property
     def horizon(self) -> int:
@@ -114,21 +142,50 @@ class Learner(ABC):
         """Do one update: rollout, loss, optimizer steps. See :meth:`update` for what is returned."""
 
     def _episode_seeds(self, copies: int = 1) -> list[int]:
-        """Return the seeds of the current update's episodes, each repeated ``copies`` times in a row."""
+        """Return the seeds of this process's episodes in the current update, each ``copies`` times in a row."""
         number = self.config.batch_size // copies
         first = self.config.seed * _EPISODES_PER_RUN + self.num_updates_done * number
-        return [first + i for i in range(number) for _ in range(copies)]
+        seeds = [first + i for i in range(number) for _ in range(copies)]
+        return seeds[self.parallel.own_rows(self.config.batch_size)]
 
     def _autocast(self) -> torch.autocast:
         """Return the context manager in which the networks compute, in the precision of the configuration."""
         return torch.autocast("cpu", torch.bfloat16, enabled=self.config.precision == "bfloat16")
 
-    def _optimizer_step(self, loss: Tensor) -> None:
+    def _optimizer_step(self, loss: Tensor, values: dict[str, Tensor] | None = None) -> dict[str, float]:
+        """Do one step of all optimizers.
+
+        Args:
+            loss: the mean loss of this process's episodes.
+            values: further means over this process's episodes, scalars by name.
+
+        Returns:
+            The values, averaged over the processes.
+        """
         self.policy.zero_grad()
         loss.backward()
+        means = self.parallel.average([*self._weights], values or {})
         torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.config.max_grad_norm)
+        for weight, owner in zip(self._weights, self._owners, strict=True):
+            if owner != self.parallel.rank:
+                weight.grad = None  # the optimizers leave it alone
         for optimizer in self.optimizers:
             optimizer.step()
+        self.parallel.share([*self._weights], self._owners)
+        return means
+
+    def collect_optimizer_state(self) -> None:
+        """Copy the optimizers' state of all weights from their owners to process 0. Call it in all processes."""
+        weights = [*self._weights.items()]
+        own = {
+            index: optimizer.state[weight]
+            for index, (weight, optimizer) in enumerate(weights)
+            if self._owners[index] == self.parallel.rank and weight in optimizer.state
+        }
+        for part in self.parallel.gather(own):
+            for index, entries in part.items():
+                weight, optimizer = weights[index]
+                optimizer.state[weight] = entries
 
 
 @contextmanager
@@ -159,3 +216,8 @@ def _make_optimizers(policy: Policy, config: TrainConfig) -> list[torch.optim.Op
     if others := [weight for weight in weights if not uses_muon(weight)]:
         optimizers.append(torch.optim.Adam(others, lr=config.learning_rate, fused=True))
     return optimizers
+
+
+def _step_cost(weight: Tensor, optimizer: torch.optim.Optimizer) -> int:
+    """Estimate the cost of the optimizer step of a weight: multiply-adds, up to a factor."""
+    return weight.numel() * (min(weight.shape) if isinstance(optimizer, Muon) else 1)

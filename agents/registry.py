@@ -25,6 +25,7 @@ from glimpse_gym.validation import check_choice, shown
 if TYPE_CHECKING:
     from glimpse_gym.agents.base import Policy, TaskSpec
     from glimpse_gym.agents.learner import Learner
+    from glimpse_gym.agents.parallel import Parallel
 
 
 @dataclass(frozen=True)
@@ -124,10 +125,16 @@ def make_policy(task_spec: TaskSpec, config: Any) -> Policy:
     return _load(POLICIES[policy_name(config)].entry_point)(task_spec, config)
 
 
-def make_learner(env_id: str, env_kwargs: dict[str, Any], config: TrainConfig, policy_config: Any) -> Learner:
+def make_learner(
+    env_id: str,
+    env_kwargs: dict[str, Any],
+    config: TrainConfig,
+    policy_config: Any,
+    parallel: Parallel | None = None,
+) -> Learner:
     """Make a learner of the algorithm that ``config`` belongs to; see :class:`glimpse_gym.agents.learner.Learner`."""
     learner_class = _load(ALGORITHMS[algorithm_name(config)].entry_point)
-    return learner_class(env_id, env_kwargs, config, policy_config)
+    return learner_class(env_id, env_kwargs, config, policy_config, parallel)
 
 
 def make_policy_config(name: str, values: dict[str, Any]) -> Any:

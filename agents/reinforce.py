@@ -48,16 +48,17 @@ class Reinforce(Learner):
 
     policy_class = RAM
     needs_label = True
+    can_divide_batches = True
     config: ReinforceConfig
 
     def _learn(self) -> tuple[dict[str, float], float]:
         with self._autocast():
             rollout = self.rollout()
             losses = self.loss(rollout)
-        self._optimizer_step(losses.total)
-        self.num_steps_done += rollout.sampled_locations.shape[:2].numel()
-        values = {name: float(loss.detach()) for name, loss in losses._asdict().items()}
-        return values, 1.0 - float(rollout.correct.float().mean())
+        values = self._optimizer_step(losses.total, losses._asdict() | {"correct": rollout.correct.float().mean()})
+        self.num_steps_done += self.horizon * self.config.batch_size
+        error = 1.0 - values.pop("correct")
+        return values, error
 
     def rollout(self) -> Rollout:
         """Play one episode in every sub-env with sampled locations, keeping gradients. All episodes have T steps."""
@@ -72,7 +73,7 @@ class Reinforce(Learner):
         terminated = np.zeros(self.envs.num_envs, np.bool_)
         while not terminated.all():
             output, state = policy(glimpse, location, state)
-            sample = policy.sample_location(output.location_mean)
+            sample = self.parallel.sample(policy.sample_location, output.location_mean)
             action = policy.to_action(output.logits.detach().argmax(-1), sample)
             observation, reward, terminated, _, infos = self.envs.step(action)
             glimpse, location = to_tensors(observation)

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from glimpse_gym.agents.checkpoint import CheckpointError, CheckpointMetadata, holds_agent
+from glimpse_gym.agents.checkpoint import CheckpointError, CheckpointMetadata, holds_agent, load_weights
+from glimpse_gym.agents.learner import Learner
 from glimpse_gym.agents.muon import Muon
 from glimpse_gym.agents.registry import policy_name
 from glimpse_gym.atomic_io import atomic_write
@@ -122,6 +123,32 @@ def load_state(folder: Path, max_bytes: int) -> dict[str, Any]:
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is not the state of a run: {error!r:.200}") from error
     return state
+
+
+def learner_state(learner: Learner) -> dict[str, Any]:
+    """Return the part of the state that is the learner's, without copies of its tensors."""
+    return {
+        "policy": learner.policy.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in learner.optimizers],
+        "generator": learner.policy.generator.get_state(),
+        "num_updates_done": learner.num_updates_done,
+        "num_steps_done": learner.num_steps_done,
+    }
+
+
+def set_learner_state(learner: Learner, state: dict[str, Any], path: Path) -> None:
+    """Set the state of a learner.
+
+    Raises:
+        CheckpointError: if the weights do not fit; the message names ``path``.
+        ValueError: if the state of an optimizer does not fit; other errors are possible for the state of a stranger.
+    """
+    load_weights(learner.policy, state["policy"], path)
+    for optimizer, optimizer_state in zip(learner.optimizers, state["optimizers"], strict=True):
+        load_optimizer_state(optimizer, optimizer_state)
+    learner.policy.generator.set_state(state["generator"])
+    learner.num_updates_done = state["num_updates_done"]
+    learner.num_steps_done = state["num_steps_done"]
 
 
 def load_optimizer_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:

@@ -30,15 +30,17 @@ class Supervised(Learner):
 
     policy_class = Classifier
     needs_label = True
+    can_divide_batches = True
     config: SupervisedConfig
 
     def _learn(self) -> tuple[dict[str, float], float]:
         with self._autocast():
             rollout = self.rollout()
             loss = self.loss(rollout)
-        self._optimizer_step(loss)
+        values = self._optimizer_step(loss, {"total": loss, "correct": rollout.correct.float().mean()})
         self.num_steps_done += self.horizon * self.config.batch_size
-        return {"total": float(loss.detach())}, 1.0 - float(rollout.correct.float().mean())
+        error = 1.0 - values.pop("correct")
+        return values, error
 
     def rollout(self) -> Rollout:
         """Classify the first glimpse of one episode in every sub-env, then play to the end, which reveals the label."""

@@ -7,23 +7,19 @@ is cut off, its folder holds a state to resume from, or nothing, and a run that 
 from __future__ import annotations
 
 import csv
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
 from glimpse_gym.agents.checkpoint import (
     CheckpointError,
     CheckpointMetadata,
     load_metadata,
-    load_weights,
     remove_temporary_agent_files,
     save_agent,
     weights_checksum,
@@ -31,17 +27,20 @@ from glimpse_gym.agents.checkpoint import (
 from glimpse_gym.agents.configs import TrainConfig
 from glimpse_gym.agents.evaluation import EvalConditions, evaluate
 from glimpse_gym.agents.event_log import EventLog
+from glimpse_gym.agents.parallel import Parallel
 from glimpse_gym.agents.registry import algorithm_name, default_configs, make_learner
 from glimpse_gym.agents.run_state import (
     STATE,
     check_folder,
     check_settings,
-    load_optimizer_state,
+    learner_state,
     load_state,
     run_settings,
     save_state,
+    set_learner_state,
     state_version,
 )
+from glimpse_gym.agents.training_loop import run_updates, set_threads, share_state, stop_requests
 from glimpse_gym.atomic_io import atomic_write, remove_temporary_files
 from glimpse_gym.folder_lock import LOCK, lock_folder
 from glimpse_gym.provenance import storable_kwargs
@@ -61,12 +60,15 @@ class Trainer:
         resume: resume the run in the folder, if there is one.
         augmentation: keyword arguments of the env in training only, such as ``{"rotation": [-10, 10]}``.
         command: command that started the run, stored with the agent.
+        parallel: process 0 of a run with several processes; None for a run with one. The others call
+            :func:`glimpse_gym.agents.training_loop.train_along`. The folder and its state are the same for any number.
 
     Raises:
         CheckpointError: if the folder already holds a run or, with ``resume``, a run with other settings or a damaged
             one. The run in it is left unchanged.
         FolderInUseError: if another process trains in the folder; the message names it.
         OSError: if the folder cannot be written; the message names the file.
+        PeerLostError: if another process has failed or ended.
         ValueError: if the algorithm cannot train in the env, or JSON cannot store a keyword argument.
     """
 
@@ -80,19 +82,33 @@ class Trainer:
         resume: bool = False,
         augmentation: dict[str, Any] | None = None,
         command: str = "",
+        parallel: Parallel | None = None,
     ) -> None:
         self.folder = Path(folder)
+        self.parallel = parallel or Parallel()
         algorithm = algorithm_name(train_config) if train_config else None
         default_config, default_policy = default_configs(env_id, algorithm)
         self.config = train_config or default_config
-        self.env_kwargs, augmentation = storable_kwargs(env_kwargs or {}), storable_kwargs(augmentation or {})
+        with self.parallel.failing_together():
+            self._open(env_id, env_kwargs or {}, policy_config or default_policy, resume, augmentation or {}, command)
+        share_state(self.learner)
+
+    def _open(
+        self,
+        env_id: str,
+        env_kwargs: dict[str, Any],
+        policy_config: Any,
+        resume: bool,
+        augmentation: dict[str, Any],
+        command: str,
+    ) -> None:
+        """Make the learner, and the folder of the run, or load the run in it."""
+        self.env_kwargs, augmentation = storable_kwargs(env_kwargs), storable_kwargs(augmentation)
         if (self.folder / LOCK).exists():  # tell of a run in progress before anything else
             with lock_folder(self.folder):
                 pass
         check_folder(self.folder, resume)
-        self.learner = make_learner(
-            env_id, self.env_kwargs | augmentation, self.config, policy_config or default_policy
-        )
+        self.learner = make_learner(env_id, self.env_kwargs | augmentation, self.config, policy_config, self.parallel)
         self.policy = self.learner.policy
         training = {"algorithm": algorithm_name(self.config)} | asdict(self.config) | {"augmentation": augmentation}
         self.metadata = CheckpointMetadata(
@@ -122,6 +138,7 @@ class Trainer:
             CheckpointError: if another process has trained in the folder since this trainer was made.
             FolderInUseError: if another process trains in the folder; the message names it.
             OSError: if a file cannot be written; the message names it. The last saved state stays.
+            PeerLostError: if another process has failed or ended. The last saved state stays.
         """
         with lock_folder(self.folder):
             self._check_unchanged()
@@ -132,35 +149,34 @@ class Trainer:
         return self.learner.done
 
     def _train(self, progress: bool) -> None:
-        num_threads = torch.get_num_threads()
-        torch.set_num_threads(self.config.num_threads)
         # Of evaluations after the last save, which are repeated now, TensorBoard shows the later ones.
         log = EventLog(self.folder / "tensorboard", first_step=self.learner.num_episodes_done + 1)
-        try:
-            with _stop_requests() as stop, self._progress_bar(progress) as bar:
-                self._loop(stop, bar, log)
+        with set_threads(self.config.num_threads):
+            with stop_requests() as stop, self._progress_bar(progress) as bar:
+                self._loop(stop.is_set, bar, log)
             self.save()
             self._save_curve()
-        finally:
-            torch.set_num_threads(num_threads)
 
-    def _loop(self, stop: threading.Event, bar: tqdm[Any], log: EventLog) -> None:
+    def _loop(self, stop_is_requested: Callable[[], bool], bar: tqdm[Any], log: EventLog) -> None:
         last_save = start = time.monotonic()
-        while not (self.learner.done or stop.is_set()):
-            progress = self.learner.progress
-            losses, error = self.learner.update()
-            self._recent_errors.append(error)
+        progress = self.learner.progress
+        updates = run_updates(
+            self.learner, stop_is_requested, lambda: time.monotonic() - last_save > self.config.save_interval
+        )
+        for update in updates:
+            self._recent_errors.append(update.error)
             bar.total = round(self.learner.num_episodes_done / self.learner.progress)
             bar.update(self.config.batch_size)
             now = time.monotonic()
             if self._evaluation_is_due(progress):
                 self.seconds, start = self.seconds + now - start, now
-                self._evaluate(log, losses)
-            if now - last_save > self.config.save_interval:
+                self._evaluate(log, update.losses)
+            if update.save:
                 self.seconds, start, last_save = self.seconds + now - start, now, now
                 self.save()
             if self.learner.num_updates_done % 20 == 0:
                 self._show_errors(bar)
+            progress = self.learner.progress
         self.seconds += time.monotonic() - start
 
     def _show_errors(self, bar: tqdm[Any]) -> None:
@@ -226,13 +242,8 @@ class Trainer:
             OSError: if a file cannot be written; the message names it.
         """
         self._check_unchanged()
-        state = {
+        state = learner_state(self.learner) | {
             "settings": run_settings(self.metadata),
-            "policy": self.policy.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.learner.optimizers],
-            "generator": self.policy.generator.get_state(),
-            "num_updates_done": self.learner.num_updates_done,
-            "num_steps_done": self.learner.num_steps_done,
             "seconds": self.seconds,
             "history": self.history,
             "recent_errors": self._recent_errors,
@@ -286,12 +297,7 @@ class Trainer:
             raise CheckpointError(f"{path} does not fit the run in its folder: {error!r:.300}") from error
 
     def _set_state(self, state: dict[str, Any], path: Path) -> None:
-        load_weights(self.policy, state["policy"], path)
-        for optimizer, optimizer_state in zip(self.learner.optimizers, state["optimizers"], strict=True):
-            load_optimizer_state(optimizer, optimizer_state)
-        self.policy.generator.set_state(state["generator"])
-        self.learner.num_updates_done = state["num_updates_done"]
-        self.learner.num_steps_done = state["num_steps_done"]
+        set_learner_state(self.learner, state, path)
         self.seconds = state["seconds"]
         self.history, self._recent_errors = state["history"], state["recent_errors"]
 
@@ -314,27 +320,3 @@ class Trainer:
         axes.legend()
         with atomic_write(self.folder / _CURVE) as temporary:
             figure.savefig(temporary, dpi=120)
-
-
-@contextmanager
-def _stop_requests() -> Iterator[threading.Event]:
-    """Context manager with an event that the first Ctrl-C or SIGTERM sets, so that an update is never cut off.
-
-    The second one raises KeyboardInterrupt.
-    """
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():  # Python handles signals there only
-        yield stop
-        return
-
-    def request_stop(number: int, frame: Any) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    previous = {number: signal.signal(number, request_stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,6 +27,20 @@ def raised_interrupts() -> Iterator[None]:
     finally:
         if was_replaced:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
+def handled_interrupts(handler: Callable[[int, Any], Any] | signal.Handlers) -> Iterator[None]:
+    """Context manager with another handler of Ctrl-C and SIGTERM, if this is the main thread."""
+    if threading.current_thread() is not threading.main_thread():  # Python handles signals there only
+        yield
+        return
+    previous = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, old in previous.items():
+            signal.signal(number, old)
 
 
 def _replace(number: signal.Signals, old: Any, new: Any) -> bool:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, NoReturn, TypeVar
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from glimpse_gym.agents.configs import TrainConfig
+from glimpse_gym.agents.launcher import PEER_LOST, ProcessInfo, launch, process_info
 from glimpse_gym.agents.registry import ALGORITHMS, algorithm_name, default_configs
 from glimpse_gym.cli.commands import INTERRUPTED
 from glimpse_gym.extras import require_extra
 from glimpse_gym.registration import ENV_IDS
+
+if TYPE_CHECKING:
+    from glimpse_gym.agents.parallel import Parallel
 
 _PROGRAM = "glimpse-gym train"
 _DESCRIPTION = "Train an agent in an env. The options are those of one algorithm and of the policy that it trains."
@@ -44,6 +49,9 @@ class TrainArguments(Generic[_TrainConfigT, _PolicyConfigT]):
     """Folder of the run."""
     resume: FlagCreatePairsOff[bool] = False
     """Resume the run in that folder; start a new one if there is none."""
+    processes: int = 1
+    """Processes that share the work, each with num_threads threads: one for each idle core is best. The number must
+    divide batch_size. For processes on several machines, start the command with torchrun instead."""
     env_arg: Annotated[_EnvArgs, arg(metavar="NAME=VALUE")] = ()
     """Keyword argument of the env, such as num_glimpses=6 or images=FOLDER. VALUE is JSON, or else a plain string."""
     augment: Annotated[_EnvArgs, arg(metavar="NAME=VALUE")] = ()
@@ -83,8 +91,44 @@ def train_agent(arguments: TrainArguments[Any, Any], command_line: str) -> int |
 
     Returns:
         Exit status, None for success.
+
+    Raises:
+        ValueError: if the number of processes is not accepted.
     """
     require_extra("agents")
+    info = process_info()
+    arguments.training.check_processes(arguments.processes)
+    if info is None and arguments.processes > 1:
+        return launch(shlex.split(command_line)[1:], arguments.processes)
+    if info and arguments.processes not in (1, info.world_size):
+        raise ValueError(
+            f"torchrun has started {info.world_size} processes, and --processes asks for {arguments.processes}: leave "
+            "--processes out, or start the command without torchrun"
+        )
+    return _train_in_process(arguments, command_line, info)
+
+
+def _train_in_process(arguments: TrainArguments[Any, Any], command_line: str, info: ProcessInfo | None) -> int | None:
+    from glimpse_gym.agents.parallel import PeerLostError, joined
+
+    try:
+        with joined(info) as parallel:
+            return _train_along(arguments, parallel) if parallel.rank else _train(arguments, command_line, parallel)
+    except PeerLostError:
+        if info and info.launcher:  # which says what has happened
+            return PEER_LOST
+        raise
+
+
+def _train_along(arguments: TrainArguments[Any, Any], parallel: Parallel) -> int | None:
+    from glimpse_gym.agents.training_loop import train_along
+
+    env_kwargs = parse_assignments(arguments.env_arg) | parse_assignments(arguments.augment)
+    is_finished = train_along(parallel, arguments.env, env_kwargs, arguments.training, arguments.policy)
+    return None if is_finished else INTERRUPTED
+
+
+def _train(arguments: TrainArguments[Any, Any], command_line: str, parallel: Parallel) -> int | None:
     from glimpse_gym.agents.trainer import Trainer
 
     env_name = arguments.env.rpartition("/")[2]
@@ -98,6 +142,7 @@ def train_agent(arguments: TrainArguments[Any, Any], command_line: str) -> int |
         resume=arguments.resume,
         augmentation=parse_assignments(arguments.augment),
         command=command_line,
+        parallel=parallel,
     )
     if not trainer.train():
         num_episodes = trainer.learner.num_episodes_done
@@ -130,7 +175,7 @@ def _find_env_and_algorithm(arguments: Sequence[str]) -> tuple[str | None, str |
     parser = argparse.ArgumentParser(prog=_PROGRAM, add_help=False, allow_abbrev=False)
     # Options with a value, so that the value is not taken for ENV. Flags take none and need not be known here.
     # nargs="?": a missing value is left to the main parser, whose message is better.
-    names = {"algorithm", "out", "env_arg", "augment"}
+    names = {"algorithm", "out", "env_arg", "augment", "processes"}
     for entry in ALGORITHMS.values():
         for config in (entry.config_class(), entry.default_policy):
             names |= {field.name for field in fields(config) if not isinstance(getattr(config, field.name), bool)}
