@@ -18,6 +18,7 @@ from glimpse_gym.validation import check_choice, check_integer, check_number, sh
 from glimpse_gym.vector import GlimpseVectorEnv
 from glimpse_gym.world import Action, Outcome, World
 
+_PICTURE_SIDE = 1024  # longest side in pixels to which large images are reduced for drawing
 _MAX_COST = 1_000_000.0  # so that sums of costs are accurate
 # Columns of the random numbers of an episode.
 _IMAGE, _LOCATION, _CANVAS = 0, slice(1, 3), slice(3, None)
@@ -55,6 +56,11 @@ class ClassificationWorld(World):
     ) -> None:
         self.images = open_images(images, labels, split=split, num_classes=num_classes, max_bytes=max_bytes)
         warp = Warp(rotation, zoom, shift)
+        if self.images.large and (canvas_size is not None or num_clutter or not warp.is_identity):
+            raise ValueError(
+                f"{self.images.large.path}: images that stay in their file cannot be placed on a canvas or changed: "
+                "leave out canvas_size, num_clutter, rotation, zoom and shift, or give the images as an array"
+            )
         self.canvases: Canvases | None = None  # None: images are read from the image set, unchanged
         check_integer("clutter_size", clutter_size, at_least=1)
         if canvas_size is not None or check_integer("num_clutter", num_clutter, at_least=0) or not warp.is_identity:
@@ -75,6 +81,8 @@ class ClassificationWorld(World):
         self.image_index = np.zeros(num_rows, np.int64)
         self.labels = np.zeros(num_rows, np.int64)
         self.predictions = np.full(num_rows, -1, np.int64)
+        if large := self.images.large:
+            large.check_scales(self.retina.patch_size, self.retina.num_scales)
         self._sizes_differ = bool((self.images.sizes != self.images.sizes[0]).any())
         self.sizes[:] = self.images.sizes[0]
         if self.canvases:
@@ -87,6 +95,30 @@ class ClassificationWorld(World):
     def _pixels(self) -> np.ndarray:
         # Without a canvas the images are read from the image set; _reset_rows selects them by their offsets.
         return self.canvases.pixels.reshape(-1) if self.canvases else self.images.pixels
+
+    def _sense(self, rows: np.ndarray | None) -> np.ndarray:
+        if not self.images.large:
+            return super()._sense(rows)
+        index, locations = self.offsets, self.locations
+        if rows is not None:
+            index, locations = index[rows], locations[rows]
+        return self.images.large.sense(index, locations, self.retina.patch_size, self.retina.num_scales)
+
+    def glimpses_at(self, row: int, locations: np.ndarray) -> np.ndarray:
+        """See :meth:`World.glimpses_at`."""
+        if not self.images.large:
+            return super().glimpses_at(row, locations)
+        index = np.full(len(locations), self.offsets[row])
+        return self.images.large.sense(index, locations, self.retina.patch_size, self.retina.num_scales)
+
+    def picture(self, row: int) -> np.ndarray:
+        """See :meth:`World.picture`."""
+        large = self.images.large
+        return large.picture(int(self.offsets[row]), _PICTURE_SIDE) if large else super().picture(row)
+
+    def image(self, row: int) -> np.ndarray:
+        """See :meth:`World.image`. Of an image that stays in its file, a read-only view if it is mapped into memory."""
+        return self.images.large.image(int(self.offsets[row])) if self.images.large else super().image(row)
 
     @property
     def image_size(self) -> tuple[float, float]:
@@ -136,6 +168,8 @@ class ClassificationWorld(World):
         return {"image_index": np.broadcast_to(index.astype(np.int64), (num_rows,))}
 
     def _reset_rows(self, rows: np.ndarray, draws: np.ndarray, image_index: np.ndarray | None = None) -> None:
+        if self.images.large:
+            self.images.large.check_unchanged()
         if image_index is None:
             image_index = integers_below(draws[:, _IMAGE], len(self.images))
         self.image_index[rows] = image_index

@@ -169,14 +169,31 @@ class World(ABC):
         """
         if self.images_are_lazy:
             self._compose_visible(np.arange(self.num_rows) if rows is None else rows)
-        offsets, sizes, locations, steps = self.offsets, self.sizes, self.locations, self.steps
+        locations, steps = self.locations, self.steps
         if rows is not None:
-            offsets, sizes, locations, steps = offsets[rows], sizes[rows], locations[rows], steps[rows]
+            locations, steps = locations[rows], steps[rows]
         return {
-            "glimpse": self.retina.sense_flat(self._pixels, offsets, sizes, self.num_channels, locations),
+            "glimpse": self._sense(rows),
             "location": locations.copy(),
             "time": self._times[steps],
         }
+
+    def _sense(self, rows: np.ndarray | None) -> np.ndarray:
+        """Compute the glimpses of all rows, or of some rows, int64 (R,): float32 (R, k*C, g, g), a new array."""
+        offsets, sizes, locations = self.offsets, self.sizes, self.locations
+        if rows is not None:
+            offsets, sizes, locations = offsets[rows], sizes[rows], locations[rows]
+        return self.retina.sense_flat(self._pixels, offsets, sizes, self.num_channels, locations)
+
+    def glimpses_at(self, row: int, locations: np.ndarray) -> np.ndarray:
+        """Compute the glimpses at locations, float32 (n, 2), of the current image of a row: float32 (n, k*C, g, g)."""
+        image, n = self.image(row), len(locations)
+        offsets, sizes = np.zeros(n, np.int64), np.tile(self.sizes[row], (n, 1))  # n times the same image
+        return self.retina.sense_flat(image.reshape(-1), offsets, sizes, self.num_channels, locations)
+
+    def picture(self, row: int) -> np.ndarray:
+        """Return the current image of a row for drawing: like :meth:`image`, but a large one may be reduced."""
+        return self.image(row)
 
     def image(self, row: int) -> np.ndarray:
         """Copy the current image of one row: uint8 (H, W), or (H, W, C) if it has several channels."""
