@@ -106,9 +106,7 @@ def test_without_a_pyramid_large_reads_are_refused_and_small_ones_exact(tmp_path
     np.save(tmp_path / "canvas.npy", image)
     large = open_large(tmp_path / "canvas.npy")
     locations = np.random.default_rng(2).uniform(-1, 1, (4, 2)).astype(np.float32)
-    with pytest.raises(
-        ValueError, match=r"scale 8 .* would read 1,048,576 pixels a glimpse: build a pyramid once, with"
-    ):
+    with pytest.raises(ValueError, match=r"scale 8 .* would read 1,048,576 pixels a glimpse: build a pyramid once"):
         Retina(4, 10).sense_large(large, locations)
     expected = Retina(4, 8).sense(np.repeat(image[None], 4, axis=0), locations)
     np.testing.assert_array_equal(Retina(4, 8).sense_large(large, locations), expected)
@@ -122,9 +120,7 @@ def test_without_a_pyramid_large_reads_are_refused_and_small_ones_exact(tmp_path
 def test_a_stale_pyramid_is_refused_until_it_is_built_again(canvas):
     path, image = canvas
     np.save(path, image // 2)
-    with pytest.raises(
-        DataError, match=r"canvas.npy.pyramid: was made from another file, .*: glimpse-gym pyramid .*npy"
-    ):
+    with pytest.raises(DataError, match=r"canvas.npy.pyramid: was made from another file, .*: glimpse-gym pyramid"):
         open_large(path)
     build_pyramid_of(path)
     assert open_large(path).levels[8].max() < 2**16 * 128
@@ -194,8 +190,6 @@ def test_a_pyramid_that_does_not_fit_on_the_disk(canvas, monkeypatch):
     path, _ = canvas
     pyramid_path(path).unlink()
     monkeypatch.setattr(atomic_io.shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10, 5, 1234))
-    with pytest.raises(
-        OSError, match=r"it needs [\d,]+ bytes, and .* has 1,234 bytes free; free some, or name another"
-    ):
+    with pytest.raises(OSError, match=r"it needs [\d,]+ bytes, and .* has 1,234 bytes free; free some, or"):
         build_pyramid_of(path)
     assert os.listdir(path.parent) == ["canvas.npy"]

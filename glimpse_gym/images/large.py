@@ -163,8 +163,7 @@ class LargeImages:
         """Yield levels, each with the first scale read from it, and the one after the last."""
         first = 0
         for scale in range(1, num_scales + 1):
-            changes = scale == num_scales or self._level(scale) != self._level(first) or scale == NUM_EXACT_SCALES
-            if changes:
+            if scale in (num_scales, NUM_EXACT_SCALES) or self._level(scale) != self._level(first):
                 yield self._level(first), first, scale
                 first = scale
 
@@ -293,7 +292,7 @@ def open_pixels(path: str | os.PathLike[str], num_images: int | None = None) -> 
 
 
 def build_pyramid_of(path: str | os.PathLike[str], progress: bool = False) -> Path:
-    """Build the pyramid of a ``.npy`` or TIFF file beside it, as ``NAME.pyramid``; see :mod:`~glimpse_gym.images.pyramid`.
+    """Build the pyramid of a ``.npy`` or TIFF file beside it, as ``NAME.pyramid``.
 
     Args:
         path: the file; three dimensions (H, W, C) with C up to 4 are one image.
