@@ -33,6 +33,11 @@ def write(path, images, **layout):
     return path
 
 
+def offset_of_first_tile(path):
+    with tifffile.TiffFile(path) as file:
+        return file.pages[0].dataoffsets[0]
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("shape", [(150, 210), (150, 210, 3), (3, 150, 210), (2, 150, 210, 3)])
 def test_glimpses_equal_those_of_the_array(tmp_path, layout, shape):
@@ -97,7 +102,7 @@ def test_errors_of_files(tmp_path, images, layout, message):
     path = tmp_path / "image.tif"
     tifffile.imwrite(path, images, **layout)
     if "decoded" in message:
-        offset = tifffile.TiffFile(path).pages[0].dataoffsets[0]
+        offset = offset_of_first_tile(path)
         content = bytearray(path.read_bytes())
         content[offset : offset + 40] = bytes(40)
         path.write_bytes(content)
@@ -111,7 +116,7 @@ def test_a_tile_that_unpacks_to_more_is_cut(tmp_path):
 
     path = write(tmp_path / "image.tif", random_images(64, 64), tile=(64, 64), compression="zlib")
     bomb = zlib.compress(bytes(10**7), 9)[:4000]
-    offset = tifffile.TiffFile(path).pages[0].dataoffsets[0]
+    offset = offset_of_first_tile(path)
     content = bytearray(path.read_bytes())
     content[offset : offset + len(bomb)] = bomb
     path.write_bytes(content)
@@ -122,10 +127,12 @@ def test_a_tile_outside_the_file_and_large_strips_are_refused(tmp_path):
     path = write(tmp_path / "image.tif", random_images(64, 640), tile=(64, 64))
     content = path.read_bytes()
     path.write_bytes(content[: len(content) - 64 * 64 * 2])
-    with pytest.raises(DataError, match="image.tif: (is not a readable TIFF|tile . cannot be decoded)"):
+    with pytest.raises(DataError, match=r"image.tif: (is not a readable TIFF|tile . cannot be decoded)"):
         open_large(path).image(0)
     path = write(tmp_path / "strip.tif", np.zeros((6000, 6000), np.uint8), compression="zlib", rowsperstrip=6000)
-    with pytest.raises(DataError, match="strips of 6000 x 6000 pixels take 36,000,000 bytes, more than 32,000,000; write"):
+    with pytest.raises(
+        DataError, match="strips of 6000 x 6000 pixels take 36,000,000 bytes, more than 32,000,000; write"
+    ):
         open_large(path)
 
 

@@ -108,6 +108,9 @@ def _make_parser() -> argparse.ArgumentParser:
     bench = add("bench", commands.bench, "Measure speed, relative to Gymnasium's CartPole in the same run.")
     bench.add_argument("--seconds", type=float, default=1.0, help="duration of each measurement")
     bench.add_argument("--num-envs", type=int, default=256, help="number of sub-envs of the vector envs")
+    bench.add_argument("--sizes", action="store_true", help="measure time per glimpse against the size of the image")
+    bench.add_argument("--out", type=Path, default=Path("."), help="folder of the figure of --sizes, sizes.png")
+    bench.add_argument("--max-side", type=int, default=32_768, help="largest side in pixels of --sizes, a file of 1 GB")
     return parser
 
 

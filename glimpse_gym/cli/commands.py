@@ -113,6 +113,11 @@ def report(parsed: argparse.Namespace) -> None:
 def bench(parsed: argparse.Namespace) -> None:
     """Measure speed."""
     from glimpse_gym.bench import bench
+    from glimpse_gym.bench_sizes import bench_sizes
 
-    for line in bench(parsed.seconds, parsed.num_envs):
+    sizes = parsed.sizes
+    lines = (
+        bench_sizes(parsed.out, parsed.seconds, parsed.max_side) if sizes else bench(parsed.seconds, parsed.num_envs)
+    )
+    for line in lines:
         print(line, flush=True)

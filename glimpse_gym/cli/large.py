@@ -13,7 +13,9 @@ def add_large_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     Args:
         add: makes a subcommand's parser from its name, function and description.
     """
-    parser = add("pyramid", pyramid, "Build the pyramid of a large .npy or TIFF file, for the coarse scales of retinas.")
+    parser = add(
+        "pyramid", pyramid, "Build the pyramid of a large .npy or TIFF file, for the coarse scales of retinas."
+    )
     parser.add_argument("file", metavar="FILE", nargs="+", help="the .npy or TIFF; FILE.pyramid is written beside it")
     parser = add("canvas", canvas, "Make a large canvas strewn with digits, with one to find in each cell of a grid.")
     parser.add_argument("--out", type=Path, default=Path("canvas.npy"), help="the .npy file to write")

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ LARGE_SUFFIXES = (".npy", ".tif", ".tiff")
 _MAX_READ = 1_000_000  # pixels of one patch that are read where there is no pyramid
 _WINDOW_BYTES = 2**25
 _CACHE_SIZE = 16  # open files
+
+_Run = tuple[int, int, int, Any, int]  # level, its first scale and the one after its last, type and number of sums
 
 
 class LargeImages:
@@ -71,6 +74,12 @@ class LargeImages:
         self._columns = columns
         # The cells of a grid must begin at a value of a level.
         self._usable = [level for level in LEVELS if level in self.levels and not self._remainder(level)]
+        places = {level: self._places(level) for level in self.levels}
+        self._offsets = {level: offsets for level, (offsets, _) in places.items()}
+        self._strides = {level: strides for level, (_, strides) in places.items()}
+        self._sizes = np.empty((0, 2), np.int64)
+        self._plans: dict[tuple[int, int], tuple[list[_Run], int]] = {}
+        self._kernels: ModuleType | None = None
 
     def _remainder(self, level: int) -> int:
         mask = (1 << level) - 1
@@ -126,26 +135,41 @@ class LargeImages:
         Returns:
             float32 (B, k*C, g, g), a new array, as :meth:`glimpse_gym.Retina.sense` returns it.
         """
-        from glimpse_gym.kernels.pyramid_kernels import sense_level  # Numba is slow to import
-
-        channels = self.num_channels
-        rows_at_once = self._rows_at_once(patch_size, num_scales)
-        if len(index) > rows_at_once:
-            parts = [slice(start, start + rows_at_once) for start in range(0, len(index), rows_at_once)]
+        kernels = self._kernels or self._import_kernels()
+        runs, rows_at_once = self._plans.get((patch_size, num_scales)) or self._make_plan(patch_size, num_scales)
+        count, channels = len(index), self.num_channels
+        if count > rows_at_once:
+            parts = [slice(start, start + rows_at_once) for start in range(0, count, rows_at_once)]
             return np.concatenate([self.sense(index[part], locations[part], patch_size, num_scales) for part in parts])
-        glimpses = np.empty((len(index), num_scales * channels, patch_size, patch_size), np.float32)
-        sizes = np.full((len(index), 2), self.size)
-        for level, first, last in self._runs(num_scales):
-            if level or self.pixels.values is not None:
-                values = self.levels[level]
-                offsets, strides = self._places(index, level)
+        if count > len(self._sizes):
+            self._sizes = np.full((count, 2), self.size)
+        glimpses = np.empty((count, num_scales * channels, patch_size, patch_size), np.float32)
+        for level, first, last, sums_type, num_sums in runs:
+            if level in self.levels:
+                values, offsets, strides = self.levels[level], self._offsets[level][index], self._strides[level]
             else:
-                side = patch_size << (last - 1)
-                values, offsets, strides = self._gather(index, locations, side)
-            dtype = np.uint16 if last <= NUM_EXACT_SCALES else np.uint32
-            sums = np.empty((patch_size << (last - 1 - level)) * channels, dtype)
-            sense_level(values, offsets, strides, sizes, channels, locations, level, first, last, sums, glimpses)
+                values, offsets, strides = self._gather(index, locations, patch_size << (last - 1))
+            sums, sizes = np.empty(num_sums, sums_type), self._sizes
+            kernels.sense_level(
+                *(values, offsets, strides, sizes, channels, locations, level, first, last, sums, glimpses)
+            )
         return glimpses
+
+    def _import_kernels(self) -> ModuleType:
+        from glimpse_gym.kernels import pyramid_kernels  # only here, because Numba is slow to import
+
+        self._kernels = pyramid_kernels
+        return pyramid_kernels
+
+    def _make_plan(self, patch_size: int, num_scales: int) -> tuple[list[_Run], int]:
+        """Plan the glimpses of a retina: what is read from which level, and how many glimpses are computed at once."""
+        runs = []
+        for level, first, last in self._runs(num_scales):
+            sums_type = np.uint16 if last <= NUM_EXACT_SCALES else np.uint32
+            runs.append((level, first, last, sums_type, (patch_size << (last - 1 - level)) * self.num_channels))
+        plan = runs, self._rows_at_once(patch_size, num_scales)
+        self._plans[patch_size, num_scales] = plan
+        return plan
 
     def _rows_at_once(self, patch_size: int, num_scales: int) -> int:
         """Return how many glimpses are computed at once, to bound the memory of windows that are put together."""
@@ -173,13 +197,13 @@ class LargeImages:
             return index, index * 0, index * 0
         return index * 0, index // self._columns * self.size[0], index % self._columns * self.size[1]
 
-    def _places(self, index: np.ndarray, level: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the offsets of images within the values of a level, and the strides of their rows."""
+    def _places(self, level: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the offsets of all images within the values of a level, (N,), and the stride of their rows, (1,)."""
         _, height, width, channels = self.pixels.shape
         height, width = ((side + (1 << level) - 1) >> level for side in (height, width))
-        image, top, left = self._corner(index)
+        image, top, left = self._corner(np.arange(self.count))
         offsets = ((image * height + (top >> level)) * width + (left >> level)) * channels
-        return offsets, np.full(len(index), width * channels)
+        return offsets, np.array([width * channels])
 
     def _gather(self, index: np.ndarray, locations: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Read the windows of ``side`` pixels around locations: values, offsets and strides as for a whole image."""

@@ -75,9 +75,7 @@ def write_search_canvas(
     targets = _Targets(np.asarray(digits), side, grid, seed)
     with atomic_write(path) as temporary:
         with temporary.open("wb") as file:
-            npy_format.write_array_header_1_0(
-                file, {"descr": "|u1", "fortran_order": False, "shape": (side, side)}
-            )
+            npy_format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (side, side)})
             for top in tqdm(range(0, side, _PITCH), path.name, unit="band", disable=not progress):
                 band = _strew(np.asarray(digits), side, np.random.default_rng([seed, _STREWN, top]))
                 targets.draw(band, top)

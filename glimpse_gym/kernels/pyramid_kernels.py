@@ -38,8 +38,8 @@ def sense_level(
         values: uint8, uint16 or uint32 (total,), the level of all images, row-major, (height, width, C).
         offsets: int64 (B,), index in ``values`` of the first pixel of each image; it may be outside if the image is a
             part of a larger one of which only the part that the glimpse touches is stored.
-        strides: int64 (B,), distance in ``values`` between rows of each image.
-        sizes: int64 (B, 2), height and width of each image in pixels of level 0.
+        strides: int64 (B,) or (1,), distance in ``values`` between rows of each image, or of all.
+        sizes: int64 (B, 2) or more rows, height and width of each image in pixels of level 0.
         channels: C.
         locations: float32 (B, 2), x and y in [-1, 1].
         level: l.
@@ -60,10 +60,11 @@ def sense_level(
             patch = glimpses[b, s * channels : (s + 1) * channels]
             divisor = np.float32(255 << (2 * s))
             cell = 1 << (s - level)
+            stride = strides[b % len(strides)]
             if channels == 1:  # a constant lets the compiler vectorize the loops
-                _pool(values, offsets[b], strides[b], height, width, 1, left, top, cell, divisor, sums, patch)
+                _pool(values, offsets[b], stride, height, width, 1, left, top, cell, divisor, sums, patch)
             else:
-                _pool(values, offsets[b], strides[b], height, width, channels, left, top, cell, divisor, sums, patch)
+                _pool(values, offsets[b], stride, height, width, channels, left, top, cell, divisor, sums, patch)
 
 
 @_compiled_inline
