@@ -18,7 +18,6 @@ from glimpse_gym.validation import check_choice, check_integer, check_number, sh
 from glimpse_gym.vector import GlimpseVectorEnv
 from glimpse_gym.world import Action, Outcome, World
 
-_PICTURE_SIDE = 1024  # longest side in pixels to which large images are reduced for drawing
 _MAX_COST = 1_000_000.0  # so that sums of costs are accurate
 # Columns of the random numbers of an episode.
 _IMAGE, _LOCATION, _CANVAS = 0, slice(1, 3), slice(3, None)
@@ -114,7 +113,7 @@ class ClassificationWorld(World):
     def picture(self, row: int) -> np.ndarray:
         """See :meth:`World.picture`."""
         large = self.images.large
-        return large.picture(int(self.offsets[row]), _PICTURE_SIDE) if large else super().picture(row)
+        return large.picture(int(self.offsets[row])) if large else super().picture(row)
 
     def image(self, row: int) -> np.ndarray:
         """See :meth:`World.image`. Of an image that stays in its file, a read-only view if it is mapped into memory."""

@@ -192,7 +192,7 @@ class World(ABC):
         return self.retina.sense_flat(image.reshape(-1), offsets, sizes, self.num_channels, locations)
 
     def picture(self, row: int) -> np.ndarray:
-        """Return the current image of a row for drawing: like :meth:`image`, but a large one may be reduced."""
+        """Return the current image of a row for drawing: that of :meth:`image`, or a large one reduced."""
         return self.image(row)
 
     def image(self, row: int) -> np.ndarray:

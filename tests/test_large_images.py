@@ -1,5 +1,6 @@
 """Images that stay in their file, against glimpses of the same images in memory and a slow oracle."""
 
+import math
 import os
 import pickle
 
@@ -10,6 +11,11 @@ import pytest
 import oracles
 from glimpse_gym import Retina
 from glimpse_gym.images import DataError, LargeImages, build_pyramid_of, open_images, open_large
+from glimpse_gym.images.large import reduced_size
+from glimpse_gym.play.episode import Episode, PlayEnv
+from glimpse_gym.play.episode_record import load_record
+from glimpse_gym.play.record_view import draw_record
+from glimpse_gym.play.recording import save_record
 
 
 def random_images(*shape, seed=0):
@@ -155,20 +161,51 @@ def test_render_and_text_show_the_glimpses(save):
 
 
 def test_a_picture_of_a_large_image_is_reduced(save):
-    image = random_images(2100, 1500)
+    image = random_images(4200, 3000)
     large = open_large(save(image))
-    picture = large.picture(0, 300)
-    assert picture.shape == (263, 188)
-    means = image[:2096, :1496].reshape(262, 8, 187, 8).mean(axis=(1, 3))
-    np.testing.assert_allclose(picture[:262, :187], means, atol=0.5)
+    picture = large.picture(0)
+    assert picture.shape == reduced_size((4200, 3000)) == (525, 375)
+    np.testing.assert_allclose(picture, image.reshape(525, 8, 375, 8).mean(axis=(1, 3)), atol=0.5)
     build_pyramid_of(large.path)
     with_pyramid = open_large(large.path)
     assert 2 in with_pyramid.levels
-    np.testing.assert_array_equal(with_pyramid.picture(0, 300), picture)
+    np.testing.assert_array_equal(with_pyramid.picture(0), picture)
     env = make(large.path, labels=[1], num_classes=2, render_mode="rgb_array")
     env.reset(seed=0)
-    assert env.unwrapped.world.picture(0).shape == (525, 375)
+    np.testing.assert_array_equal(env.unwrapped.world.picture(0), picture)
     assert env.render().shape[2] == 3
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1024, 1024), (1025, 3), (2048, 2049), (2**20, 5)])
+def test_reduced_sizes(size):
+    reduced = reduced_size(size)
+    factor = 2 ** sum(max(size) > 1024 * 2**i for i in range(11))
+    assert reduced == tuple(math.ceil(side / factor) for side in size)
+    assert max(reduced) <= 1024
+
+
+def test_a_picture_of_a_cell_of_a_grid(save):
+    image = random_images(2048, 4096, 3)
+    path = save(image)
+    build_pyramid_of(path)
+    large = open_large(path, 1, (1, 2))
+    means = image[:, 2048:].reshape(1024, 2, 1024, 2, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(large.picture(1), means, atol=0.5)
+
+
+def test_a_game_is_drawn_and_recorded_with_a_reduced_image(save, tmp_path):
+    path = str(save(random_images(2000, 1500)))
+    kwargs = {"images": path, "labels": [1], "num_classes": 2, "num_glimpses": 2, "split": "all"}
+    episode = Episode(PlayEnv("glimpse_gym/Images-v0", kwargs), seed=0)
+    for _ in range(2):
+        episode.step(np.array([0.5, -0.5], np.float32), 1)
+    record = episode.record("somebody")
+    assert (record.image_size, record.images.shape) == ((2000, 1500), (1, 1000, 750))
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    copy = load_record(save_record(folder, record))
+    np.testing.assert_array_equal(copy.images, record.images)
+    assert draw_record(copy, 1, (640, 480)).get_size() == (640, 480)
 
 
 # ---------------------------------------------------------------- bad input

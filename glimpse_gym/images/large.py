@@ -21,10 +21,12 @@ from glimpse_gym.images.pyramid import (
     open_pyramid,
     pyramid_path,
 )
-from glimpse_gym.validation import check_integer
 
 LARGE_SUFFIXES = (".npy", ".tif", ".tiff")
 """Suffixes of the files that are opened in this way."""
+
+PICTURE_SIDE = 1024
+"""Largest side in pixels to which images are reduced for drawing."""
 
 _MAX_READ = 1_000_000  # pixels of one patch that are read where there is no pyramid
 _WINDOW_BYTES = 2**25
@@ -236,22 +238,14 @@ class LargeImages:
         window = self.pixels.window(image, top, left, *self.size)
         return window[..., 0] if self.num_channels == 1 else window
 
-    def picture(self, index: int, max_side: int) -> np.ndarray:
-        """Return an image reduced by a power of 2, so that its sides are at most ``max_side`` pixels.
+    def picture(self, index: int) -> np.ndarray:
+        """Return an image reduced for drawing: uint8, (h, w) or (h, w, C) with h and w as of :func:`reduced_size`.
 
-        Args:
-            index: which image.
-            max_side: an integer >= 256.
-
-        Returns:
-            uint8 (h, w) or (h, w, C), a new array of means of blocks of pixels.
+        Its pixels are means of blocks of pixels. It is made from the coarsest level of the pyramid that is fine enough.
         """
         from glimpse_gym.kernels.pyramid_kernels import block_sums
 
-        check_integer("max_side", max_side, at_least=256)
-        exponent = 0
-        while max(self.size) > max_side << exponent:
-            exponent += 1
+        exponent = _reduction(self.size)
         level = max((level for level in self._usable if level <= exponent), default=0)
         height, width = ((side + (1 << level) - 1) >> level for side in self.size)
         image, top, left = self._corner(int(index))
@@ -266,6 +260,16 @@ class LargeImages:
         block_sums(values, factor, sums)
         picture = ((sums + (1 << 2 * exponent >> 1)) >> (2 * exponent)).astype(np.uint8)
         return picture[..., 0] if self.num_channels == 1 else picture
+
+
+def reduced_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Return height and width of an image after it is reduced by a power of 2, to at most 1024 pixels a side."""
+    factor = 1 << _reduction(size)
+    return -(-size[0] // factor), -(-size[1] // factor)
+
+
+def _reduction(size: tuple[int, int]) -> int:
+    return max(0, ((max(size) - 1) // PICTURE_SIDE).bit_length())
 
 
 def open_large(

@@ -21,7 +21,7 @@ from glimpse_gym.validation import check_integer
 
 _DIGIT, _PITCH = 28, 128  # pixels: side of a digit, and of the squares with one small digit each
 _BRIGHTNESS = 2  # small digits are divided by it
-_TARGET_PART = 256  # a target is enlarged by one for every so many pixels of the side of its cell
+_TARGET_PART = 128  # a target is enlarged by one for every so many pixels of the side of its cell
 _MIN_CELL = 256
 _TARGETS, _STREWN = 0, 1  # streams of random numbers
 
@@ -44,7 +44,7 @@ def write_search_canvas(
 
     Digits of MNIST's training split of 28 x 28 pixels, at half brightness, are strewn over it: one at a random place
     in each square of 128 x 128 pixels. Each cell of a grid has one target: a digit at full brightness, enlarged by a
-    whole number, to about a ninth of the side of the cell, at a random place wholly inside. No two targets are the
+    whole number, to about a fifth of the side of the cell, at a random place wholly inside. No two targets are the
     same image of MNIST.
 
     Args:
