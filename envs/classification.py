@@ -57,6 +57,13 @@ class ClassificationWorld(World):
     ) -> None:
         self.images = open_images(images, labels, split=split, num_classes=num_classes, max_bytes=max_bytes)
         warp = Warp(rotation, zoom, shift)
+        if self.images.large and (canvas_size is not None or num_clutter or not warp.is_identity):
+            raise ValueError(
+                f"{self.images.large.path}: images that stay in their file cannot be placed on a canvas or changed: "
+                "leave out canvas_size, num_clutter, rotation, zoom and shift, or give the images as an array"
+            )
+        if self.images.large and backend.device != "cpu":
+            raise ValueError(f"images that stay in their file need device='cpu', got {backend.device!r}")
         self.canvases: Canvases | None = None  # None: images are read from the image set, unchanged
         check_integer("clutter_size", clutter_size, at_least=1)
         if canvas_size is not None or check_integer("num_clutter", num_clutter, at_least=0) or not warp.is_identity:
@@ -81,6 +88,8 @@ class ClassificationWorld(World):
         self.image_index = backend.zeros(num_rows, np.int64)
         self.labels = backend.zeros(num_rows, np.int64)
         self.predictions = backend.from_host(np.full(num_rows, -1))
+        if large := self.images.large:
+            large.check_scales(self.retina.patch_size, self.retina.num_scales)
         self._sizes_differ = bool((self.images.sizes != self.images.sizes[0]).any())
         self.sizes[:] = self._arrays.sizes[0]
         if self.canvases:
@@ -93,6 +102,30 @@ class ClassificationWorld(World):
     def _pixels(self) -> Array:
         # Without a canvas the images are read from the image set; _reset_rows selects them by their offsets.
         return self.canvases.pixels.reshape(-1) if self.canvases else self._arrays.pixels
+
+    def _sense(self, rows: Array | None) -> Array:
+        if not self.images.large:
+            return super()._sense(rows)
+        index, locations = self.offsets, self.locations
+        if rows is not None:
+            index, locations = index[rows], locations[rows]
+        return self.images.large.sense(index, locations, self.retina.patch_size, self.retina.num_scales)
+
+    def glimpses_at(self, row: int, locations: Array) -> Array:
+        """See :meth:`World.glimpses_at`."""
+        if not self.images.large:
+            return super().glimpses_at(row, locations)
+        index = np.full(len(locations), self.offsets[row])
+        return self.images.large.sense(index, locations, self.retina.patch_size, self.retina.num_scales)
+
+    def picture(self, row: int) -> Array:
+        """See :meth:`World.picture`."""
+        large = self.images.large
+        return large.picture(int(self.offsets[row])) if large else super().picture(row)
+
+    def image(self, row: int) -> Array:
+        """See :meth:`World.image`. Of an image that stays in its file, a read-only view if it is mapped into memory."""
+        return self.images.large.image(int(self.offsets[row])) if self.images.large else super().image(row)
 
     @property
     def image_size(self) -> tuple[float, float]:
@@ -142,6 +175,8 @@ class ClassificationWorld(World):
         return {"image_index": np.broadcast_to(index.astype(np.int64), (num_rows,))}
 
     def _reset_rows(self, rows: Array, draws: Array, image_index: Array | None = None) -> None:
+        if self.images.large:
+            self.images.large.check_unchanged()
         backend, images = self.backend, self._arrays
         if image_index is None:
             image_index = backend.integers_below(draws[:, _IMAGE], len(self.images))
@@ -203,6 +238,11 @@ class ClassificationEnv(GlimpseEnv, gym.Env[Any, Any]):
     With `canvas_size`, the image is placed at a uniformly random position inside a blank canvas. Each of `num_clutter`
     pieces of clutter is a square of `clutter_size` pixels, cut at a random position from another image of the same
     split, and added at a random position inside the canvas; sums are clipped at 255.
+
+    Images in a `.npy` or TIFF file of any size stay in the file, and glimpses read only what they show; they cannot be
+    placed on a canvas or warped. With more than five scales the file needs a pyramid, which `glimpse-gym pyramid FILE`
+    builds once. Patches of scale 5 and coarser are then moved to the grid of the pyramid, by at most 1/16 of a cell;
+    see docs/large_images.md.
 
     Before it is placed, the image may be rotated (`rotation`), zoomed (`zoom`) and shifted (`shift`) within its own
     frame, each by a fixed amount, or by an amount drawn uniformly from a range in every episode.

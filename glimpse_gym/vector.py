@@ -216,6 +216,13 @@ class GlimpseVectorEnv(VectorEnv[Any, Any, np.ndarray]):
             raise ResetNeeded("there are no images yet: call reset() first")
         return tuple(map(self.world.image, range(self.num_envs)))
 
+    @property
+    def picture(self) -> tuple[np.ndarray, ...]:
+        """Copies of the current image of each sub-env for drawing: a large one that stays in a file is reduced."""
+        if not self._was_reset:
+            raise ResetNeeded("there are no images yet: call reset() first")
+        return tuple(map(self.world.picture, range(self.num_envs)))
+
     def _rows(self, mask: Any) -> np.ndarray:
         """Convert a ``reset_mask`` to rows, int64 (R,); None means all rows."""
         if mask is None:

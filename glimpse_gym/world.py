@@ -188,6 +188,18 @@ class World(ABC):
             return {"glimpse": glimpse, "location": self.backend.copy(self.locations), "time": self._times[self.steps]}
         return {"glimpse": glimpse, "location": self.locations[rows], "time": self._times[self.steps[rows]]}
 
+    def glimpses_at(self, row: int, locations: Array) -> Array:
+        """Compute the glimpses at locations, float32 (n, 2), of the current image of a row: float32 (n, k*C, g, g)."""
+        if self.images_are_lazy:
+            self._compose_whole(row)
+        rows = self.backend.zeros(len(locations), np.int64) + row  # n times the same image
+        offsets, sizes = self.offsets[rows], self.sizes[rows]
+        return self.retina.sense_flat(self._pixels, offsets, sizes, self.num_channels, locations, self.backend)
+
+    def picture(self, row: int) -> Array:
+        """Return the current image of a row for drawing: that of :meth:`image`, or a large one reduced."""
+        return self.image(row)
+
     def image(self, row: int) -> Array:
         """Copy the current image of one row: uint8 (H, W), or (H, W, C) if it has several channels."""
         if self.images_are_lazy:

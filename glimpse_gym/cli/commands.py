@@ -112,7 +112,11 @@ def report(parsed: argparse.Namespace) -> None:
 
 def bench(parsed: argparse.Namespace) -> None:
     """Measure speed."""
-    if parsed.train:
+    if parsed.sizes:
+        from glimpse_gym.bench.sizes import bench_sizes
+
+        lines = bench_sizes(parsed.out, parsed.seconds, parsed.max_side)
+    elif parsed.train:
         require_extra("agents")
         from glimpse_gym.bench.training import bench_training
 
