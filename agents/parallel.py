@@ -126,7 +126,9 @@ class ProcessGroup(Parallel):
         weights = [weight for weight in weights if weight.grad is not None]
         numbers = _stack(values)
         *gradients, means = self._views([*weights, numbers])
-        torch._foreach_copy_([*gradients, means], [*(weight.grad for weight in weights), numbers])
+        torch._foreach_copy_(
+            [*gradients, means], [*(weight.grad for weight in weights if weight.grad is not None), numbers]
+        )
         with self._peer_errors():
             dist.all_reduce(self._buffer)
         self._buffer.div_(self.world_size)

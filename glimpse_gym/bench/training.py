@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -140,7 +140,7 @@ def measure(learner: Learner, seconds: float) -> Report:
 
 def _measure_shares(learner: Learner, seconds: float) -> dict[str, float]:
     """Measure the fraction of the time that each of PARTS takes."""
-    times: Counter[str] = Counter()
+    times: dict[str, float] = defaultdict(float)
     timed = [(learner.envs, "reset", "env"), (learner.envs, "step", "env"), (learner, "_optimizer_step", "gradients")]
     timed += [(optimizer, "step", "optimizer") for optimizer in learner.optimizers]
     undo = [_timed(owner, method, name, times) for owner, method, name in timed]
@@ -176,7 +176,7 @@ def _product_seconds(product: Product) -> float:
     return seconds_per_call(lambda: torch.matmul(left, right, out=out), _MIN_SECONDS)
 
 
-def _timed(owner: Any, method: str, name: str, seconds: Counter[str]) -> Callable[[], None]:
+def _timed(owner: Any, method: str, name: str, seconds: dict[str, float]) -> Callable[[], None]:
     """Add the time spent in a method of an object to ``seconds[name]``, until the returned function is called."""
     function = getattr(owner, method)
 

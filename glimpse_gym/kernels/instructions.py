@@ -57,11 +57,10 @@ def _vector_sum(length: int) -> Callable[..., None]:
         builder.store(next_total, builder.bitcast(builder.gep(sums, [first]), wide.as_pointer()), align=1)
         return context.get_dummy_value()
 
-    return sum_vectors  # type: ignore[no-any-return]
+    return sum_vectors
 
 
-@intrinsic
-def prefetch(typing_context: Any, pixels: Any, index: Any) -> Any:
+def _prefetch(typing_context: Any, pixels: Any, index: Any) -> Any:
     """Start to load the pixel at an index, uint8, and those beside it, into the cache; for compiled code only."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -75,6 +74,9 @@ def prefetch(typing_context: Any, pixels: Any, index: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(pixels, types.int64), generate
+
+
+prefetch: Any = intrinsic(_prefetch)
 
 
 _sum_32, _sum_16, _sum_8 = _vector_sum(32), _vector_sum(16), _vector_sum(8)

@@ -6,17 +6,19 @@ B glimpses, k scales, patches of g x g cells, images of H x W pixels with C chan
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 
+from glimpse_gym.kernels.compilation import compiled
 from glimpse_gym.kernels.geometry import first_pixel
-from glimpse_gym.kernels.numpy_kernels import _compiled
 
-_first_pixel = _compiled(first_pixel)
-_compiled_inline = numba.njit(inline="always", error_model="numpy")
+_first_pixel = compiled(first_pixel)
+_compiled_inline: Any = numba.njit(inline="always", error_model="numpy")
 
 
-@_compiled
+@compiled
 def sense_level(
     values: np.ndarray,
     offsets: np.ndarray,
@@ -133,7 +135,7 @@ def _pool(
                 patch[c, i, j] = np.float32(sums[j * channels + c]) / divisor
 
 
-@_compiled
+@compiled
 def block_sums(values: np.ndarray, factor: int, sums: np.ndarray) -> None:
     """Sum blocks of ``factor`` x ``factor`` values; what is missing in the last blocks counts as 0.
 
