@@ -160,6 +160,9 @@ class TrainConfig:
     """Episodes per evaluation during the run."""
     save_interval: float = 30.0
     """Seconds between saves of the run's state."""
+    device: str = "cpu"
+    """Device of the worlds and the networks in training: 'cpu', 'cuda', 'cuda:1' or another torch device; 'torch:cpu'
+    computes on the CPU as on another device, for tests."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Precision of the networks in training: 'float32', or 'bfloat16' for their matrix products, with float32 weights;
     about twice as fast where the processor supports it."""
