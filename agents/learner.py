@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -144,11 +145,11 @@ class Learner(ABC):
     def _learn(self) -> tuple[dict[str, float], float]:
         """Do one update: rollout, loss, optimizer steps. See :meth:`update` for what is returned."""
 
-    def _episode_seeds(self, copies: int = 1) -> list[int]:
-        """Return the seeds of this process's episodes in the current update, each ``copies`` times in a row."""
+    def _episode_seeds(self, copies: int = 1) -> np.ndarray:
+        """Return the seeds of this process's episodes in the current update, uint64, each ``copies`` times in a row."""
         number = self.config.batch_size // copies
         first = self.config.seed * _EPISODES_PER_RUN + self.num_updates_done * number
-        seeds = [first + i for i in range(number) for _ in range(copies)]
+        seeds = np.repeat(np.arange(first, first + number, dtype=np.uint64), copies)
         return seeds[self.parallel.own_rows(self.config.batch_size)]
 
     def _autocast(self) -> torch.autocast:

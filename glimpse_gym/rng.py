@@ -35,5 +35,8 @@ def keys_from_seeds(seeds: Sequence[int]) -> np.ndarray:
     check_not_masked("seeds", seeds)
     if not isinstance(seeds, list | tuple | np.ndarray) or getattr(seeds, "ndim", 1) != 1:
         raise TypeError(f"seeds must be a list of integers, got {shown(seeds)}")
-    checked = [check_seed("a seed", seed) for seed in seeds]
-    return mix(np.array(checked, np.uint64).view(np.int64))
+    if not (isinstance(seeds, np.ndarray) and seeds.dtype.kind in "iu"):
+        seeds = np.array([check_seed("a seed", seed) for seed in seeds], np.uint64)
+    elif seeds.size:
+        check_seed("a seed", seeds.min())
+    return mix(seeds.astype(np.uint64).view(np.int64))

@@ -247,7 +247,7 @@ class GlimpseVectorEnv(VectorEnv[Any, Any, np.ndarray]):
         if seed is None:
             if self._was_reset:
                 return
-            seeds: Sequence[Any] = [None] * n
+            seeds: Sequence[Any] | np.ndarray = [None] * n
         elif isinstance(seed, (list, tuple, np.ndarray)):
             check_not_masked("a list of seeds", seed)
             if getattr(seed, "ndim", 1) != 1 or len(seed) != n:
@@ -255,11 +255,15 @@ class GlimpseVectorEnv(VectorEnv[Any, Any, np.ndarray]):
             seeds = seed
         else:
             first = check_seed("a seed", seed)
-            seeds = range(first, first + n)
-        given = np.array([value is not None for value in seeds])[rows]
-        keys = keys_from_seeds([seeds[row] for row in rows[given]])
-        if isinstance(seeds, range):
-            super().reset(seed=seeds[0])
+            check_seed("the seed of the last sub-env", first + n - 1)
+            seeds = np.arange(n, dtype=np.uint64) + np.uint64(first)
+            super().reset(seed=first)
+        given = np.ones(len(rows), np.bool_)
+        if isinstance(seeds, np.ndarray) and seeds.dtype != object:
+            keys = keys_from_seeds(seeds[rows])
+        else:
+            given = np.array([value is not None for value in seeds])[rows]
+            keys = keys_from_seeds([seeds[row] for row in rows[given]])
         if not self._was_reset:
             all_keys = self.np_random.integers(-(2**63), 2**63 - 1, len(rows))
             self.world.seed(self._index(rows), self._backend.from_host(all_keys))

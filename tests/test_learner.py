@@ -94,18 +94,18 @@ def test_global_random_streams_do_not_matter_and_are_left_alone():
 
 def test_episode_seeds_count_upward_and_repeat_for_copies():
     learner = make_reinforce(batch_size=6, copies_per_image=3, seed=0)
-    assert learner._episode_seeds(copies=3) == [0, 0, 0, 1, 1, 1]
+    assert learner._episode_seeds(copies=3).tolist() == [0, 0, 0, 1, 1, 1]
     learner.num_updates_done = 5
-    assert learner._episode_seeds(copies=3) == [10, 10, 10, 11, 11, 11]
+    assert learner._episode_seeds(copies=3).tolist() == [10, 10, 10, 11, 11, 11]
 
 
 def test_runs_of_different_seeds_share_no_episode_and_none_with_evaluation():
     learners = [make_reinforce(seed=seed, num_episodes=2**40, batch_size=8) for seed in (0, 1, MAX_SEEDS - 1)]
     ranges = []
     for learner in learners:
-        first = learner._episode_seeds()[0]
+        first = int(learner._episode_seeds()[0])
         learner.num_updates_done = learner.config.num_updates - 1
-        ranges.append((first, learner._episode_seeds()[-1]))
+        ranges.append((first, int(learner._episode_seeds()[-1])))
     assert ranges[0][1] < ranges[1][0] < ranges[1][1] < ranges[2][0] < ranges[2][1] < 2**63
 
 
