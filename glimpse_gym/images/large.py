@@ -291,7 +291,7 @@ def open_large(
         ModuleNotFoundError: it is a TIFF, and tifffile is not installed.
     """
     path = str(Path(path).expanduser().resolve())
-    states = []
+    states: list[Any] = []
     for file in (path, str(pyramid_path(path))):
         try:
             states.append(file_state(os.stat(file)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import mmap
 import os
+import threading
 import weakref
 from abc import ABC, abstractmethod
 from io import BufferedReader
@@ -36,6 +37,7 @@ class WatchedFile:
             self.file: BufferedReader = open_regular(path)
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error}") from error
+        self._lock = threading.Lock()
         weakref.finalize(self, self.file.close)
         self.state = file_state(os.fstat(self.file.fileno()))
 
@@ -43,6 +45,14 @@ class WatchedFile:
     def size(self) -> int:
         """Bytes of the file when it was opened."""
         return self.state[1]
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Read up to ``size`` bytes from an offset; safe in threads, and in processes that were forked."""
+        if hasattr(os, "pread"):
+            return os.pread(self.file.fileno(), size, offset)
+        with self._lock:  # Windows, where processes are not forked
+            self.file.seek(offset)
+            return self.file.read(size)
 
     def check_unchanged(self) -> None:
         """Check that the path still leads to this file, and that nobody has written to it since it was opened.
@@ -181,12 +191,13 @@ def image_shape(shape: tuple[int, ...], num_images: int | None, where: str) -> t
     Args:
         shape: (N, H, W, C), (N, H, W), (H, W), or (H, W, C).
         num_images: the number of images there are; tells (N, H, W) from (H, W, C). None: three dimensions are
-            (H, W, C) if the last one is at most 4, and it is not the only size that fits.
+            (H, W, C) if the last one is at most 4.
         where: name of the images in errors.
 
     Raises:
         ValueError: the shape is none of these, or does not fit the number of images.
     """
+    full: tuple[int, ...]
     if len(shape) == 3:
         one = shape[2] <= MAX_CHANNELS if num_images is None else num_images == 1 and shape[0] != 1
         full = (1, *shape) if one else (*shape, 1)
