@@ -18,6 +18,7 @@ from glimpse_gym.safe_io import open_regular
 
 MAX_CHANNELS = 4
 
+_MAX_IMAGES = 10_000_000  # whose places in the file take up to 80 bytes each
 _MAX_SIDE = 2**20  # pixels; sums of blocks of 4,096 x 4,096 pixels, of which pictures are made, fit in 32 bits
 
 
@@ -204,8 +205,10 @@ def image_shape(shape: tuple[int, ...], num_images: int | None, where: str) -> t
     else:
         full = {4: shape, 2: (1, *shape, 1)}.get(len(shape), ())
     accepted = f"(N, H, W), (N, H, W, C), or one image (H, W) or (H, W, C), with C from 1 to {MAX_CHANNELS}"
-    if len(full) != 4 or 0 in full or full[3] > MAX_CHANNELS or max(full[1:3]) > _MAX_SIDE:
-        raise ValueError(f"{where}: must have shape {accepted}, and sides up to {_MAX_SIDE:,}, got {shape}")
+    largest = _MAX_IMAGES, _MAX_SIDE, _MAX_SIDE, MAX_CHANNELS
+    if len(full) != 4 or not all(1 <= side <= most for side, most in zip(full, largest, strict=True)):
+        limits = f"with N up to {_MAX_IMAGES:,}, and H and W up to {_MAX_SIDE:,}"
+        raise ValueError(f"{where}: must have shape {accepted}, {limits}, got {shape}")
     if num_images is not None and full[0] != num_images:
         raise ValueError(f"{where}: {num_images} labels, one for each image, do not fit the shape {shape}: {accepted}")
     return full[0], full[1], full[2], full[3]
