@@ -49,6 +49,7 @@ def test_glimpses_equal_those_of_the_array(tmp_path, layout, shape):
     index, locations, retina = np.arange(30) % len(full), random_locations(30), Retina(4, 6)
     expected = retina.sense(full[index], locations)
     np.testing.assert_array_equal(retina.sense_large(large, locations, index), expected)
+    assert retina.sense_large(large, locations[:0], index[:0]).shape == (0, 6 * full.shape[3], 4, 4)
     np.testing.assert_array_equal(large.image(0), images if len(full) == 1 else images[0])
 
 

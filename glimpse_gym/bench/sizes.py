@@ -61,7 +61,7 @@ class Curve(NamedTuple):
 CURVES = (
     Curve("memory", "glimpse, image in memory", {"color": "#0072b2", "marker": "o"}),
     Curve("file", "glimpse, image in a file", {"color": "#d55e00", "marker": "s"}),
-    Curve("9 scales", "the same, 9 scales, with a pyramid", {"color": "#009e73", "marker": "^"}),
+    Curve("9 scales", "9 scales, image in a file with a pyramid", {"color": "#009e73", "marker": "^"}),
     Curve("256 memory", "256 at once, images in memory", {"color": "#0072b2", "marker": "o", "ls": ":", "mfc": "w"}),
     Curve("256 file", "256 at once, images in a file", {"color": "#d55e00", "marker": "s", "ls": ":", "mfc": "w"}),
     Curve("CNN", "CNN over the whole image", {"color": "black", "marker": "D", "ls": "--"}),
@@ -254,6 +254,9 @@ def save_sizes_figure(path: Path, sides: list[int], times: dict[tuple[str, int],
     for curve in CURVES:
         points = [(side, times[curve.name, side]) for side in sides if (curve.name, side) in times]
         axes.loglog(*zip(*points, strict=True), label=curve.label, ms=5, lw=1.5, **curve.style)
+        if curve.name == "CNN":
+            side, microseconds = points[-1]
+            axes.annotate(f"{microseconds / 1e6:.2g} s", (side, microseconds), (8, -3), textcoords="offset points")
     axes.set_xticks(sides, [f"{side:,}" for side in sides], rotation=30)
     axes.minorticks_off()
     axes.set(xlabel="side of the image in pixels", ylabel="microseconds")

@@ -140,6 +140,8 @@ class LargeImages:
         kernels = self._kernels or self._import_kernels()
         runs, rows_at_once = self._plans.get((patch_size, num_scales)) or self._make_plan(patch_size, num_scales)
         count, channels = len(index), self.num_channels
+        if not count:
+            return np.empty((0, num_scales * channels, patch_size, patch_size), np.float32)
         if count > rows_at_once:
             parts = [slice(start, start + rows_at_once) for start in range(0, count, rows_at_once)]
             return np.concatenate([self.sense(index[part], locations[part], patch_size, num_scales) for part in parts])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import mmap
 import os
+import threading
 import weakref
 from abc import ABC, abstractmethod
 from io import BufferedReader
@@ -17,6 +18,7 @@ from glimpse_gym.safe_io import open_regular
 
 MAX_CHANNELS = 4
 
+_MAX_IMAGES = 10_000_000  # whose places in the file take up to 80 bytes each
 _MAX_SIDE = 2**20  # pixels; sums of blocks of 4,096 x 4,096 pixels, of which pictures are made, fit in 32 bits
 
 
@@ -36,6 +38,7 @@ class WatchedFile:
             self.file: BufferedReader = open_regular(path)
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error}") from error
+        self._lock = threading.Lock()
         weakref.finalize(self, self.file.close)
         self.state = file_state(os.fstat(self.file.fileno()))
 
@@ -43,6 +46,14 @@ class WatchedFile:
     def size(self) -> int:
         """Bytes of the file when it was opened."""
         return self.state[1]
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Read up to ``size`` bytes from an offset; safe in threads, and in processes that were forked."""
+        if hasattr(os, "pread"):
+            return os.pread(self.file.fileno(), size, offset)
+        with self._lock:  # Windows, where processes are not forked
+            self.file.seek(offset)
+            return self.file.read(size)
 
     def check_unchanged(self) -> None:
         """Check that the path still leads to this file, and that nobody has written to it since it was opened.
@@ -181,20 +192,23 @@ def image_shape(shape: tuple[int, ...], num_images: int | None, where: str) -> t
     Args:
         shape: (N, H, W, C), (N, H, W), (H, W), or (H, W, C).
         num_images: the number of images there are; tells (N, H, W) from (H, W, C). None: three dimensions are
-            (H, W, C) if the last one is at most 4, and it is not the only size that fits.
+            (H, W, C) if the last one is at most 4.
         where: name of the images in errors.
 
     Raises:
         ValueError: the shape is none of these, or does not fit the number of images.
     """
+    full: tuple[int, ...]
     if len(shape) == 3:
         one = shape[2] <= MAX_CHANNELS if num_images is None else num_images == 1 and shape[0] != 1
         full: tuple[int, ...] = (1, *shape) if one else (*shape, 1)
     else:
         full = {4: shape, 2: (1, *shape, 1)}.get(len(shape), ())
     accepted = f"(N, H, W), (N, H, W, C), or one image (H, W) or (H, W, C), with C from 1 to {MAX_CHANNELS}"
-    if len(full) != 4 or 0 in full or full[3] > MAX_CHANNELS or max(full[1:3]) > _MAX_SIDE:
-        raise ValueError(f"{where}: must have shape {accepted}, and sides up to {_MAX_SIDE:,}, got {shape}")
+    largest = _MAX_IMAGES, _MAX_SIDE, _MAX_SIDE, MAX_CHANNELS
+    if len(full) != 4 or not all(1 <= side <= most for side, most in zip(full, largest, strict=True)):
+        limits = f"with N up to {_MAX_IMAGES:,}, and H and W up to {_MAX_SIDE:,}"
+        raise ValueError(f"{where}: must have shape {accepted}, {limits}, got {shape}")
     if num_images is not None and full[0] != num_images:
         raise ValueError(f"{where}: {num_images} labels, one for each image, do not fit the shape {shape}: {accepted}")
     return full[0], full[1], full[2], full[3]

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from glimpse_gym.atomic_io import atomic_write, check_free_space, remove_temporary_files
 from glimpse_gym.images.data_files import DataError
@@ -139,6 +138,8 @@ def build_pyramid(pixels: PixelFile, progress: bool = False) -> Path:
         DataError: the file is damaged, or changes meanwhile.
         OSError: the pyramid does not fit on the disk, or cannot be written; nothing is left of it.
     """
+    from tqdm import tqdm  # only here, because images are opened far more often
+
     path, layout = pyramid_path(pixels.path), level_layout(pixels.shape)
     remove_temporary_files(path)
     check_free_space(path, layout[-1].end)

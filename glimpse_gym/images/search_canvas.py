@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy_format
-from tqdm import tqdm
 
 from glimpse_gym.atomic_io import atomic_write, check_free_space, remove_temporary_files
 from glimpse_gym.images.datasets import load
@@ -60,6 +59,8 @@ def write_search_canvas(
         ValueError: an argument is out of range.
         DataError: MNIST is not there, and cannot be downloaded.
     """
+    from tqdm import tqdm
+
     path = Path(path)
     if path.suffix != ".npy":
         raise ValueError(f"the canvas must be a .npy file, got {path}")

@@ -133,7 +133,7 @@ class TiledPixels(PixelFile):
         try:
             if size > 2 * math.prod(expected) + 65_536 or offset + size > self.watched.size:
                 raise ValueError(f"it is listed with {size:,} bytes at {offset:,}")
-            content = os.pread(self.watched.file.fileno(), size, offset)
+            content = self.watched.read_at(offset, size)
             tile = self._decode_content(content, number, expected)
             valid = min(expected[0], bottom), min(columns, self.shape[2] - number % self._grid[1] * columns)
             if tile.ndim != 3 or tile.shape[0] < valid[0] or tile.shape[1] < valid[1] or tile.shape[2] != expected[2]:

@@ -80,7 +80,7 @@ def _pool(
     left: int,
     top: int,
     cell: int,
-    divisor: float,
+    divisor: np.float32,
     sums: np.ndarray,
     patch: np.ndarray,
 ) -> None:
