@@ -41,7 +41,7 @@ class TorchBackend(Backend):
         device: a torch device with 64-bit numbers.
     """
 
-    kernels = torch_kernels  # type: ignore[assignment]
+    kernels = torch_kernels
     where = staticmethod(torch.where)
     minimum = staticmethod(torch.minimum)
     concatenate = staticmethod(torch.cat)
@@ -96,7 +96,7 @@ class TorchBackend(Backend):
         """See :meth:`Backend.to_host`."""
         return array.cpu().numpy()
 
-    def copyto(self, target: Tensor, source: Tensor, where: Tensor) -> None:  # type: ignore[override]
+    def copyto(self, target: Tensor, source: Tensor, where: Tensor) -> None:
         """See :class:`Backend`."""
         torch.where(where, source, target, out=target)
 
