@@ -333,6 +333,13 @@ def test_too_little_memory(monkeypatch):
         make_backend(CPU).share(np.ascontiguousarray(IMAGES.reshape(-1)))
 
 
+def test_patches_that_take_too_much_memory():
+    kwargs = {"patch_size": 100, "num_scales": 12, "images": IMAGES, "labels": np.arange(40) % 4}
+    gym.make_vec("glimpse_gym/Images-v0", num_envs=2, **kwargs)
+    with pytest.raises(ValueError, match=r"Retina\(patch_size=100, num_scales=12\) take .* more than max_bytes="):
+        gym.make_vec("glimpse_gym/Images-v0", num_envs=2, device=CPU, **kwargs)
+
+
 def test_without_torch(monkeypatch):
     monkeypatch.setattr("glimpse_gym.kernels.backend.find_spec", lambda name: None)
     with pytest.raises(

@@ -19,9 +19,11 @@ MARGIN = 4096
 """Zeros before and after the pixels of :func:`with_margin`, so that :func:`sense` need not copy them."""
 WORKSPACE_BYTES = 600_000_000
 """Upper bound of the memory for intermediate results of a kernel, beside its arguments and results."""
+BYTES_PER_PIXEL = 13
+"""Memory for a pixel of a patch while it is sensed: the pixel and, if cells are as small as pixels, three sums."""
 # Rows are processed in chunks whose intermediate results take about so many bytes, if each pixel takes this many more.
 _MAX_CHUNK_BYTES = 2**28
-_BYTES_PER_SUM, _BYTES_PER_INDEX, _BYTES_PER_WARP = 12, 48, 120
+_BYTES_PER_INDEX, _BYTES_PER_WARP = 48, 120
 _largest_sizes = WeakIdKeyDictionary()
 
 
@@ -48,7 +50,7 @@ def sense(
         side = patch_size * cell
         left = first_pixel(x, width, side).to(torch.int64)
         top = first_pixel(y, height, side).to(torch.int64)
-        bytes_per_row = side * channels * (side + patch_size * _BYTES_PER_SUM)
+        bytes_per_row = side * (side + patch_size * (BYTES_PER_PIXEL - 1)) * channels
         for chunk in _chunks(len(locations), bytes_per_row):
             images = offsets[chunk], height[chunk], width[chunk], channels
             sums[chunk, s] = _sum_cells(pixels, *images, left[chunk], top[chunk], patch_size, cell)
