@@ -193,7 +193,7 @@ class CatchEnv(GlimpseEnv, gym.Env[Any, Any]):
 
     ## Metadata
     `env.metadata` describes the task for agents: `num_glimpses`, `num_scales`, `patch_size`, `image_size` (height and
-    width in pixels), `num_images` (None), `choice_names`, `choice_is_final` (False) and `image_moves` (True).
+    width in pixels), `num_images` (None), `choice_names`, `choice_is_final` (False), `image_moves` (True) and `device`.
 
     ## Arguments
     | name | default | meaning |
@@ -206,6 +206,7 @@ class CatchEnv(GlimpseEnv, gym.Env[Any, Any]):
     | `actions` | `"hybrid"` | or `"discrete"`, `"multidiscrete"`, `"continuous"` |
     | `observations` | `"dict"` | or `"flat"` |
     | `grid_size` | 5 | M, at most 1000 |
+    | `device` | `"cpu"` | of vector envs: NumPy arrays, or on `"torch:cpu"`, `"cuda"`, ... torch tensors |
     | `render_mode` | None | or `"human"`, a window; `"rgb_array"`, frames; `"ansi"`, text for a terminal |
 
     ## Version History

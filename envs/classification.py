@@ -81,7 +81,7 @@ class ClassificationWorld(World):
             max_bytes=max_bytes,
             backend=backend,
         )
-        self._arrays = ImageArrays.of(self.images, backend)
+        self._arrays = ImageArrays(self.images, backend)
         self.first_glimpse = check_choice("first_glimpse", first_glimpse, ("random", "center"))
         self.glimpse_cost = check_number("glimpse_cost", glimpse_cost, -_MAX_COST, _MAX_COST)
         self.reveal_label = check_choice("reveal_label", reveal_label, (True, False))
@@ -300,7 +300,7 @@ class ClassificationEnv(GlimpseEnv, gym.Env[Any, Any]):
     ## Metadata
     `env.metadata` describes the task for agents: `num_glimpses`, `num_scales`, `patch_size`, `image_size` (height and
     width in pixels, averaged if images differ), `num_images` (of the split), `choice_names` (of the classes),
-    `choice_is_final` (True) and `image_moves` (False).
+    `choice_is_final` (True), `image_moves` (False) and `device`.
 
     ## Arguments
     | name | default | meaning |
@@ -324,6 +324,7 @@ class ClassificationEnv(GlimpseEnv, gym.Env[Any, Any]):
     | `actions` | `"hybrid"` | or `"discrete"`, `"multidiscrete"`, `"continuous"` |
     | `observations` | `"dict"` | or `"flat"` |
     | `grid_size` | 5 | M, at most 1000 |
+    | `device` | `"cpu"` | of vector envs: NumPy arrays, or on `"torch:cpu"`, `"cuda"`, ... torch tensors |
     | `render_mode` | None | or `"human"`, a window; `"rgb_array"`, frames; `"ansi"`, text for a terminal |
 
     ## Version History

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -26,19 +26,27 @@ Range = float | tuple[float, float]
 """A number, or a (low, high) pair from which a number is drawn uniformly in each episode."""
 
 
-class ImageArrays(NamedTuple):
-    """Arrays of an image set (:class:`ImageSet`) as arrays of a backend, shared by all worlds that use it."""
+class ImageArrays:
+    """Arrays of an image set as arrays of a backend, shared by all worlds that use it. Pickled as the set itself.
 
-    pixels: Array
-    offsets: Array
-    sizes: Array
-    labels: Array
+    Args:
+        images: the image set.
+        backend: the backend. The arrays are copied to its device unless an earlier call has done that.
 
-    @classmethod
-    def of(cls, images: ImageSet, backend: Backend) -> ImageArrays:
-        """Convert an image set. On another device this copies it there, at the first time."""
+    Attributes:
+        pixels: as in :class:`ImageSet`.
+        offsets: as in :class:`ImageSet`.
+        sizes: as in :class:`ImageSet`.
+        labels: as in :class:`ImageSet`.
+    """
+
+    def __init__(self, images: ImageSet, backend: Backend) -> None:
         arrays = images.pixels, images.offsets, images.sizes, images.labels
-        return cls(*map(backend.share, arrays))
+        self.pixels, self.offsets, self.sizes, self.labels = map(backend.share, arrays)
+        self._arguments = images, backend
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ImageArrays, self._arguments
 
 
 class Warp:
@@ -127,7 +135,7 @@ class Canvases:
         hint = "fewer sub-envs, a smaller canvas_size or less clutter"
         check_memory(self.num_bytes, max_bytes, settings, hint)
         backend.check_free_memory(self.num_bytes, settings, hint)
-        self._arrays = ImageArrays.of(images, backend)
+        self._arrays = ImageArrays(images, backend)
         self.pixels = backend.zeros((num_rows, height, width, images.num_channels), np.uint8)
         self.corners = backend.zeros((num_rows, 2), np.int64)  # row and column of each image's top-left pixel
         self._size = backend.from_host(np.array((height, width)))
@@ -227,5 +235,7 @@ class Canvases:
         return self.backend.from_host(self.warp.inverse_matrices(self.backend.to_host(draws)))
 
     def _compose(self, rows: Array, layout: tuple[Array, ...], windows: Array | None) -> None:
-        pixels, offsets, sizes, _ = self._arrays
-        self.backend.kernels.compose(pixels, offsets, sizes, self.pixels, rows, *layout, self.clutter_size, windows)
+        images = self._arrays
+        self.backend.kernels.compose(
+            images.pixels, images.offsets, images.sizes, self.pixels, rows, *layout, self.clutter_size, windows
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -243,32 +242,33 @@ class GlimpseVectorEnv(VectorEnv[Any, Any, np.ndarray]):
 
     def _seed(self, seed: int | list[int | None] | None, rows: np.ndarray) -> None:
         """Restart the random streams of the rows that are given a seed, or, at the first reset, of all."""
+        if seed is None and self._was_reset:
+            return
+        keys, given = self._keys(seed, rows)
+        if isinstance(seed, int | np.integer):
+            super().reset(seed=int(seed))  # seeds np_random
+        if not self._was_reset:
+            random_keys = self.np_random.integers(-(2**63), 2**63 - 1, len(rows))
+            self.world.seed(self._index(rows), self._backend.from_host(random_keys))
+        if given.size:
+            self.world.seed(self._index(given), self._backend.from_host(keys))
+
+    def _keys(self, seed: int | list[int | None] | None, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Convert the seeds of some rows to keys, int64 (S,), and the rows that are given one, int64 (S,)."""
         n = self.num_envs
-        if seed is None:
-            if self._was_reset:
-                return
-            seeds: Sequence[Any] | np.ndarray = [None] * n
-        elif isinstance(seed, (list, tuple, np.ndarray)):
+        if isinstance(seed, (list, tuple, np.ndarray)):
             check_not_masked("a list of seeds", seed)
             if getattr(seed, "ndim", 1) != 1 or len(seed) != n:
                 raise ValueError(f"a list of seeds must have one for each of the {n} sub-envs, got {shown(seed)}")
-            seeds = seed
-        else:
-            first = check_seed("a seed", seed)
-            check_seed("the seed of the last sub-env", first + n - 1)
-            seeds = np.arange(n, dtype=np.uint64) + np.uint64(first)
-            super().reset(seed=first)
-        given = np.ones(len(rows), np.bool_)
-        if isinstance(seeds, np.ndarray) and seeds.dtype != object:
-            keys = keys_from_seeds(seeds[rows])
-        else:
-            given = np.array([value is not None for value in seeds])[rows]
-            keys = keys_from_seeds([seeds[row] for row in rows[given]])
-        if not self._was_reset:
-            all_keys = self.np_random.integers(-(2**63), 2**63 - 1, len(rows))
-            self.world.seed(self._index(rows), self._backend.from_host(all_keys))
-        if len(keys):
-            self.world.seed(self._index(rows[given]), self._backend.from_host(keys))
+            if isinstance(seed, np.ndarray) and seed.dtype.kind in "iu":
+                return keys_from_seeds(seed[rows]), rows
+            given = rows[np.array([value is not None for value in seed])[rows]]
+            return keys_from_seeds([seed[row] for row in given]), given
+        if seed is None:
+            return keys_from_seeds([]), rows[:0]
+        first = check_seed("a seed", seed)
+        check_seed("a seed", first + n - 1)
+        return keys_from_seeds(np.uint64(first) + rows.astype(np.uint64)), rows
 
     def _index(self, rows: np.ndarray) -> Array:
         """Convert rows, int64 (R,), to an array of the backend."""

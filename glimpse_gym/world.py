@@ -94,8 +94,9 @@ class World(ABC):
         self.claimed_bytes = 0  # of max_bytes
         glimpse_bytes = retina.num_bytes(num_rows, num_channels) // 4 * _BYTES_PER_VALUE
         row_bytes = num_rows * (_BYTES_PER_ROW + 8 * num_draws)
+        fixed_bytes = _FIXED_BYTES + backend.patch_bytes(retina.patch_side(retina.num_scales - 1), num_channels)
         self.claim_memory(
-            image_bytes + glimpse_bytes + row_bytes + horizon * _BYTES_PER_STEP + _FIXED_BYTES,
+            image_bytes + glimpse_bytes + row_bytes + horizon * _BYTES_PER_STEP + fixed_bytes,
             f"num_envs={num_rows}, num_glimpses={horizon} and {retina!r}",
             "fewer sub-envs, fewer glimpses, smaller patches or smaller images",
         )

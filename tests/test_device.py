@@ -3,6 +3,7 @@
 import copy
 import gc
 import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -87,7 +88,7 @@ def test_other_images_and_canvases(kwargs):
 
 def test_chunks_change_nothing(monkeypatch):
     mine, theirs = on_both("ClutteredMNIST", NEXT_STEP)
-    monkeypatch.setattr(torch_kernels, "_MAX_VALUES", 1000)
+    monkeypatch.setattr(torch_kernels, "_MAX_CHUNK_BYTES", 1000)
     assert_equal(mine.reset(seed=0), theirs.reset(seed=0))
     assert_equal(mine.unwrapped.image, theirs.unwrapped.image)
 
@@ -332,6 +333,13 @@ def test_too_little_memory(monkeypatch):
         make_backend(CPU).share(np.ascontiguousarray(IMAGES.reshape(-1)))
 
 
+def test_patches_that_take_too_much_memory():
+    kwargs = {"patch_size": 100, "num_scales": 12, "images": IMAGES, "labels": np.arange(40) % 4}
+    gym.make_vec("glimpse_gym/Images-v0", num_envs=2, **kwargs)
+    with pytest.raises(ValueError, match=r"Retina\(patch_size=100, num_scales=12\) take .* more than max_bytes="):
+        gym.make_vec("glimpse_gym/Images-v0", num_envs=2, device=CPU, **kwargs)
+
+
 def test_without_torch(monkeypatch):
     monkeypatch.setattr("glimpse_gym.kernels.backend.find_spec", lambda name: None)
     with pytest.raises(
@@ -482,3 +490,14 @@ def test_first_reset_and_ends():
 def test_devices_in_specs_are_json():
     env = gym.make_vec("glimpse_gym/Catch-v0", num_envs=2, device=CPU)
     assert json.loads(env.spec.to_json())["kwargs"]["device"] == CPU
+
+
+@pytest.mark.parametrize("case", ["ClutteredMNIST", "CatchDiscrete"])
+def test_pickled_envs_continue(case):
+    env = native(case, device=CPU).unwrapped
+    env.reset(seed=0)
+    other = pickle.loads(pickle.dumps(env))
+    env.action_space.seed(0)
+    for _ in range(9):
+        action = to_tensors(env.action_space.sample())
+        oracles.assert_identical(to_arrays(env.step(action)), to_arrays(other.step(action)))

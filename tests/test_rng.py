@@ -126,3 +126,18 @@ def test_seeds_must_be_a_list(bad):
 def test_masked_seeds():
     with pytest.raises(ValueError, match="seeds must not be a masked array"):
         keys_from_seeds(np.ma.array([1, 2], mask=[False, True]))
+
+
+@pytest.mark.parametrize("dtype", [np.uint64, np.int64, np.uint8])
+def test_arrays_of_seeds(dtype):
+    seeds = np.array([0, 7, np.iinfo(dtype).max], dtype)
+    oracles.assert_identical(keys_from_seeds(seeds), keys_from_seeds(seeds.tolist()))
+    assert keys_from_seeds(seeds[:0]).shape == (0,)
+
+
+def test_bad_arrays_of_seeds():
+    with pytest.raises(ValueError, match="a seed must be an integer from 0 to 18446744073709551615, got "):
+        keys_from_seeds(np.array([3, -1]))
+    for bad in (np.zeros(2), np.zeros(2, bool), np.zeros(2, "m8[s]"), np.array([1, None])):
+        with pytest.raises(ValueError, match="a seed must be an integer from 0 to 18446744073709551615, got "):
+            keys_from_seeds(bad)

@@ -100,6 +100,10 @@ class Backend(ABC):
         """Turn uniform numbers in [0, 1), float64, into integers from 0 to ``sizes - 1``, int64. Shapes broadcast."""
         return self.as_int64(draws * sizes)
 
+    def patch_bytes(self, side: int, num_channels: int) -> int:
+        """Return the memory in bytes that a patch of this side takes while it is sensed, beside the glimpse."""
+        return 0
+
     def check_free_memory(self, num_bytes: int, settings: str, hint: str) -> None:
         """Check that the device has this much free memory, where that is known, before it is allocated.
 

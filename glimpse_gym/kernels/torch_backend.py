@@ -124,6 +124,11 @@ class TorchBackend(Backend):
         """See :meth:`Backend.as_float32`."""
         return array.to(torch.float32)
 
+    def patch_bytes(self, side: int, num_channels: int) -> int:
+        """See :meth:`Backend.patch_bytes`. Small patches are counted by :meth:`check_free_memory`."""
+        num_bytes = side * side * num_channels * torch_kernels.BYTES_PER_PIXEL
+        return num_bytes if num_bytes > torch_kernels.WORKSPACE_BYTES else 0
+
     def check_free_memory(self, num_bytes: int, settings: str, hint: str) -> None:
         """See :meth:`Backend.check_free_memory`."""
         needed, free = num_bytes + torch_kernels.WORKSPACE_BYTES, self.free_bytes()

@@ -19,7 +19,11 @@ MARGIN = 4096
 """Zeros before and after the pixels of :func:`with_margin`, so that :func:`sense` need not copy them."""
 WORKSPACE_BYTES = 600_000_000
 """Upper bound of the memory for intermediate results of a kernel, beside its arguments and results."""
-_MAX_VALUES = 2**23  # pixels that are processed at once
+BYTES_PER_PIXEL = 13
+"""Memory for a pixel of a patch while it is sensed: the pixel and, if cells are as small as pixels, three sums."""
+# Rows are processed in chunks whose intermediate results take about so many bytes, if each pixel takes this many more.
+_MAX_CHUNK_BYTES = 2**28
+_BYTES_PER_INDEX, _BYTES_PER_WARP = 48, 120
 _largest_sizes = WeakIdKeyDictionary()
 
 
@@ -46,7 +50,8 @@ def sense(
         side = patch_size * cell
         left = first_pixel(x, width, side).to(torch.int64)
         top = first_pixel(y, height, side).to(torch.int64)
-        for chunk in _chunks(len(locations), side * side * channels):
+        bytes_per_row = side * (side + patch_size * (BYTES_PER_PIXEL - 1)) * channels
+        for chunk in _chunks(len(locations), bytes_per_row):
             images = offsets[chunk], height[chunk], width[chunk], channels
             sums[chunk, s] = _sum_cells(pixels, *images, left[chunk], top[chunk], patch_size, cell)
     # Rounding a float64 quotient of float32 numbers gives the float32 quotient, even if the device computes it with an
@@ -56,9 +61,9 @@ def sense(
     return means.to(torch.float32).flatten(1, 2)
 
 
-def _chunks(num_rows: int, values_per_row: int) -> list[slice]:
-    """Divide rows into slices of at most _MAX_VALUES values, and at least one row."""
-    step = max(_MAX_VALUES // max(values_per_row, 1), 1)
+def _chunks(num_rows: int, bytes_per_row: int) -> list[slice]:
+    """Divide rows into slices of at most _MAX_CHUNK_BYTES, and at least one row."""
+    step = max(_MAX_CHUNK_BYTES // max(bytes_per_row, 1), 1)
     return [slice(start, start + step) for start in range(0, num_rows, step)]
 
 
@@ -126,12 +131,28 @@ def compose(
     There are no windows: the whole canvases are composed.
     """
     assert windows is None
-    canvas_height, canvas_width, channels = canvases.shape[1:]
     canvases.index_fill_(0, rows, 0)
-    starts = rows * (canvas_height * canvas_width * channels)
+    starts = rows * canvases[0].numel()
+    images = pixels, offsets, sizes
+    _place_images(canvases, starts, images, image_index, corners, warps)
+    _add_clutter(canvases, starts, images, clutter_index, clutter_sources, clutter_corners, clutter_size)
+
+
+def _place_images(
+    canvases: Tensor,
+    starts: Tensor,
+    images: tuple[Tensor, Tensor, Tensor],
+    image_index: Tensor,
+    corners: Tensor,
+    warps: Tensor,
+) -> None:
+    """Place an image on each of R canvases, which begin at ``starts`` in the flat array of all pixels."""
+    pixels, offsets, sizes = images
+    canvas_height, canvas_width, channels = canvases.shape[1:]
     flat = canvases.view(-1)
     height, width = _largest_size(sizes)
-    for chunk in _chunks(len(rows), height * width * channels):
+    bytes_per_pixel = _BYTES_PER_WARP if len(warps) else _BYTES_PER_INDEX
+    for chunk in _chunks(len(starts), height * width * channels * bytes_per_pixel):
         # A window inside the canvas that contains the image, which may be smaller.
         row, column = corners[chunk].unbind(1)
         top, left = row.clamp(max=canvas_height - height), column.clamp(max=canvas_width - width)
@@ -140,16 +161,41 @@ def compose(
         values = _warp(*source, i, j, warps[chunk]) if len(warps) else _read(*source, i, j)
         target = _indices(_steps(top[:, None], height), _steps(left[:, None], width), canvas_width, channels)
         flat[starts[chunk, None, None, None] + target] = values
-    for chunk in _chunks(len(rows), clutter_size**2 * channels):
-        for n in range(clutter_index.shape[1]):
-            row, column = (_steps(part, clutter_size) for part in clutter_sources[chunk, n, :, None].unbind(1))
-            start = offsets[clutter_index[chunk, n]]
-            source_width = sizes[clutter_index[chunk, n], 1, None, None]
-            piece = pixels[start[:, None, None, None] + _indices(row, column, source_width, channels)]
-            row, column = (_steps(part, clutter_size) for part in clutter_corners[chunk, n, :, None].unbind(1))
-            target = starts[chunk, None, None, None] + _indices(row, column, canvas_width, channels)
-            before = flat[target]
-            flat[target] = before + torch.minimum(piece, 255 - before)
+
+
+def _add_clutter(
+    canvases: Tensor,
+    starts: Tensor,
+    images: tuple[Tensor, Tensor, Tensor],
+    index: Tensor,
+    sources: Tensor,
+    corners: Tensor,
+    side: int,
+) -> None:
+    """Add n pieces of clutter to each of R canvases; ``index`` to ``side`` as in :func:`compose`."""
+    pixels, offsets, sizes = images
+    canvas_width, channels = canvases.shape[2:]
+    flat = canvases.view(-1)
+    bytes_per_piece = side**2 * channels * _BYTES_PER_INDEX
+    for group in _chunks(index.shape[1], bytes_per_piece):
+        for chunk in _chunks(len(starts), index[:1, group].numel() * bytes_per_piece):
+            image = index[chunk, group]
+            source = _squares(sources[chunk, group], side, sizes[image, 1, None, None], channels)
+            target = _squares(corners[chunk, group], side, canvas_width, channels)
+            pieces = pixels[source + offsets[image, None, None, None]]
+            _add(flat, target + starts[chunk, None, None, None, None], pieces)
+
+
+def _add(flat: Tensor, index: Tensor, pieces: Tensor) -> None:
+    """Add pieces to pixels, clipping at 255. Both are (R, n, ...): one by one along n, because pieces overlap."""
+    for i, piece in zip(index.unbind(1), pieces.unbind(1), strict=True):
+        before = flat[i]
+        flat[i] = before + torch.minimum(piece, 255 - before)
+
+
+def _squares(corners: Tensor, side: int, width: Tensor | int, channels: int) -> Tensor:
+    """Return the indices of the pixels of squares in flat images: int64 (..., side, side, C) for corners (..., 2)."""
+    return _indices(_steps(corners[..., 0, None], side), _steps(corners[..., 1, None], side), width, channels)
 
 
 def _largest_size(sizes: Tensor) -> tuple[int, int]:
@@ -160,13 +206,13 @@ def _largest_size(sizes: Tensor) -> tuple[int, int]:
 
 
 def _steps(first: Tensor, count: int) -> Tensor:
-    """Count upward from ``first``, int64 (R, 1): int64 (R, count)."""
+    """Count upward from ``first``, int64 (..., 1): int64 (..., count)."""
     return first + torch.arange(count, device=first.device)
 
 
 def _indices(row: Tensor, column: Tensor, width: Tensor | int, channels: int) -> Tensor:
-    """Return the indices of pixels in a flat image: int64 (R, I, J, C) for rows (R, I) and columns (R, J)."""
-    pixel = row[:, :, None] * width + column[:, None, :]
+    """Return the indices of pixels in a flat image: int64 (..., I, J, C) for rows (..., I) and columns (..., J)."""
+    pixel = row[..., :, None] * width + column[..., None, :]
     return (pixel * channels)[..., None] + torch.arange(channels, device=row.device)
 
 
