@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 # Coefficients of x, x**3 and x**5 for each of three steps, which together bring singular values from 0.003 to 1 of the
-# norm as close to 1 as such polynomials can (Amsel et al., "The Polar Express", 2025). The five equal steps of Jordan et
-# al. take up to twice as long, and give the same learning curves.
+# norm as close to 1 as such polynomials can (Amsel et al., "The Polar Express", 2025). The five equal steps of Jordan
+# et al. take up to twice as long, and give the same learning curves.
 _COEFFICIENTS = (
     (8.3837, -24.7659, 18.3571),
     (4.0434, -3.0114, 0.5695),

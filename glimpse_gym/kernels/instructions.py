@@ -79,7 +79,7 @@ def _prefetch(typing_context: Any, pixels: Any, index: Any) -> Any:
 prefetch: Any = intrinsic(_prefetch)
 
 
-_sum_32, _sum_16, _sum_8 = _vector_sum(32), _vector_sum(16), _vector_sum(8)
+_sum_32, _sum_16, _sum_8, _sum_4 = map(_vector_sum, (32, 16, 8, 4))
 
 
 @numba.njit(forceinline=True, error_model="numpy")
@@ -113,6 +113,10 @@ def sum_rows(
         last = count - 8
         _sum_8(pixels, start, stride, num_rows, sums, first)
         _sum_8(pixels, start + last, stride, num_rows, sums, first + last)
+    elif count >= 4:
+        last = count - 4
+        _sum_4(pixels, start, stride, num_rows, sums, first)
+        _sum_4(pixels, start + last, stride, num_rows, sums, first + last)
     else:
         for p in range(count):
             total = np.uint32(0)

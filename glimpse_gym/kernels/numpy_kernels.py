@@ -58,9 +58,11 @@ def sense(
     widest = patch_size * 2 ** (num_scales - 1) * channels  # of the rows of sums
     # 16 bits hold sums of up to 16 x 16 pixels, and additions of narrower integers are faster.
     dtype = np.uint16 if num_scales <= 5 else np.uint32
-    num_sums = max(widest, min(patch_size * widest, _MAX_SUMS))
+    num_sums = patch_size * widest
+    if num_sums > _MAX_SUMS:
+        num_sums = max(widest, _MAX_SUMS)
     sums = np.empty(num_sums if channels == 1 else 2 * num_sums, dtype)
-    _sense(pixels, offsets, sizes, channels, locations, patch_size, sums, glimpses.reshape(-1))
+    _sense(pixels, offsets, sizes, channels, locations, sums, glimpses)
     return glimpses
 
 
@@ -71,13 +73,12 @@ def _sense(
     sizes: np.ndarray,
     channels: int,
     locations: np.ndarray,
-    patch_size: int,
     sums: np.ndarray,
     glimpses: np.ndarray,
 ) -> None:
-    num_rows = len(locations)
-    patch_values = channels * patch_size**2
-    num_scales = glimpses.size // max(num_rows * patch_values, 1)
+    num_rows, depth, patch_size, _ = glimpses.shape
+    num_scales, patch_values = depth // channels, channels * patch_size**2
+    means = glimpses.reshape(-1)
     for b in range(num_rows):
         height, width = sizes[b]
         for s in range(num_scales):
@@ -86,9 +87,9 @@ def _sense(
             top = int(_first_pixel(np.float64(locations[b, 1]), height, side))
             first = (b * num_scales + s) * patch_values
             if channels == 1:  # a constant lets the compiler vectorize the loops
-                _pool(pixels, offsets[b], height, width, 1, left, top, s, patch_size, sums, glimpses, first)
+                _pool(pixels, offsets[b], height, width, 1, left, top, s, patch_size, sums, means, first)
             else:
-                _pool(pixels, offsets[b], height, width, channels, left, top, s, patch_size, sums, glimpses, first)
+                _pool(pixels, offsets[b], height, width, channels, left, top, s, patch_size, sums, means, first)
 
 
 @_compiled_inline
@@ -103,10 +104,10 @@ def _pool(
     scale: int,
     patch_size: int,
     sums: np.ndarray,
-    glimpses: np.ndarray,
+    means: np.ndarray,
     patch: int,
 ) -> None:
-    """Average one patch over cells of 2**s x 2**s pixels and write its means, (C, g, g), to ``glimpses[patch:]``."""
+    """Average one patch over cells of 2**s x 2**s pixels and write its means, (C, g, g), to ``means[patch:]``."""
     side = patch_size << scale
     # Read only the part of the patch inside the image; pixels outside count as 0.
     x_start, x_stop = max(left, 0), min(left + side, width)
@@ -131,9 +132,9 @@ def _pool(
                 sum_rows(pixels, start, width * channels, y_stop - y, count, sums, to)
         to = patch + first * patch_size
         if channels == 1:
-            _average_columns(sums, num_sums, scale, glimpses[to : to + (last - first) * patch_size])
+            _average_columns(sums, num_sums, scale, means[to : to + (last - first) * patch_size])
         else:
-            _average_channels(sums, num_sums, scale, channels, glimpses, to, patch_size, last - first)
+            _average_channels(sums, num_sums, scale, channels, means, to, patch_size, last - first)
 
 
 @_compiled_inline
@@ -152,7 +153,7 @@ def _average_channels(
     num_sums: int,
     scale: int,
     channels: int,
-    glimpses: np.ndarray,
+    means: np.ndarray,
     to: int,
     patch_size: int,
     num_rows: int,
@@ -169,7 +170,7 @@ def _average_channels(
         source, target = target, source
     for c in range(channels):
         first = to + c * patch_size**2
-        _divide(source[c:], channels << scale, scale, glimpses[first : first + num_rows * patch_size])
+        _divide(source[c:], channels << scale, scale, means[first : first + num_rows * patch_size])
 
 
 @_compiled_inline
