@@ -123,7 +123,7 @@ CASES = {
     "rule": (noise_images(), CONFIG, replace(RAM, location_policy="raster")),
     "supervised": (
         noise_images(patch_size=16, num_scales=1, num_glimpses=1, first_glimpse="center"),
-        SupervisedConfig(num_episodes=160, batch_size=16),
+        SupervisedConfig(num_episodes=160, batch_size=16, warmup_updates=2),
         ClassifierConfig(units=32),
     ),
 }
