@@ -13,7 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,48 +99,65 @@ def launch(arguments: Sequence[str], number: int) -> int:
         number: number of processes.
 
     Returns:
-        Exit status: 0 for success; 1 if a process has failed and printed why; 130 for a stop.
+        Exit status: 0 for success; 1 if a process has failed, whose message is then on stderr; 130 for a stop.
 
     Raises:
         ProcessError: if a process was killed; the message names it.
     """
-    with tempfile.TemporaryDirectory(prefix="glimpse-gym-") as folder:
-        processes: list[subprocess.Popen[bytes]] = []
-        requests: list[int] = []
-        with handled_interrupts(lambda number, frame: requests.append(number)):
-            try:
-                for rank in range(number):
-                    # A session of its own: Ctrl-C in the terminal reaches this process only.
-                    environment = _environment(rank, number, Path(folder, "store"))
-                    command = [*PROGRAM, *arguments]
-                    processes.append(
-                        subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
-                    )
-                _wait(processes, requests)
-            finally:
-                killed = {rank for rank, process in enumerate(processes) if process.poll() is None}
-                for rank in killed:
-                    processes[rank].kill()
-                    processes[rank].wait()
-    return _outcome(processes, killed, is_stopped=bool(requests))
+    requests: list[int] = []  # to stop
+    with tempfile.TemporaryDirectory(prefix="glimpse-gym-") as name, ExitStack() as stack:
+        folder = Path(name)
+        stack.enter_context(handled_interrupts(lambda number, frame: requests.append(number)))
+        processes = [stack.enter_context(_started(arguments, rank, number, folder)) for rank in range(number)]
+        _wait(processes, requests)
+        killed = {rank for rank, process in enumerate(processes) if process.poll() is None}
+        for rank in killed:
+            processes[rank].kill()
+        statuses = {rank: process.wait() for rank, process in enumerate(processes) if rank not in killed}
+        failed = [rank for rank, status in statuses.items() if status not in (0, INTERRUPTED, PEER_LOST)]
+        for rank in failed[:1]:
+            sys.stderr.write(_stderr(folder, rank).read_text(errors="replace") if rank else "")
+        return _outcome(statuses, {rank: process.pid for rank, process in enumerate(processes)}, bool(requests))
 
 
-def _environment(rank: int, number: int, store: Path) -> dict[str, str]:
-    numbers = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": number, _LAUNCHER: os.getpid(), _STORE: store}
-    environment = dict(os.environ) | {name: str(value) for name, value in numbers.items()}
+@contextmanager
+def _started(arguments: Sequence[str], rank: int, number: int, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Context manager with a process, which is killed at the end. Only process 0 writes on the terminal."""
+    values = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": number, _LAUNCHER: os.getpid(), _STORE: folder / "store"}
+    environment = dict(os.environ) | {name: str(value) for name, value in values.items()}
     interfaces = [name for _, name in socket.if_nameindex()]
     if loopback := [name for name in ("lo", "lo0") if name in interfaces]:
         environment.setdefault("GLOO_SOCKET_IFNAME", loopback[0])  # gloo accepts connections from this machine only
-    return environment
+    with _stderr(folder, rank).open("wb") as file:
+        process = subprocess.Popen(
+            [*PROGRAM, *arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stderr=file if rank else None,
+            start_new_session=True,  # Ctrl-C in the terminal reaches the launcher only
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _stderr(folder: Path, rank: int) -> Path:
+    return folder / f"stderr-{rank}"
 
 
 def _wait(processes: list[subprocess.Popen[bytes]], requests: list[int]) -> None:
-    """Wait until all processes have ended, or long enough after one has failed or the user insists on a stop."""
+    """Wait until all processes have ended, or for some seconds after one that the others cannot do without.
+
+    A second request to stop also limits the wait.
+    """
     num_forwarded, deadline = 0, None
     while any(process.poll() is None for process in processes):
-        if deadline is None and (
-            len(requests) > 1 or any(process.returncode not in (None, 0, INTERRUPTED) for process in processes)
-        ):
+        has_lost_one = processes[0].returncode is not None or any(
+            process.returncode not in (None, 0, INTERRUPTED) for process in processes
+        )
+        if deadline is None and (has_lost_one or len(requests) > 1):
             deadline = time.monotonic() + _GRACE_SECONDS
         if deadline is not None and time.monotonic() > deadline:
             return
@@ -149,28 +167,24 @@ def _wait(processes: list[subprocess.Popen[bytes]], requests: list[int]) -> None
         time.sleep(_POLL_SECONDS)
 
 
-def _outcome(processes: list[subprocess.Popen[bytes]], killed: set[int], is_stopped: bool) -> int:
-    """Return the exit status of the whole from those of its processes, some of which were killed at the end."""
-    statuses = {rank: process.returncode for rank, process in enumerate(processes) if rank not in killed}
-    told = {0, 1, INTERRUPTED, PEER_LOST}  # by a message of the process itself, or of another one
-    if dead := [rank for rank, status in statuses.items() if status not in told]:
-        rank, number = dead[0], len(processes)
-        status = statuses[rank]
-        how = f"was ended by {_signal_name(-status)}" if status < 0 else f"ended with status {status}"
-        if status != -signal.SIGTERM or not is_stopped:
+def _outcome(statuses: dict[int, int], process_ids: dict[int, int], is_stopped: bool) -> int:
+    """Return the exit status of all, from those of the processes that have ended by themselves."""
+    number, resume = len(process_ids), "the same command with --resume resumes from the state that was saved last"
+    for rank, status in statuses.items():
+        is_told = status in (0, 1, INTERRUPTED, PEER_LOST)  # by a message of the process itself, or of another one
+        if not is_told and not (is_stopped and status == -signal.SIGTERM):
+            how = f"was ended by {_signal_name(-status)}" if status < 0 else f"ended with status {status}"
             raise ProcessError(
-                f"process {rank} of {number} (process id {processes[rank].pid}) {how}, and the others have ended with "
-                "it; the same command with --resume resumes from the state that was saved last"
+                f"process {rank} of {number} (process id {process_ids[rank]}) {how}, and the others have ended with "
+                f"it; {resume}"
             )
     if 1 in statuses.values():
         return 1
     if is_stopped or INTERRUPTED in statuses.values():
         return INTERRUPTED
-    if killed or PEER_LOST in statuses.values():
-        raise ProcessError(
-            f"the processes have lost each other: {', '.join(map(str, sorted(killed))) or 'none'} did not end by "
-            "itself; the same command with --resume resumes from the state that was saved last"
-        )
+    if len(statuses) < number or PEER_LOST in statuses.values():
+        lost = ", ".join(str(rank) for rank in process_ids if rank not in statuses) or "one of them"
+        raise ProcessError(f"the {number} processes have lost each other: {lost} did not answer; {resume}")
     return 0
 
 

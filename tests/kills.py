@@ -96,6 +96,17 @@ def running(function: Callable[[Callable[[], None]], Any]) -> Iterator[int]:
         os.waitpid(child, 0)
 
 
+def start_forked(function: Callable[[], Any]) -> int:
+    """Run a function in a child process, and return the child's process id without waiting for it."""
+    child = _fork()
+    if not child:
+        try:
+            function()
+        finally:
+            os._exit(0)
+    return child
+
+
 def _fork() -> int:
     with warnings.catch_warnings():
         # Python 3.12 warns because libraries have made threads, which are idle.
