@@ -10,8 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from glimpse_gym.agents import cpu_kernels
+from glimpse_gym.agents import cpu_kernels, layers
+from glimpse_gym.agents.configs import RAMConfig, ReinforceConfig
 from glimpse_gym.agents.layers import conv_features, gru_step, is_fused, linear_relu, location_gradient
+from glimpse_gym.agents.registry import make_learner
+from runs import IMAGES, SMALL_RAM, noise_images
 
 
 @pytest.fixture(autouse=True)
@@ -128,3 +131,19 @@ def test_autocast_uses_torch():
     with torch.autocast("cpu", torch.bfloat16):
         assert not is_fused(features)
         assert linear_relu((features, layer)).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("core", ["relu", "gru"])
+@pytest.mark.parametrize("encoder", ["fc", "conv"])
+def test_losses_and_gradients_of_training_do_not_depend_on_fusion(monkeypatch, core, encoder):
+    policy_config = RAMConfig(**SMALL_RAM, core=core, glimpse_network=encoder)
+    results = []
+    for fused in (True, False):
+        if not fused:
+            monkeypatch.setattr(layers, "is_fused", lambda *inputs: False)
+        learner = make_learner(IMAGES, noise_images(), ReinforceConfig(batch_size=24), policy_config)
+        losses = learner.loss(learner.rollout())
+        losses.total.backward()
+        results.append([*losses, *(weight.grad for weight in learner.policy.parameters())])
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item() + 1e-9)
