@@ -148,7 +148,9 @@ class Retina:
             )
         number = len(locations) if hasattr(locations, "__len__") else 0
         checked = check_locations(locations, (number, 2))
-        indices = check_integers("index", np.broadcast_to(index, (number,)), (number,), len(images))
+        indices = np.empty(0, np.int64)
+        if number:
+            indices = check_integers("index", _repeated(index, number), (number,), len(images))
         settings = f"{number} glimpses of {self!r}"
         hint = "fewer locations or a smaller patch_size"
         check_memory(self.num_bytes(number, images.num_channels), max_bytes, settings, hint)
@@ -181,3 +183,8 @@ class Retina:
             float32 (B, k*C, g, g) in [0, 1], a new array.
         """
         return backend.kernels.sense(pixels, offsets, sizes, channels, locations, self.patch_size, self.num_scales)
+
+
+def _repeated(index: Any, number: int) -> Any:
+    """Repeat a single integer; anything else is returned as it is."""
+    return np.full(number, index) if isinstance(index, int | np.integer) else index

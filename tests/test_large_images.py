@@ -87,6 +87,8 @@ def test_errors_of_arguments(save):
         Retina(3).sense_large(np.zeros((1, 2, 2), np.uint8), np.zeros((1, 2), np.float32))
     with pytest.raises(ValueError, match="index must be from 0 to 2, got 3"):
         Retina(3).sense_large(large, np.zeros((1, 2), np.float32), 3)
+    with pytest.raises(ValueError, match=r"index must be integers of shape \(1,\)"):
+        Retina(3).sense_large(large, np.zeros((1, 2), np.float32), [0, 1])
     with pytest.raises(ValueError, match="location must be finite"):
         Retina(3).sense_large(large, np.full((1, 2), np.nan, np.float32))
     with pytest.raises(ValueError, match="more than max_bytes=10"):

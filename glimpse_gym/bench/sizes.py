@@ -94,7 +94,6 @@ def bench_sizes(out: Path, seconds: float = 1.0, max_side: int = SIDES[-1]) -> I
     require_extra("agents")
     sides = [side for side in SIDES if side <= max_side]
     out.mkdir(parents=True, exist_ok=True)
-    # A retina of a patch that is larger than the image would be timed for less work.
     yield f"microseconds per glimpse, {_PATCH_SIZE} x {_PATCH_SIZE} cells, {_NUM_SCALES} scales; of the CNN per image"
     with tempfile.TemporaryDirectory(prefix="sizes-", dir=out) as folder:
         steps: dict[tuple[str, int], tuple[Callable[[], object], int]] = {}
@@ -103,8 +102,8 @@ def bench_sizes(out: Path, seconds: float = 1.0, max_side: int = SIDES[-1]) -> I
         )
         for side in sides:
             steps |= {(name, side): step for name, step in _make_steps(Path(folder), side)}
-        times = {key: time * 1e6 for key, time in _take_turns(steps, seconds).items()}
-        times |= {("CNN", side): time * 1e6 for side, time in _cnn_seconds(sides, seconds)}
+        found = _take_turns(steps, seconds) | {("CNN", side): each for side, each in _cnn_seconds(sides, seconds)}
+        times = {key: 1e6 * each for key, each in found.items()}
         yield from _table(sides, times)
         yield from _ratios(sides, times)
         if sys.platform == "linux":

@@ -37,7 +37,7 @@ class SearchCanvas(NamedTuple):
 
 
 def write_search_canvas(
-    path: str | os.PathLike[str], side: int = 32_768, grid: int = 32, seed: int = 0, progress: bool = False
+    path: str | os.PathLike[str], side: int = 32_768, grid: int = 64, seed: int = 0, progress: bool = False
 ) -> SearchCanvas:
     """Write a canvas of ``side`` x ``side`` pixels, its labels, and its pyramid.
 

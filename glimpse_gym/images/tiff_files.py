@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import math
 import os
 import threading
@@ -17,7 +18,8 @@ from glimpse_gym.images.pixel_files import MappedPixels, PixelFile, WatchedFile,
 
 _CACHE_BYTES = 128_000_000  # of decoded tiles, for each open file
 _MAX_TILE_BYTES = _CACHE_BYTES // 4
-_NOT_COMPRESSED, _DEFLATE = 1, (8, 32946)
+_LZMA_BYTES = 2**28  # for its dictionary
+_NOT_COMPRESSED, _DEFLATE, _LZMA = 1, (8, 32946), 34925
 _NO_PREDICTOR, _HORIZONTAL = 1, 2
 
 
@@ -25,8 +27,8 @@ def open_tiff(watched: WatchedFile, num_images: int | None) -> PixelFile:
     """Open the images of a TIFF: the pages of its first series, at full resolution.
 
     Pixels that are stored as one piece are mapped into memory. Tiles and strips are decoded when a window touches
-    them, and the last 128 MB of them are kept. Tiles that are not compressed, or by Deflate, need no other package;
-    other compressions need imagecodecs.
+    them, and the last 128 MB of them are kept. Tiles that are not compressed, or with Deflate or LZMA, need no other
+    package; other compressions need imagecodecs.
 
     Raises:
         DataError: the file is damaged, or not of uint8 with up to 4 interleaved channels and tiles up to 32 MB.
@@ -144,9 +146,12 @@ class TiledPixels(PixelFile):
 
     def _decode_content(self, content: bytes, number: int, expected: tuple[int, int, int]) -> np.ndarray:
         page = self._page
-        if page.predictor in (_NO_PREDICTOR, _HORIZONTAL) and page.compression in (_NOT_COMPRESSED, *_DEFLATE):
-            if page.compression != _NOT_COMPRESSED:  # never more than a tile has, whatever the file says
-                content = zlib.decompressobj().decompress(content, math.prod(expected))
+        compression = page.compression
+        if page.predictor in (_NO_PREDICTOR, _HORIZONTAL) and compression in (_NOT_COMPRESSED, *_DEFLATE, _LZMA):
+            if compression != _NOT_COMPRESSED:  # never more than a tile has, whatever the file says
+                lzma_unpacker = lzma.LZMADecompressor(lzma.FORMAT_AUTO, _LZMA_BYTES)
+                unpacker = lzma_unpacker if compression == _LZMA else zlib.decompressobj()
+                content = unpacker.decompress(content, math.prod(expected))
             tile = np.frombuffer(content, np.uint8, math.prod(expected)).reshape(expected)
             return tile if page.predictor == _NO_PREDICTOR else np.cumsum(tile, axis=1, dtype=np.uint8)
         tile = page.decode(content, number, jpegtables=page.jpegtables)[0]
