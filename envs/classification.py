@@ -81,6 +81,7 @@ class ClassificationWorld(World):
         self.image_index = backend.zeros(num_rows, np.int64)
         self.labels = backend.zeros(num_rows, np.int64)
         self.predictions = backend.from_host(np.full(num_rows, -1))
+        self._unknown = backend.from_host(np.array(-1))
         self._sizes_differ = bool((self.images.sizes != self.images.sizes[0]).any())
         self.sizes[:] = self._arrays.sizes[0]
         if self.canvases:
@@ -181,7 +182,7 @@ class ClassificationWorld(World):
         label, prediction = self.labels[rows], self.predictions[rows]
         correct = label == prediction
         if not self.reveal_label:
-            label = self.backend.where(self.running[rows], -1, label)
+            self.backend.copyto(label, self._unknown, where=self.running[rows])
         image_index = self.image_index[rows]
         return {
             "image_index": image_index,

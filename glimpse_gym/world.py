@@ -229,7 +229,10 @@ class World(ABC):
         offsets, sizes, locations = self.offsets, self.sizes, self.locations
         if rows is not None:
             offsets, sizes, locations = offsets[rows], sizes[rows], locations[rows]
-        return self.retina.sense_flat(self._pixels, offsets, sizes, self.num_channels, locations, self.backend)
+        retina, channels = self.retina, self.num_channels
+        return self.backend.kernels.sense(
+            self._pixels, offsets, sizes, channels, locations, retina.patch_size, retina.num_scales
+        )
 
     @abstractmethod
     def _reset_rows(self, rows: Array, draws: Array) -> None:

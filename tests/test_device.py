@@ -232,6 +232,29 @@ def test_steps_run_on_a_device_without_values(case, monkeypatch):
         env.step(actions[-1])  # reads whether values were bad
 
 
+@pytest.mark.parametrize("case", FIXED_LENGTH)
+def test_a_whole_episode_can_be_captured(case, monkeypatch):
+    """With its reset it reads nothing from the device and copies nothing to it."""
+    env = native(case, mode=DISABLED, device=CPU)
+    env.action_space.seed(0)
+    actions = [to_tensors(env.action_space.sample()) for _ in range(env.metadata["num_glimpses"])]
+
+    def play():
+        return env.reset(), [env.step(action) for action in actions]
+
+    env.reset(seed=0)
+    play()
+
+    def fail(*args):
+        raise AssertionError("a copy between host and device")
+
+    monkeypatch.setattr(TorchBackend, "is_capturing", True)
+    monkeypatch.setattr(TorchBackend, "from_host", fail)
+    monkeypatch.setattr(TorchBackend, "to_host", fail)
+    with NoReads():
+        play()
+
+
 def step_of_world(env, action):
     world = env.unwrapped.world
     outcome = world.step(env.unwrapped._device_actions.decode(action), world.running.clone())
