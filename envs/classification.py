@@ -90,6 +90,7 @@ class ClassificationWorld(World):
         self.predictions = backend.from_host(np.full(num_rows, -1))
         if large := self.images.large:
             large.check_scales(self.retina.patch_size, self.retina.num_scales)
+        self._unknown = backend.from_host(np.array(-1))
         self._sizes_differ = bool((self.images.sizes != self.images.sizes[0]).any())
         self.sizes[:] = self._arrays.sizes[0]
         if self.canvases:
@@ -216,7 +217,7 @@ class ClassificationWorld(World):
         label, prediction = self.labels[rows], self.predictions[rows]
         correct = label == prediction
         if not self.reveal_label:
-            label = self.backend.where(self.running[rows], -1, label)
+            self.backend.copyto(label, self._unknown, where=self.running[rows])
         image_index = self.image_index[rows]
         return {
             "image_index": image_index,

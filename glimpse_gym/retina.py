@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from glimpse_gym.images import LargeImages
-from glimpse_gym.kernels.backend import NUMPY, Array, Backend
+from glimpse_gym.kernels.backend import NUMPY
 from glimpse_gym.kernels.geometry import first_pixel
 from glimpse_gym.safe_io import MAX_BYTES
 from glimpse_gym.validation import check_integer, check_integers, check_locations, check_memory, check_not_masked, shown
@@ -159,14 +159,8 @@ class Retina:
         return images.sense(indices, checked, self.patch_size, self.num_scales)
 
     def sense_flat(
-        self,
-        pixels: Array,
-        offsets: Array,
-        sizes: Array,
-        channels: int,
-        locations: Array,
-        backend: Backend = NUMPY,
-    ) -> Array:
+        self, pixels: np.ndarray, offsets: np.ndarray, sizes: np.ndarray, channels: int, locations: np.ndarray
+    ) -> np.ndarray:
         """Compute glimpses like :meth:`sense`, from images of any sizes stored in one flat array, without copying it.
 
         The arguments are not checked.
@@ -177,12 +171,11 @@ class Retina:
             sizes: int64 (B, 2), height and width of each image in pixels.
             channels: C, the same for all images.
             locations: float32 (B, 2), in [-1, 1].
-            backend: the backend of these arrays.
 
         Returns:
             float32 (B, k*C, g, g) in [0, 1], a new array.
         """
-        return backend.kernels.sense(pixels, offsets, sizes, channels, locations, self.patch_size, self.num_scales)
+        return NUMPY.kernels.sense(pixels, offsets, sizes, channels, locations, self.patch_size, self.num_scales)
 
 
 def _repeated(index: Any, number: int) -> Any:

@@ -195,7 +195,8 @@ class World(ABC):
             self._compose_whole(row)
         rows = self.backend.zeros(len(locations), np.int64) + row  # n times the same image
         offsets, sizes = self.offsets[rows], self.sizes[rows]
-        return self.retina.sense_flat(self._pixels, offsets, sizes, self.num_channels, locations, self.backend)
+        retina = self.retina.patch_size, self.retina.num_scales
+        return self.backend.kernels.sense(self._pixels, offsets, sizes, self.num_channels, locations, *retina)
 
     def picture(self, row: int) -> Array:
         """Return the current image of a row for drawing: that of :meth:`image`, or a large one reduced."""
@@ -241,7 +242,10 @@ class World(ABC):
         offsets, sizes, locations = self.offsets, self.sizes, self.locations
         if rows is not None:
             offsets, sizes, locations = offsets[rows], sizes[rows], locations[rows]
-        return self.retina.sense_flat(self._pixels, offsets, sizes, self.num_channels, locations, self.backend)
+        retina, channels = self.retina, self.num_channels
+        return self.backend.kernels.sense(
+            self._pixels, offsets, sizes, channels, locations, retina.patch_size, retina.num_scales
+        )
 
     @abstractmethod
     def _reset_rows(self, rows: Array, draws: Array) -> None:

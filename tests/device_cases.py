@@ -1,12 +1,14 @@
 """Vector envs on torch devices beside those with NumPy arrays, for the tests."""
 
 import numpy as np
+import pytest
 import torch
 
 import oracles
 from vector_cases import N, native
 
 CPU = "torch:cpu"
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and there is none")
 
 
 def to_tensors(actions, device="cpu"):

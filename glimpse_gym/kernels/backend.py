@@ -29,7 +29,6 @@ class Backend(ABC):
 
     # Functions of the array library, with the arguments that NumPy and torch share. Class attributes, because a call
     # through a method takes as long as the function itself on the arrays of a single env.
-    where: ClassVar[Callable[..., Array]]
     minimum: ClassVar[Callable[..., Array]]
     """Elementwise, of two arrays."""
     concatenate: ClassVar[Callable[..., Array]]
@@ -122,7 +121,6 @@ class NumpyBackend(Backend):
     """NumPy arrays, and kernels compiled by Numba."""
 
     device = "cpu"
-    where = staticmethod(np.where)
     minimum = staticmethod(np.minimum)
     concatenate = staticmethod(np.concatenate)
     stack = staticmethod(np.stack)

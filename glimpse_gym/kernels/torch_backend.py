@@ -42,7 +42,6 @@ class TorchBackend(Backend):
     """
 
     kernels = torch_kernels
-    where = staticmethod(torch.where)
     minimum = staticmethod(torch.minimum)
     concatenate = staticmethod(torch.cat)
     stack = staticmethod(torch.stack)
