@@ -13,6 +13,7 @@ from typing import Any
 import glimpse_gym
 from glimpse_gym.agents.launcher import ProcessInfo
 from glimpse_gym.agents.parallel import Parallel, joined
+from glimpse_gym.cli import main
 from kills import start_forked
 
 # `python -m glimpse_gym`, with the module path of this process; see test_cli_resume.py. Each process writes its id into
@@ -58,6 +59,26 @@ def run_in_processes(number: int, folder: Path, function: Callable[[Parallel], A
     for child in children:
         os.waitpid(child, 0)
     return [pickle.loads((folder / str(rank)).read_bytes()) for rank in range(number)]
+
+
+def run_command(
+    number: int, folder: Path, arguments: list[str], prepare: Callable[[int], Any] | None = None
+) -> list[int]:
+    """Run a command line in several forked processes of one run, as the launcher does, and return their exit statuses.
+
+    ``prepare(rank)`` is called first in each process.
+    """
+    folder.mkdir()
+    values = {"WORLD_SIZE": number, "GLIMPSE_GYM_LAUNCHER": os.getpid(), "GLIMPSE_GYM_STORE": folder / "store"}
+
+    def run(rank: int) -> None:
+        os.environ.update({name: str(value) for name, value in (values | {"RANK": rank, "LOCAL_RANK": rank}).items()})
+        if prepare:
+            prepare(rank)
+        os._exit(main(arguments))
+
+    children = [start_forked(lambda rank=rank: run(rank)) for rank in range(number)]
+    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
 
 
 class StartedRun:

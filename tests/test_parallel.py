@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from cli_runs import RUN_FILES, assert_equal_runs, read_log
+from cli_runs import RUN_FILES, assert_equal_runs, read_log, send_signals_at
 from glimpse_gym.agents.checkpoint import CheckpointError, load_agent
 from glimpse_gym.agents.configs import ClassifierConfig, PPOConfig, RAMConfig, ReinforceConfig, SupervisedConfig
 from glimpse_gym.agents.launcher import ProcessInfo, process_info
@@ -17,7 +17,7 @@ from glimpse_gym.agents.registry import make_learner
 from glimpse_gym.agents.run_state import load_state
 from glimpse_gym.agents.trainer import Trainer
 from glimpse_gym.agents.training_loop import train_along
-from process_groups import run_in_processes, started_run
+from process_groups import run_command, run_in_processes, started_run
 from runs import CATCH, IMAGES, assert_same_weights, copy_state, noise_file, noise_images, stop_after
 
 RAM = RAMConfig(glimpse_units=8, location_units=8, glimpse_features=32, hidden_units=32)  # Muon has several matrices
@@ -235,23 +235,20 @@ def test_a_killed_process_ends_the_others_and_the_run_resumes(arguments, tmp_pat
         "ended with it; the same command with --resume resumes from the state that was saved last"
     )
     assert 1 <= len(read_log(folder)) < 4
-    with started_run(tmp_path / "ids again", [*arguments, "--resume"]) as run:
-        assert run.wait() == (0, "")
-    whole = [*train_arguments(tmp_path / "whole"), "--save-interval=0"]
-    with started_run(tmp_path / "ids of whole", whole) as run:
-        assert run.wait() == (0, "")
+    assert run_command(2, tmp_path / "again", [*arguments, "--resume"]) == [0, 0]
+    assert run_command(2, tmp_path / "undisturbed", train_arguments(tmp_path / "whole")) == [0, 0]
     assert_equal_runs(folder, tmp_path / "whole")
 
 
-def test_a_stop_request_to_one_process_stops_all_after_the_same_update(arguments, tmp_path):
-    with started_run(tmp_path / "ids", arguments) as run:
-        run.wait_for(tmp_path / "run" / "log.csv")
-        os.kill(run.process_id(1), signal.SIGTERM)
-        status, err = run.wait()
-    assert status == 130
-    number = re.fullmatch(r"stopped after (\d+) episodes; the same command with --resume resumes", err)
-    assert number, err
-    assert load_state(tmp_path / "run", 2**30)["num_updates_done"] * 20 == int(number[1])
+@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [1, 7])
+def test_a_stop_request_to_one_process_stops_all_after_the_same_update(arguments, tmp_path, monkeypatch, which, number):
+    def prepare(rank):
+        if rank:
+            send_signals_at(monkeypatch, number, which)
+
+    assert run_command(2, tmp_path / "group", arguments, prepare) == [130, 130]
+    assert load_state(tmp_path / "run", 2**30)["num_updates_done"] == number
 
 
 def test_processes_end_with_their_launcher(arguments, tmp_path):
