@@ -67,7 +67,7 @@ class Reinforce(Learner):
         state: Tensor | None = None
         outputs: list[RAMOutput] = []
         samples: list[Tensor] = []
-        returns: Tensor | float = 0.0
+        returns = torch.zeros(self.envs.num_envs, dtype=torch.float64, device=policy.device)
         for _ in range(self.horizon):
             output, state = policy(glimpse, location, state)
             sample = self.parallel.sample(policy.sample_location, output.location_mean)

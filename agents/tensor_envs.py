@@ -26,11 +26,11 @@ class TensorEnvs(VectorWrapper):
 
     def reset(self, **kwargs: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """See :meth:`gymnasium.vector.VectorEnv.reset`."""
-        return tuple(map(_as_tensors, self.env.reset(**kwargs)))  # type: ignore[return-value]
+        return tuple(map(_as_tensors, self.env.reset(**kwargs)))
 
     def step(self, actions: Any) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor, dict[str, Any]]:
         """See :meth:`gymnasium.vector.VectorEnv.step`."""
-        return tuple(map(_as_tensors, self.env.step(to_arrays(actions) if self._has_arrays else actions)))  # type: ignore[return-value]
+        return tuple(map(_as_tensors, self.env.step(to_arrays(actions) if self._has_arrays else actions)))
 
 
 def _as_tensors(value: Any) -> Any:

@@ -201,7 +201,7 @@ def image_shape(shape: tuple[int, ...], num_images: int | None, where: str) -> t
     full: tuple[int, ...]
     if len(shape) == 3:
         one = shape[2] <= MAX_CHANNELS if num_images is None else num_images == 1 and shape[0] != 1
-        full: tuple[int, ...] = (1, *shape) if one else (*shape, 1)
+        full = (1, *shape) if one else (*shape, 1)
     else:
         full = {4: shape, 2: (1, *shape, 1)}.get(len(shape), ())
     accepted = f"(N, H, W), (N, H, W, C), or one image (H, W) or (H, W, C), with C from 1 to {MAX_CHANNELS}"
