@@ -25,40 +25,6 @@ def is_fused(*inputs: Tensor) -> bool:
     return on_cpu and not torch.is_autocast_enabled("cpu")
 
 
-def linear_relu(*pairs: tuple[Tensor, nn.Linear]) -> Tensor:
-    """Compute ReLU of a sum of linear layers, each of its own input (B, inputs): (B, outputs)."""
-    if is_fused(*(value for value, _ in pairs)):
-        parts = [part for value, layer in pairs for part in (value, layer.weight, layer.bias)]
-        return _LinearReLU.apply(*parts)
-    outputs = [functional.linear(value, layer.weight, layer.bias) for value, layer in pairs]
-    return torch.relu(sum(outputs[1:], outputs[0]))
-
-
-class _LinearReLU(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, *parts: Tensor) -> Tensor:
-        inputs, weights, biases = parts[::3], parts[1::3], parts[2::3]
-        outputs = inputs[0] @ weights[0].T
-        for value, weight in zip(inputs[1:], weights[1:], strict=True):
-            outputs.addmm_(value, weight.T)
-        cpu_kernels.add_bias_relu(outputs.numpy(), sum(biases[1:], biases[0]).numpy())
-        ctx.save_for_backward(outputs, *inputs, *weights)
-        return outputs
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        outputs, *saved = ctx.saved_tensors
-        number = len(saved) // 2
-        bias_grad = grad.new_zeros(grad.shape[1])
-        grad = grad.clone(memory_format=torch.contiguous_format)
-        cpu_kernels.relu_backward(grad.numpy(), outputs.numpy(), bias_grad.numpy())
-        grads: list[Tensor | None] = []
-        for i, (value, weight) in enumerate(zip(saved[:number], saved[number:], strict=True)):
-            grads += [grad @ weight if ctx.needs_input_grad[3 * i] else None, grad.T @ value, bias_grad]
-        return tuple(grads)
-
-
 def gru_step(features: Tensor, hidden: Tensor | None, cell: nn.GRUCell) -> Tensor:
     """Compute one step of a GRU, from features, (B, inputs), and h, (B, H), or None for zeros: the new h, (B, H)."""
     if is_fused(features):

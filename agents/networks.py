@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from glimpse_gym.agents.layers import conv_features, gru_step, linear_relu
+from glimpse_gym.agents.layers import conv_features, gru_step
 
 
 class FCGlimpseEncoder(nn.Linear):
@@ -27,7 +27,7 @@ class FCGlimpseEncoder(nn.Linear):
 
     def forward(self, glimpse: Tensor) -> Tensor:
         """Map (B, k*C, g, g) to (B, units)."""
-        return linear_relu((glimpse.flatten(1), self))
+        return super().forward(glimpse.flatten(1)).relu_()
 
 
 class ConvGlimpseEncoder(nn.Module):
@@ -48,7 +48,7 @@ class ConvGlimpseEncoder(nn.Module):
 
     def forward(self, glimpse: Tensor) -> Tensor:
         """Map (B, k*C, g, g) to (B, units)."""
-        return linear_relu((conv_features(glimpse, self.first, self.second), self.linear))
+        return self.linear(conv_features(glimpse, self.first, self.second)).relu_()
 
 
 GLIMPSE_ENCODERS: dict[str, type[FCGlimpseEncoder] | type[ConvGlimpseEncoder]] = {
@@ -97,8 +97,9 @@ class GlimpseNetwork(nn.Module):
         """Compute g = relu(linear(h_g) + linear(h_l))."""
         if self.has_gains:
             glimpse = glimpse * self.gains
-        where = linear_relu((location, self.where))
-        return linear_relu((self.what(glimpse), self.what_out), (where, self.where_out))
+        what = self.what(glimpse)
+        where = self.where(location).relu_()
+        return self.what_out(what).add_(self.where_out(where)).relu_()
 
 
 class ReLUCore(nn.Module):
@@ -112,8 +113,8 @@ class ReLUCore(nn.Module):
 
     def forward(self, features: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
         """Compute h_t = relu(linear(h_(t-1)) + linear(g_t)), the output and the new state. None: a state of zeros."""
-        state = features.new_zeros(len(features), self.state_size) if state is None else state
-        hidden = linear_relu((features, self.input), (state, self.hidden))
+        carried = self.hidden.bias if state is None else self.hidden(state)
+        hidden = self.input(features).add_(carried).relu_()
         return hidden, hidden
 
     def unroll(self, features: Tensor, batch_sizes: Sequence[int]) -> Tensor:

@@ -12,7 +12,7 @@ from torch import nn
 
 from glimpse_gym.agents import cpu_kernels, layers
 from glimpse_gym.agents.configs import RAMConfig, ReinforceConfig
-from glimpse_gym.agents.layers import conv_features, gru_step, is_fused, linear_relu, location_gradient
+from glimpse_gym.agents.layers import conv_features, gru_step, is_fused, location_gradient
 from glimpse_gym.agents.registry import make_learner
 from runs import IMAGES, SMALL_RAM, noise_images
 
@@ -65,15 +65,6 @@ def test_extracting_and_folding_windows_are_adjoint():
     assert np.vdot(extracted, windows) == pytest.approx(np.vdot(glimpses, folded), rel=1e-5)
 
 
-@pytest.mark.parametrize("sizes", [[(5, 7)], [(64, 256), (3, 256)], [(1, 1), (2, 1), (3, 1)]])
-@pytest.mark.parametrize("batch", [1, 33])
-def test_linear_relu(batch, sizes):
-    inputs, modules = [torch.randn(batch, size) for size, _ in sizes], [nn.Linear(*size) for size in sizes]
-    assert_equals_float64(
-        lambda *parts: linear_relu(*zip(parts[: len(sizes)], parts[len(sizes) :], strict=True)), inputs, modules
-    )
-
-
 @pytest.mark.parametrize("hidden_units", [1, 5, 64])
 @pytest.mark.parametrize("batch", [1, 33])
 @pytest.mark.parametrize("scale", [1.0, 30.0])  # 30: saturated gates
@@ -117,7 +108,6 @@ def test_inputs_without_gradient_get_none():
     glimpse, features = torch.rand(2, 1, 8, 8), torch.rand(2, 3)
     outputs = [
         conv_features(glimpse, nn.Linear(16, 32), nn.Linear(128, 64)),
-        linear_relu((features, nn.Linear(3, 2))),
         gru_step(features, None, nn.GRUCell(3, 2)),
     ]
     for output in outputs:
@@ -127,10 +117,10 @@ def test_inputs_without_gradient_get_none():
 
 
 def test_autocast_uses_torch():
-    features, layer = torch.rand(2, 64), nn.Linear(64, 64)
+    glimpse = torch.rand(2, 1, 8, 8)
     with torch.autocast("cpu", torch.bfloat16):
-        assert not is_fused(features)
-        assert linear_relu((features, layer)).dtype == torch.bfloat16
+        assert not is_fused(glimpse)
+        assert conv_features(glimpse, nn.Linear(16, 32), nn.Linear(128, 64)).dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize("core", ["relu", "gru"])
