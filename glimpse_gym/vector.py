@@ -181,7 +181,8 @@ class GlimpseVectorEnv(VectorEnv[Any, Any, np.ndarray]):
                 self._reset_rows(ended)
         elif inactive_rows is not None:  # NEXT_STEP: reset the sub-envs that ended at the previous step
             self._reset_rows(inactive_rows)
-        infos: dict[str, Any] = {name: self._backend.copy(values) for name, values in self._info.items()} | finals
+        copy = self._backend.copy
+        infos: dict[str, Any] = {name: copy(values) for name, values in self._info.items()} | finals
         if ended.size and not finals:
             index = self._index(ended)
             for name, values in self.world.info(index).items():
