@@ -91,13 +91,13 @@ class CatchWorld(World):
 
     def _move_paddle(self, move: Array, active: Array) -> None:
         """Move the paddles by one column, blocked by the walls. A paddle also covers the column to its right."""
-        paddle = self.paddle + (move - 1) * active
+        paddle = self.paddle + (move - 1) * self.backend.as_int64(active)
         self.paddle = self.backend.update(self.paddle, self.backend.clip(paddle, 0, self.side - 2))
 
     def _move_ball(self, active: Array) -> None:
         """Move the balls sideways, reflected by the walls."""
         right, copyto = self.side - 1, self.backend.copyto
-        self.ball = self.backend.update(self.ball, self.ball + self.velocity * active)
+        self.ball = self.backend.update(self.ball, self.ball + self.velocity * self.backend.as_float64(active))
         over, under = self.ball > right, self.ball < 0
         copyto(self.ball, 2 * right - self.ball, where=over)
         copyto(self.ball, -self.ball, where=under)
@@ -207,6 +207,7 @@ class CatchEnv(GlimpseEnv, gym.Env[Any, Any]):
     | `observations` | `"dict"` | or `"flat"` |
     | `grid_size` | 5 | M, at most 1000 |
     | `device` | `"cpu"` | of vector envs: NumPy arrays, or on `"torch:cpu"`, `"cuda"`, ... torch tensors |
+    | `compiled` | False | of vector envs on a torch device: compile the computation of glimpses with `torch.compile` |
     | `render_mode` | None | or `"human"`, a window; `"rgb_array"`, frames; `"ansi"`, text for a terminal |
 
     ## Version History

@@ -326,6 +326,7 @@ class ClassificationEnv(GlimpseEnv, gym.Env[Any, Any]):
     | `observations` | `"dict"` | or `"flat"` |
     | `grid_size` | 5 | M, at most 1000 |
     | `device` | `"cpu"` | of vector envs: NumPy arrays, or on `"torch:cpu"`, `"cuda"`, ... torch tensors |
+    | `compiled` | False | of vector envs on a torch device: compile the computation of glimpses with `torch.compile` |
     | `render_mode` | None | or `"human"`, a window; `"rgb_array"`, frames; `"ansi"`, text for a terminal |
 
     ## Version History

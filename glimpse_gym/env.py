@@ -31,6 +31,7 @@ _HINTS = {
     "vector_kwargs": "give autoreset_mode= directly",
     "wrappers": "wrap the env after it is made, or use vectorization_mode='sync'",
     "device": "only vector envs have one: gym.make_vec(id, num_envs=n, device=...)",
+    "compiled": "only vector envs have it: gym.make_vec(id, num_envs=n, device=..., compiled=True)",
     "autoreset_mode": "with vectorization_mode='sync' or 'async' it goes into vector_kwargs",
 }
 

@@ -59,6 +59,8 @@ class GlimpseVectorEnv(VectorEnv[Any, Any, np.ndarray]):
         grid_size: as in the single env.
         device: ``"cpu"`` for NumPy arrays; ``"torch:cpu"``, ``"cuda"``, ``"cuda:1"`` or another torch device for torch
             tensors on it.
+        compiled: on a torch device, compile the computation of glimpses with ``torch.compile``. The glimpses are the
+            same; the first take up to a minute, and a compiler must be installed.
         render_mode: None; ``"human"``, a window with all sub-envs side by side; ``"rgb_array"`` or ``"ansi"``, a
             tuple with a frame or a text of each sub-env from ``render()``.
         **kwargs: keyword arguments of the world.
@@ -80,6 +82,7 @@ class GlimpseVectorEnv(VectorEnv[Any, Any, np.ndarray]):
         observations: str = "dict",
         grid_size: int = 5,
         device: str = "cpu",
+        compiled: bool = False,
         render_mode: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -88,7 +91,7 @@ class GlimpseVectorEnv(VectorEnv[Any, Any, np.ndarray]):
         name = autoreset_mode.value if isinstance(autoreset_mode, AutoresetMode) else autoreset_mode
         self.autoreset_mode = modes[check_choice("autoreset_mode", name, modes)]
         self.render_mode = check_choice("render_mode", render_mode, (None, *RENDER_MODES))
-        backend = self._backend = make_backend(device)
+        backend = self._backend = make_backend(device, compiled)
         self.world = make_world(type(self), self.num_envs, kwargs, backend)
         self.metadata = {**make_metadata(self.world), "autoreset_mode": self.autoreset_mode}
         self.codec = make_codec(actions, self.world, grid_size)
@@ -178,7 +181,8 @@ class GlimpseVectorEnv(VectorEnv[Any, Any, np.ndarray]):
                 self._reset_rows(ended)
         elif inactive_rows is not None:  # NEXT_STEP: reset the sub-envs that ended at the previous step
             self._reset_rows(inactive_rows)
-        infos: dict[str, Any] = {name: self._backend.copy(values) for name, values in self._info.items()} | finals
+        copy = self._backend.copy
+        infos: dict[str, Any] = {name: copy(values) for name, values in self._info.items()} | finals
         if ended.size and not finals:
             index = self._index(ended)
             for name, values in self.world.info(index).items():

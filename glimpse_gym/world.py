@@ -169,10 +169,11 @@ class World(ABC):
 
         ``active`` must not be ``running`` itself, which may change in place.
         """
-        update = self.backend.update
-        self.steps = update(self.steps, self.steps + active)
+        backend = self.backend
+        # NumPy adds numbers of one type much faster than of two.
+        self.steps = backend.update(self.steps, self.steps + backend.as_int64(active))
         outcome = self._step_rows(action, active)
-        self.running = update(self.running, self.running ^ outcome.terminated)
+        self.running = backend.update(self.running, self.running ^ outcome.terminated)
         return outcome
 
     def observe(self, rows: Array | None = None) -> dict[str, Array]:

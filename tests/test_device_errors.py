@@ -43,6 +43,12 @@ def test_devices_without_64_bit_numbers(bad):
         CatchVectorEnv(2, device=bad)
 
 
+@pytest.mark.parametrize("bad", [None, 2, "yes"])
+def test_compiled_is_a_bool(bad):
+    with pytest.raises(ValueError, match="compiled must be one of False, True; got"):
+        CatchVectorEnv(2, compiled=bad)
+
+
 @pytest.mark.parametrize("good", ["torch:cpu", "torch:cpu:0", torch.device("cpu")])
 def test_names_of_devices(good):
     assert CatchVectorEnv(2, device=good).metadata["device"] == CPU
@@ -59,7 +65,7 @@ def test_too_little_memory(monkeypatch):
             gym.make_vec("glimpse_gym/Images-v0", num_envs=num_envs, device=CPU, max_bytes=10**12, **kwargs)
     monkeypatch.setattr(TorchBackend, "free_bytes", lambda self: 600_000_100)
     with pytest.raises(ValueError, match="images of 17,160 bytes take 600,017,160 bytes of memory on device"):
-        make_backend(CPU).share(np.ascontiguousarray(IMAGES.reshape(-1)))
+        make_backend(CPU).share(IMAGES.reshape(-1).copy())
 
 
 def test_patches_that_take_too_much_memory():

@@ -1,5 +1,7 @@
 """Vector envs on torch devices: no reads from the device within an episode, and capture."""
 
+import shutil
+
 import pytest
 import torch
 from gymnasium.vector import AutoresetMode
@@ -17,6 +19,9 @@ from vector_cases import CASES, native
 NEXT_STEP, DISABLED = AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED
 FIXED_LENGTH = [case for case in CASES if case.startswith("Catch") or "Discrete" not in case]
 
+
+# torch's compiler uses parts of torch that are deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 
 READS = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "unique_dim", "_unique2"}
 
@@ -56,7 +61,7 @@ def test_discrete_actions_read_only_which_episodes_have_ended():
 
 @pytest.mark.parametrize("case", FIXED_LENGTH)
 def test_steps_run_on_a_device_without_values(case, monkeypatch):
-    monkeypatch.setattr(vector, "make_backend", lambda device: TorchBackend(torch.device(device)))
+    monkeypatch.setattr(vector, "make_backend", lambda device, compiled: TorchBackend(torch.device(device)))
     monkeypatch.setattr(World, "image_size", (5, 5))
     monkeypatch.setattr(ClassificationWorld, "image_size", (5, 5))
     env = native(case, device="meta")  # its tensors have shapes, and reading one is an error
@@ -110,6 +115,17 @@ def test_a_step_is_one_graph(case):
     for _ in range(3):
         action = theirs.action_space.sample()
         oracles.assert_identical(to_arrays(step(mine, to_tensors(action))), theirs.step(action)[:3])
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler, and there is none")
+def test_compiled_glimpses():
+    mine, theirs = on_both("ImagesContinuous-flat", NEXT_STEP, compiled=True)
+    assert mine.unwrapped.world.backend.kernels.sense is not torch_kernels.sense
+    assert_equal(mine.reset(seed=0), theirs.reset(seed=0))
+    theirs.action_space.seed(0)
+    for _ in range(6):
+        action = theirs.action_space.sample()
+        assert_equal(mine.step(to_tensors(action)), theirs.step(action))
 
 
 @needs_cuda

@@ -10,12 +10,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from importlib.util import find_spec
-from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
 
-from glimpse_gym.validation import shown
+from glimpse_gym.validation import check_choice, shown
 
 Array = Any
 """Array of the backend: a NumPy array, or a torch tensor on the backend's device."""
@@ -40,8 +39,8 @@ class Backend(ABC):
     copyto: ClassVar[Callable[..., None]]
     """``copyto(target, source, where=mask)`` overwrites ``target`` where ``mask`` is True; of equal dtypes."""
 
-    kernels: ModuleType
-    """Module with ``sense``, ``compose`` and ``uniforms``."""
+    kernels: Any
+    """``sense``, ``compose`` and ``uniforms``, as a module or an object that has them."""
 
     @abstractmethod
     def zeros(self, shape: int | Sequence[int], dtype: Any) -> Array:
@@ -128,7 +127,7 @@ class NumpyBackend(Backend):
     copyto = staticmethod(np.copyto)
 
     @cached_property
-    def kernels(self) -> ModuleType:  # type: ignore[override]
+    def kernels(self) -> Any:
         """See :class:`Backend`. On first use, because importing Numba takes as long as all other imports together."""
         from glimpse_gym.kernels import numpy_kernels
 
@@ -195,17 +194,20 @@ _ACCEPTED = (
 )
 
 
-def make_backend(device: Any) -> Backend:
+def make_backend(device: Any, compiled: bool = False) -> Backend:
     """Make the backend of a device.
 
     Args:
         device: ``"cpu"`` for NumPy arrays, ``"torch:cpu"`` for torch tensors on the CPU, or another torch device or its
             name, such as ``"cuda"`` or ``"cuda:1"``.
+        compiled: compile the kernel that computes glimpses with ``torch.compile``. NumPy's are always compiled.
 
     Raises:
         ModuleNotFoundError: if the device needs torch, and torch is not installed.
-        ValueError: if the device is unknown, does not exist on this machine or has no 64-bit numbers.
+        ValueError: if the device is unknown, does not exist on this machine or has no 64-bit numbers, or ``compiled``
+            is not a bool.
     """
+    compiled = check_choice("compiled", compiled, (False, True))
     if isinstance(device, str) and device == "cpu":
         return NUMPY
     if not isinstance(device, str) and type(device).__module__ != "torch":
@@ -217,4 +219,4 @@ def make_backend(device: Any) -> Backend:
         )
     from glimpse_gym.kernels.torch_backend import make_torch_backend
 
-    return make_torch_backend(device, _ACCEPTED)
+    return make_torch_backend(device, compiled, _ACCEPTED)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
+from types import SimpleNamespace
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -39,21 +41,30 @@ class TorchBackend(Backend):
 
     Args:
         device: a torch device with 64-bit numbers.
+        compiled: compile the kernel that computes glimpses with ``torch.compile``, at its first use.
     """
 
-    kernels = torch_kernels
     minimum = staticmethod(torch.minimum)
     concatenate = staticmethod(torch.cat)
     stack = staticmethod(torch.stack)
     copy = staticmethod(torch.clone)
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, compiled: bool = False) -> None:
         self.torch_device = device
+        self._compiled = compiled
         self.device = "torch:cpu" if device.type == "cpu" else str(device)
         self._kept: list[_Shared] = []
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return TorchBackend, (self.torch_device,)
+        return TorchBackend, (self.torch_device, self._compiled)
+
+    @cached_property
+    def kernels(self) -> Any:
+        """See :class:`Backend`."""
+        if not self._compiled:
+            return torch_kernels
+        sense = torch.compile(torch_kernels.sense, dynamic=False)
+        return SimpleNamespace(sense=sense, compose=torch_kernels.compose, uniforms=torch_kernels.uniforms)
 
     def is_array(self, value: Any) -> bool:
         """See :meth:`Backend.is_array`."""
@@ -152,7 +163,7 @@ class TorchBackend(Backend):
         return self.torch_device.type == "cuda" and torch.cuda.is_current_stream_capturing()
 
 
-def make_torch_backend(device: Any, accepted: str) -> TorchBackend:
+def make_torch_backend(device: Any, compiled: bool, accepted: str) -> TorchBackend:
     """Make the backend of a torch device; see :func:`glimpse_gym.kernels.backend.make_backend`."""
     name = device.removeprefix("torch:") if isinstance(device, str) else device
     try:
@@ -171,7 +182,7 @@ def make_torch_backend(device: Any, accepted: str) -> TorchBackend:
         raise ValueError(
             f"device {shown(device)} cannot be used: {first_line} Devices of this machine: {', '.join(_devices())}"
         ) from error
-    return TorchBackend(found)
+    return TorchBackend(found, compiled)
 
 
 def _devices() -> list[str]:
