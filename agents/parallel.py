@@ -123,14 +123,14 @@ class ProcessGroup(Parallel):
 
     def average(self, weights: Sequence[Tensor], values: dict[str, Tensor]) -> dict[str, float]:
         """See :meth:`Parallel.average`. There is one exchange, and the gradients become views of its buffer."""
-        weights = [weight for weight in weights if weight.grad is not None]
+        trained = [(weight, weight.grad) for weight in weights if weight.grad is not None]
         numbers = _stack(values)
-        *gradients, means = self._views([*weights, numbers])
-        torch._foreach_copy_([*gradients, means], [*(weight.grad for weight in weights), numbers])
+        *gradients, means = self._views([*(gradient for _, gradient in trained), numbers])
+        torch._foreach_copy_([*gradients, means], [*(gradient for _, gradient in trained), numbers])
         with self._peer_errors():
             dist.all_reduce(self._buffer)
         self._buffer.div_(self.world_size)
-        for weight, gradient in zip(weights, gradients, strict=True):
+        for (weight, _), gradient in zip(trained, gradients, strict=True):
             weight.grad = gradient
         return dict(zip(values, means.tolist(), strict=True))
 
