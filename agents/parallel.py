@@ -8,6 +8,7 @@ others: expensive optimizer steps are computed once, and the weights are equal i
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -198,10 +199,11 @@ class ProcessGroup(Parallel):
         try:
             yield
         except RuntimeError as error:  # all errors of torch.distributed
+            reason = re.sub(r"^\[\S+\] ", "", str(error)).partition(". ")[0].partition("\n")[0]
             raise PeerLostError(
                 f"process {self.rank} of {self.world_size} has lost the others: one of them has ended, or did not "
-                f"answer for {_TIMEOUT.seconds // 60} minutes ({str(error).splitlines()[0]:.300}); the same command "
-                "with --resume resumes from the state that was saved last"
+                f"answer for {_TIMEOUT.seconds // 60} minutes ({reason:.200}); the same command with --resume resumes "
+                "from the state that was saved last"
             ) from error
 
     def close(self) -> None:
