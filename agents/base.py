@@ -139,7 +139,12 @@ class Policy(nn.Module):
             )
         self.task_spec, self.config = task_spec, config
         self.generator = torch.Generator()
-        """Random generator that samples are drawn from."""
+        """Random generator that samples are drawn from; on the CPU, so that they do not depend on the device."""
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the weights, on which the networks compute."""
+        return next(self.parameters()).device
 
     def seed(self, seed: int) -> None:
         """Seed the random generator."""

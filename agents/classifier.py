@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from glimpse_gym.agents.base import Decision, Policy, TaskSpec
 from glimpse_gym.agents.configs import ClassifierConfig
+from glimpse_gym.agents.tensor_envs import to_arrays
 
 
 def _fc(shape: tuple[int, ...], num_classes: int, units: int) -> nn.Sequential:
@@ -82,17 +83,18 @@ class Classifier(Policy):
         make_network = _NETWORKS[self.config.network]
         self.network = make_network(task_spec.glimpse_shape, task_spec.num_choices, self.config.units)
 
-    def forward(self, observation: dict[str, np.ndarray]) -> Tensor:
-        """Compute the logits of the labels, (B, K)."""
-        return self.network(torch.from_numpy(observation["glimpse"]))
+    def forward(self, glimpse: Tensor) -> Tensor:
+        """Compute the logits of the labels, (B, K), from glimpses of whole images, (B, C, H, W)."""
+        return self.network(glimpse)
 
     @torch.no_grad()
     def decide(self, observation: dict[str, np.ndarray], state: None, sample: bool = False) -> Decision:
         """See :meth:`Policy.decide`. The next location is always the center."""
-        logits = self(observation)
-        return Decision(self.to_action(logits), None, logits.softmax(-1).numpy())
+        logits = self(torch.as_tensor(observation["glimpse"], device=self.device))
+        return Decision(to_arrays(self.to_action(logits)), None, to_arrays(logits.softmax(-1)))
 
-    def to_action(self, logits: Tensor) -> dict[str, np.ndarray]:
-        """Build the action of the vector env: the most probable label."""
-        choice = logits.detach().argmax(-1).numpy()
-        return {"next_location": np.zeros((len(choice), 2), np.float32), self.task_spec.choice_name: choice}
+    def to_action(self, logits: Tensor) -> dict[str, Tensor]:
+        """Build the action of the vector env: the most probable label, and the center as the location."""
+        choice = logits.detach().argmax(-1)
+        location = torch.zeros(len(choice), 2, device=choice.device)
+        return {"next_location": location, self.task_spec.choice_name: choice}

@@ -160,6 +160,12 @@ class TrainConfig:
     """Episodes per evaluation during the run."""
     save_interval: float = 30.0
     """Seconds between saves of the run's state."""
+    device: str = "cpu"
+    """Device of the worlds and the networks in training: 'cpu', 'cuda', 'cuda:1' or another torch device; 'torch:cpu'
+    computes on the CPU as on another device, for tests."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Precision of the networks in training: 'float32', or 'bfloat16' for their matrix products, with float32 weights;
+    about twice as fast where the processor supports it."""
     # OpenMP threads wait for each other at every layer, and by default they spin while they wait: two trainers with two
     # threads each on two cores reached 480 images/s together, with one thread each 9,000. See docs/training.md.
     num_threads: int = 1

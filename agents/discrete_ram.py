@@ -22,6 +22,7 @@ from glimpse_gym.agents.recurrent import (
     mean_entropy,
     to_tensors,
 )
+from glimpse_gym.agents.tensor_envs import to_arrays
 
 # Logit of an action that is not valid. Its probability is exactly 0, and unlike -inf it keeps the entropy finite.
 _NEVER = -1e8
@@ -71,19 +72,19 @@ class DiscreteRAM(RecurrentPolicy):
     @torch.no_grad()
     def decide(self, observation: dict[str, np.ndarray], state: Tensor, sample: bool = False) -> Decision:
         """See :meth:`Policy.decide`. The action is int64 (B,); with ``sample``, all of it is sampled, a label too."""
-        is_first_step = torch.from_numpy(observation["time"]) == 0  # (B, 1)
-        state = torch.where(is_first_step, 0.0, state)
-        output, state = self(*to_tensors(observation), state, self.action_mask(observation))
+        seen = to_tensors(observation, self.device)
+        state = torch.where(seen["time"] == 0, 0.0, state)  # at the first step of an episode
+        output, state = self(seen["glimpse"], seen["location"], state, self.action_mask(seen))
         (action,) = self.sample(output) if sample else (output.logits.argmax(-1),)
-        return Decision(self.to_action(action), state, self._choice_probs(output.logits).numpy())
+        return Decision(to_arrays(self.to_action(action)), state, to_arrays(self._choice_probs(output.logits)))
 
-    def action_mask(self, observation: dict[str, np.ndarray]) -> Tensor | None:
+    def action_mask(self, observation: dict[str, Tensor]) -> Tensor | None:
         """Return the mask of valid actions, equal to the vector env's: at the last step only answers are valid."""
         spec = self.task_spec
         if not spec.choice_is_final:
             return None
-        is_last_step = torch.from_numpy(observation["time"] * spec.num_glimpses > spec.num_glimpses - 1.5)  # (B, 1)
-        is_look = torch.arange(spec.num_actions) < spec.num_cells
+        is_last_step = observation["time"] * spec.num_glimpses > spec.num_glimpses - 1.5  # (B, 1)
+        is_look = torch.arange(spec.num_actions, device=is_last_step.device) < spec.num_cells
         return ~(is_last_step & is_look)
 
     def _heads(self, hidden: Tensor, mask: Tensor | None) -> DiscreteRAMOutput:
@@ -105,9 +106,9 @@ class DiscreteRAM(RecurrentPolicy):
         """Compute the mean entropy of the actions, a scalar."""
         return mean_entropy(output.logits)
 
-    def to_action(self, *sample: Tensor) -> np.ndarray:
+    def to_action(self, *sample: Tensor) -> Tensor:
         """Build the action of the vector env, int64 (B,)."""
-        return sample[0].numpy()
+        return sample[0]
 
     def _choice_probs(self, logits: Tensor) -> Tensor:
         """Compute the probabilities of the labels, given that one is answered, or of the moves: (B, K)."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,6 +22,7 @@ from glimpse_gym.agents.muon import Muon
 from glimpse_gym.agents.parallel import Parallel, choose_owners
 from glimpse_gym.agents.registry import make_policy
 from glimpse_gym.agents.task_envs import make_envs
+from glimpse_gym.agents.tensor_envs import TensorEnvs
 
 # Episode seeds are 64 bits wide and count upward within a run, so that runs with different seeds share no episode.
 # The upper half is reserved for evaluation. MAX_SEEDS * _EPISODES_PER_RUN = 2**63.
@@ -67,12 +69,14 @@ class Learner(ABC):
         self.config = config
         self.parallel = parallel or Parallel()
         config.check_processes(self.parallel.world_size)
-        self.envs = make_envs(env_id, env_kwargs, "train", config.batch_size // self.parallel.world_size)
+        num_envs = config.batch_size // self.parallel.world_size
+        self.envs = make_envs(env_id, env_kwargs, "train", num_envs, config.device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.policy: Any = make_policy(TaskSpec.from_env(self.envs), policy_config)
         self._check_task(env_id)
-        self.envs = self.policy.wrap_envs(self.envs)
+        self.envs = TensorEnvs(self.policy.wrap_envs(self.envs))
+        self.policy.to(config.device.removeprefix("torch:"))
         self.policy.seed(config.seed)
         self.optimizers = _make_optimizers(self.policy, config)
         self._weights = {
@@ -141,12 +145,16 @@ class Learner(ABC):
     def _learn(self) -> tuple[dict[str, float], float]:
         """Do one update: rollout, loss, optimizer steps. See :meth:`update` for what is returned."""
 
-    def _episode_seeds(self, copies: int = 1) -> list[int]:
-        """Return the seeds of this process's episodes in the current update, each ``copies`` times in a row."""
+    def _episode_seeds(self, copies: int = 1) -> np.ndarray:
+        """Return the seeds of this process's episodes in the current update, uint64, each ``copies`` times in a row."""
         number = self.config.batch_size // copies
         first = self.config.seed * _EPISODES_PER_RUN + self.num_updates_done * number
-        seeds = [first + i for i in range(number) for _ in range(copies)]
+        seeds = np.repeat(np.arange(first, first + number, dtype=np.uint64), copies)
         return seeds[self.parallel.own_rows(self.config.batch_size)]
+
+    def _autocast(self) -> torch.autocast:
+        """Return the context manager in which the networks compute, in the precision of the configuration."""
+        return torch.autocast(self.policy.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16")
 
     def _optimizer_step(self, loss: Tensor, values: dict[str, Tensor] | None = None) -> dict[str, float]:
         """Do one step of all optimizers.

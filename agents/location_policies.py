@@ -266,6 +266,9 @@ class ScriptedLocations(VectorWrapper):
 
     def __init__(self, envs: VectorEnv[Any, Any, Any], rule: LocationRule) -> None:
         super().__init__(envs)
+        if envs.metadata["device"] != "cpu":
+            device = envs.metadata["device"]
+            raise ValueError(f"locations are chosen by a rule with device='cpu' only, got {device!r}")
         rule.bind(envs)
         self._rule = rule
         self._observation: dict[str, np.ndarray] = {}

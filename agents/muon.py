@@ -7,8 +7,14 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-_NUM_STEPS = 5
-_COEFFICIENTS = 3.4445, -4.7750, 2.0315
+# Coefficients of x, x**3 and x**5 for each of three steps, which together bring singular values from 0.003 to 1 of the
+# norm as close to 1 as such polynomials can (Amsel et al., "The Polar Express", 2025). The five equal steps of Jordan
+# et al. take up to twice as long, and give the same learning curves.
+_COEFFICIENTS = (
+    (8.3837, -24.7659, 18.3571),
+    (4.0434, -3.0114, 0.5695),
+    (3.5056, -2.6267, 0.5257),
+)
 
 
 class Muon(torch.optim.Optimizer):
@@ -41,11 +47,33 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalize(matrix: Tensor) -> Tensor:
-    """Approximate the nearest orthogonal matrix (Newton-Schulz): singular values between about 0.7 and 1.2."""
-    a, b, c = _COEFFICIENTS
-    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    """Approximate the nearest orthogonal matrix (Newton-Schulz): all but the smallest singular values become about 1.
+
+    Every step multiplies the matrix by a polynomial of its Gram matrix. If one side is clearly longer than the other,
+    it is cheaper to compute the product of these polynomials first, since they are as small as the Gram matrix.
+    """
+    is_tall = matrix.shape[0] > matrix.shape[1]
+    wide = matrix.T if is_tall else matrix
     wide = wide / wide.norm().clamp_min(1e-7)
-    for _ in range(_NUM_STEPS):
-        gram = wide @ wide.T
-        wide = torch.addmm(wide, torch.addmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
-    return wide if matrix.shape[0] <= matrix.shape[1] else wide.T
+    if wide.shape[1] > 1.5 * wide.shape[0]:  # where both ways take equally many multiplications
+        wide = _product_of_polynomials(wide @ wide.T) @ wide
+    else:
+        for coefficients in _COEFFICIENTS:
+            wide = _polynomial(wide @ wide.T, *coefficients) @ wide
+    return wide.T if is_tall else wide
+
+
+def _product_of_polynomials(gram: Tensor) -> Tensor:
+    """Multiply the polynomials of all steps, from the Gram matrix of the first."""
+    product = factor = _polynomial(gram, *_COEFFICIENTS[0])
+    for coefficients in _COEFFICIENTS[1:]:
+        gram = gram @ factor @ factor  # the factors commute, since all are polynomials of one matrix
+        factor = _polynomial(gram, *coefficients)
+        product = product @ factor
+    return product
+
+
+def _polynomial(gram: Tensor, a: float, b: float, c: float) -> Tensor:
+    result = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+    result.diagonal().add_(a)
+    return result

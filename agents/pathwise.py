@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from glimpse_gym.agents.layers import location_gradient
+
 
 def with_pathwise_gradient(
     glimpse: Tensor, location: Tensor, num_scales: int, half_size: Tensor, max_norm: float
@@ -40,13 +42,11 @@ class _PathwiseGradient(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         glimpse, half_size = ctx.saved_tensors
-        cells_per_pixel = 0.5 ** torch.arange(ctx.num_scales, dtype=torch.float32)
         channels = glimpse.shape[1] // ctx.num_scales
-        grad = grad * (0.5 * cells_per_pixel.repeat_interleave(channels)[:, None, None])
-        # Cells on the border have one neighbor only and are left out.
-        x = (grad[..., 1:-1] * (glimpse[..., 2:] - glimpse[..., :-2])).sum((1, 2, 3))
-        y = (grad[..., 1:-1, :] * (glimpse[..., 2:, :] - glimpse[..., :-2, :])).sum((1, 2, 3))
-        location_grad = torch.stack([x, y], dim=1) * half_size  # (B, 2)
+        scale = torch.arange(ctx.num_scales, device=grad.device).repeat_interleave(channels)
+        # Half the difference of the two neighbors of a cell, which is 2**scale pixels wide.
+        difference = location_gradient(grad, glimpse, 0.5 * 0.5**scale)
+        location_grad = difference * half_size  # (B, 2)
         norm = location_grad.norm(dim=1, keepdim=True)
         max_norm = ctx.max_norm / len(glimpse)  # the mean over the B episodes scales gradients by 1/B
         return None, location_grad * (max_norm / norm.clamp_min(1e-30)).clamp_max(1.0), None, None, None

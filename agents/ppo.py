@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -19,7 +18,7 @@ from glimpse_gym.agents.configs import PPOConfig
 from glimpse_gym.agents.learner import Learner
 from glimpse_gym.agents.networks import initialize_orthogonal
 from glimpse_gym.agents.parallel import Parallel
-from glimpse_gym.agents.recurrent import RecurrentPolicy, to_tensors
+from glimpse_gym.agents.recurrent import RecurrentPolicy
 
 
 class Rollout(NamedTuple):
@@ -84,20 +83,23 @@ class PPO(Learner):
         if config.init == "orthogonal":
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(config.seed)
-                initialize_orthogonal(self.policy)
+                initialize_orthogonal(self.policy.cpu())  # random numbers of other devices differ
+            self.policy.to(config.device.removeprefix("torch:"))
 
     def _learn(self) -> tuple[dict[str, float], float]:
         config = self.config
-        rollout = self.rollout()
+        with self._autocast():
+            rollout = self.rollout()
         advantages = self.advantages(rollout)
         returns = advantages + rollout.values
         inside = advantages[rollout.active]
         advantages = (advantages - inside.mean()) / (inside.std() + 1e-8)
         sums: dict[str, float] = {}
         for _ in range(config.num_epochs):
-            order = torch.randperm(config.batch_size, generator=self.policy.generator)
+            order = torch.randperm(config.batch_size, generator=self.policy.generator).to(self.policy.device)
             for index in order.split(config.minibatch_size):
-                losses = self.loss(pack(rollout, advantages, returns, index))
+                with self._autocast():
+                    losses = self.loss(pack(rollout, advantages, returns, index))
                 self._optimizer_step(losses["total"])
                 for name, loss in losses.items():
                     sums[name] = sums.get(name, 0.0) + loss.item()
@@ -116,20 +118,18 @@ class PPO(Learner):
         policy = self.policy
         observation, _ = self.envs.reset(seed=self._episode_seeds())  # type: ignore[arg-type]
         state: Tensor | None = None
-        active = np.ones(self.envs.num_envs, np.bool_)
+        active = torch.ones(self.envs.num_envs, dtype=torch.bool, device=policy.device)
         while active.any():  # sub-envs that have ended go on with other episodes, which do not count
-            glimpse, location = to_tensors(observation)
+            glimpse, location = observation["glimpse"], observation["location"]
             mask = policy.action_mask(observation)
             output, state = policy(glimpse, location, state, mask)
             sample = policy.sample(output)
             observation, reward, terminated, _, infos = self.envs.step(policy.to_action(*sample))
             ended = terminated & active
-            log_prob = policy.log_prob(output, sample, torch.from_numpy(ended))
-            is_active = torch.from_numpy(active)
-            value = policy.baseline(output.hidden) * is_active
-            success = torch.from_numpy(infos["success"] & ended)
-            reward = torch.from_numpy(reward * active).float()
-            yield Rollout(glimpse, location, mask, sample, log_prob, value, reward, success, is_active)
+            log_prob = policy.log_prob(output, sample, ended)
+            value = policy.baseline(output.hidden) * active
+            reward = (reward * active).float()
+            yield Rollout(glimpse, location, mask, sample, log_prob, value, reward, infos["success"] & ended, active)
             active = active & ~ended
 
     def advantages(self, rollout: Rollout) -> Tensor:
@@ -169,7 +169,7 @@ def pack(rollout: Rollout, advantages: Tensor, returns: Tensor, index: Tensor) -
         index = index[active.sum(0).argsort(descending=True, stable=True)]
         active = rollout.active[:, index]
     # Numbers of the steps in a rollout whose first two axes are flattened.
-    numbers = (torch.arange(len(active))[:, None] * rollout.active.shape[1] + index)[active]
+    numbers = (torch.arange(len(active), device=active.device)[:, None] * rollout.active.shape[1] + index)[active]
 
     def select(part: Tensor) -> Tensor:
         return part.flatten(0, 1)[numbers]

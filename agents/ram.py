@@ -23,6 +23,7 @@ from glimpse_gym.agents.recurrent import (
     mean_entropy,
     to_tensors,
 )
+from glimpse_gym.agents.tensor_envs import to_arrays
 
 
 class RAMOutput(NamedTuple):
@@ -70,14 +71,15 @@ class RAM(RecurrentPolicy):
     def initial_state(self, num_envs: int) -> Tensor:
         """Return zeros, (B, S + M): the state of the core, and M numbers of memory of the location rule."""
         memory_size = self.location_rule.memory_size if self.location_rule else 0
-        return torch.zeros(num_envs, self.core_network.state_size + memory_size)
+        return torch.zeros(num_envs, self.core_network.state_size + memory_size, device=self.device)
 
     @torch.no_grad()
     def decide(self, observation: dict[str, np.ndarray], state: Tensor, sample: bool = False) -> Decision:
         """See :meth:`Policy.decide`. The recurrent state is as in :meth:`initial_state`."""
         state, memory = state.tensor_split([self.core_network.state_size], dim=1)
-        is_first_step = torch.from_numpy(observation["time"]) == 0  # (B, 1)
-        output, state = self(*to_tensors(observation), torch.where(is_first_step, 0.0, state))
+        seen = to_tensors(observation, self.device)
+        state = torch.where(seen["time"] == 0, 0.0, state)  # at the first step of an episode
+        output, state = self(seen["glimpse"], seen["location"], state)
         location, is_learned = output.location_mean, self.config.location_policy == "learned"
         if self.location_rule:
             location, memory = self.location_rule.next_location(observation, memory)
@@ -86,9 +88,10 @@ class RAM(RecurrentPolicy):
         choice = output.logits.argmax(-1)
         if sample and not self.task_spec.choice_is_final:
             choice = self.sample_choice(output.logits)
-        probs = output.logits.softmax(-1).numpy()
-        mean, std = (output.location_mean.numpy(), self.config.sigma) if is_learned else (None, None)
-        return Decision(self.to_action(choice, location), torch.cat([state, memory], dim=1), probs, mean, std)
+        probs = to_arrays(output.logits.softmax(-1))
+        mean, std = (to_arrays(output.location_mean), self.config.sigma) if is_learned else (None, None)
+        action = to_arrays(self.to_action(choice, location))
+        return Decision(action, torch.cat([state, memory], dim=1), probs, mean, std)
 
     def _heads(self, hidden: Tensor, mask: Tensor | None) -> RAMOutput:
         location_input = hidden.detach() if self.config.detach_location_network else hidden
@@ -100,8 +103,8 @@ class RAM(RecurrentPolicy):
         With a location rule they are of no effect: in training :meth:`wrap_envs` replaces them.
         """
         if self.config.location_policy == "random":
-            return 2 * torch.rand(mean.shape, generator=self.generator) - 1
-        noise = torch.randn(mean.shape, generator=self.generator)
+            return 2 * torch.rand(mean.shape, generator=self.generator).to(mean.device) - 1
+        noise = torch.randn(mean.shape, generator=self.generator).to(mean.device)
         return mean.detach() + self.config.sigma * noise
 
     def sample_choice(self, logits: Tensor) -> Tensor:
@@ -133,10 +136,10 @@ class RAM(RecurrentPolicy):
         """Compute the mean entropy of the moves, or of the labels of the last steps, a scalar."""
         return mean_entropy(output.logits[is_last_step] if self.task_spec.choice_is_final else output.logits)
 
-    def to_action(self, *sample: Tensor) -> dict[str, np.ndarray]:
+    def to_action(self, *sample: Tensor) -> dict[str, Tensor]:
         """Build the action of the vector env from choices, int64 (B,), and locations, (B, 2), clipped to [-1, 1]."""
         choice, location = sample
         return {
-            "next_location": location.detach().clamp(-1.0, 1.0).numpy(),
-            self.task_spec.choice_name: choice.numpy(),
+            "next_location": location.detach().float().clamp(-1.0, 1.0),
+            self.task_spec.choice_name: choice,
         }

@@ -11,7 +11,6 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -49,7 +48,7 @@ class RecurrentPolicy(Policy):
 
     def initial_state(self, num_envs: int) -> Tensor:
         """Return the initial state of the core: zeros, (B, S)."""
-        return torch.zeros(num_envs, self.core_network.state_size)
+        return torch.zeros(num_envs, self.core_network.state_size, device=self.device)
 
     def forward(
         self, glimpse: Tensor, location: Tensor, state: Tensor | None, mask: Tensor | None = None
@@ -84,7 +83,7 @@ class RecurrentPolicy(Policy):
         """
         return self._heads(self.core_network.unroll(self.glimpse_network(glimpses, locations), batch_sizes), masks)
 
-    def action_mask(self, observation: dict[str, np.ndarray]) -> Tensor | None:
+    def action_mask(self, observation: dict[str, Tensor]) -> Tensor | None:
         """Return the mask of valid actions, bool (B, n); None if all actions are always valid."""
         return None
 
@@ -115,14 +114,15 @@ class RecurrentPolicy(Policy):
         """Build the action of the vector env from the parts of a sample."""
 
 
-def to_tensors(observation: dict[str, np.ndarray]) -> tuple[Tensor, Tensor]:
-    """Convert an observation to tensors: glimpse, (B, k*C, g, g), and location, (B, 2)."""
-    return torch.from_numpy(observation["glimpse"]), torch.from_numpy(observation["location"])
+def to_tensors(observation: dict[str, Any], device: torch.device) -> dict[str, Tensor]:
+    """Convert the observation of a vector env to tensors on a device."""
+    return {name: torch.as_tensor(value, device=device) for name, value in observation.items()}
 
 
 def categorical_sample(logits: Tensor, generator: torch.Generator) -> Tensor:
     """Sample from categorical distributions, (B, K): int64 (B,)."""
-    return torch.multinomial(logits.detach().softmax(-1), 1, generator=generator).squeeze(-1)
+    probs = logits.detach().softmax(-1).to(generator.device)
+    return torch.multinomial(probs, 1, generator=generator).squeeze(-1).to(logits.device)
 
 
 def categorical_log_prob(logits: Tensor, choice: Tensor) -> Tensor:

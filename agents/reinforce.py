@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -16,7 +15,6 @@ from glimpse_gym.agents.configs import ReinforceConfig
 from glimpse_gym.agents.learner import Learner
 from glimpse_gym.agents.pathwise import with_pathwise_gradient
 from glimpse_gym.agents.ram import RAM, RAMOutput
-from glimpse_gym.agents.recurrent import to_tensors
 
 
 class Rollout(NamedTuple):
@@ -52,8 +50,9 @@ class Reinforce(Learner):
     config: ReinforceConfig
 
     def _learn(self) -> tuple[dict[str, float], float]:
-        rollout = self.rollout()
-        losses = self.loss(rollout)
+        with self._autocast():
+            rollout = self.rollout()
+            losses = self.loss(rollout)
         values = self._optimizer_step(losses.total, losses._asdict() | {"correct": rollout.correct.float().mean()})
         self.num_steps_done += self.horizon * self.config.batch_size
         error = 1.0 - values.pop("correct")
@@ -64,32 +63,31 @@ class Reinforce(Learner):
         policy = self.policy
         half_size, max_norm = self._half_image_size(), self._pathwise_max_norm()
         observation, _ = self.envs.reset(seed=self._episode_seeds(self.config.copies_per_image))  # type: ignore[arg-type]
-        glimpse, location = to_tensors(observation)
+        glimpse, location = observation["glimpse"], observation["location"]
         state: Tensor | None = None
         outputs: list[RAMOutput] = []
         samples: list[Tensor] = []
-        returns = np.zeros(self.envs.num_envs)
-        terminated = np.zeros(self.envs.num_envs, np.bool_)
-        while not terminated.all():
+        returns = torch.zeros(self.envs.num_envs, dtype=torch.float64, device=policy.device)
+        for _ in range(self.horizon):
             output, state = policy(glimpse, location, state)
             sample = self.parallel.sample(policy.sample_location, output.location_mean)
             action = policy.to_action(output.logits.detach().argmax(-1), sample)
-            observation, reward, terminated, _, infos = self.envs.step(action)
-            glimpse, location = to_tensors(observation)
+            observation, reward, _, _, infos = self.envs.step(action)
+            glimpse, location = observation["glimpse"], observation["location"]
             if max_norm:
                 # Reparameterization: the location is the mean plus noise, so that the mean receives the gradient.
                 noise = sample - output.location_mean.detach()
                 location = (output.location_mean + noise).clamp(-1.0, 1.0)
                 glimpse = with_pathwise_gradient(glimpse, location, policy.task_spec.num_scales, half_size, max_norm)
-            returns += reward
+            returns = returns + reward
             outputs.append(output)
             samples.append(sample)
         return Rollout(
             RAMOutput(*(torch.stack(parts) for parts in zip(*outputs, strict=True))),
             torch.stack(samples),
-            torch.from_numpy(infos["label"]),
-            torch.from_numpy(returns).float(),
-            torch.from_numpy(infos["correct"]),
+            infos["label"],
+            returns.float(),
+            infos["correct"],
         )
 
     def loss(self, rollout: Rollout) -> Losses:
@@ -116,7 +114,7 @@ class Reinforce(Learner):
         """Average the cross-entropy, (T, B), over episodes and, with weights, over glimpses."""
         if self.config.loss_weighting == "last":
             return cross_entropy[-1].mean()
-        weights = torch.ones(len(cross_entropy))
+        weights = torch.ones(len(cross_entropy), device=cross_entropy.device)
         if self.config.loss_weighting == "linear":
             weights = weights.cumsum(0)
         return (weights / weights.sum()) @ cross_entropy.mean(1)
@@ -128,7 +126,7 @@ class Reinforce(Learner):
             return reward_sums.expand(num_locations, -1)
         # exp(-cross-entropy) is the true class's probability; the return is its mean over the later glimpses.
         later = torch.exp(-cross_entropy)[1:].flip(0).cumsum(0).flip(0)
-        return later / torch.arange(num_locations, 0, -1)[:, None]
+        return later / torch.arange(num_locations, 0, -1, device=later.device)[:, None]
 
     def _advantages(self, returns: Tensor, values: Tensor) -> Tensor:
         """Subtract the baseline and, with several copies of an image, the mean of the other copies: (T-1, B)."""
@@ -141,7 +139,7 @@ class Reinforce(Learner):
 
     def _half_image_size(self) -> Tensor:
         height, width = self.envs.metadata["image_size"]
-        return torch.tensor([width, height], dtype=torch.float64) / 2
+        return torch.tensor([width, height], dtype=torch.float64, device=self.policy.device) / 2
 
     def _pathwise_max_norm(self) -> float:
         """Return the maximum norm of the pathwise gradient; 0 if it is not used."""

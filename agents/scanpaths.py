@@ -91,9 +91,9 @@ def record_scanpaths(
     def keep_images(envs: VectorEnv[Any, Any, Any], observation: dict[str, np.ndarray]) -> None:
         if not shown:
             all_envs.append(envs)
-            shown.extend(np.array(image) for image in envs.unwrapped.image)  # type: ignore[attr-defined]
+            shown.extend(np.array(image) for image in envs.unwrapped.picture)  # type: ignore[attr-defined]
         elif envs.metadata["image_moves"]:
-            for kept, image in zip(shown, envs.unwrapped.image, strict=True):  # type: ignore[attr-defined]
+            for kept, image in zip(shown, envs.unwrapped.picture, strict=True):  # type: ignore[attr-defined]
                 np.maximum(kept, image, out=kept)
 
     batches = play_episodes(
@@ -108,8 +108,12 @@ def record_scanpaths(
     episodes = next(batches)
     env_metadata = all_envs[0].metadata
     retina = Retina(env_metadata["patch_size"], env_metadata["num_scales"])
+    sizes = all_envs[0].unwrapped.world.sizes.tolist()  # type: ignore[attr-defined]
     return [
-        ScanpathEpisode(shown[i], episodes.locations[:, i], retina, caption, not episodes.incorrect[-1, i], guesses)
+        ScanpathEpisode(
+            *(shown[i], episodes.locations[:, i], retina, caption, not episodes.incorrect[-1, i], guesses),
+            image_size=tuple(sizes[i]),
+        )
         for i, (caption, guesses) in enumerate(_captions(episodes, env_metadata["choice_names"]))
     ]
 

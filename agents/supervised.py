@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -34,8 +32,9 @@ class Supervised(Learner):
     config: SupervisedConfig
 
     def _learn(self) -> tuple[dict[str, float], float]:
-        rollout = self.rollout()
-        loss = self.loss(rollout)
+        with self._autocast():
+            rollout = self.rollout()
+            loss = self.loss(rollout)
         values = self._optimizer_step(loss, {"total": loss, "correct": rollout.correct.float().mean()})
         self.num_steps_done += self.horizon * self.config.batch_size
         error = 1.0 - values.pop("correct")
@@ -44,12 +43,11 @@ class Supervised(Learner):
     def rollout(self) -> Rollout:
         """Classify the first glimpse of one episode in every sub-env, then play to the end, which reveals the label."""
         observation, _ = self.envs.reset(seed=self._episode_seeds())  # type: ignore[arg-type]
-        logits = self.policy(observation)
+        logits = self.policy(observation["glimpse"])
         action = self.policy.to_action(logits)
-        terminated = np.zeros(self.envs.num_envs, np.bool_)
-        while not terminated.all():
-            _, _, terminated, _, infos = self.envs.step(action)
-        return Rollout(logits, torch.from_numpy(infos["label"]), torch.from_numpy(infos["correct"]))
+        for _ in range(self.horizon):
+            infos = self.envs.step(action)[-1]
+        return Rollout(logits, infos["label"], infos["correct"])
 
     def loss(self, rollout: Rollout) -> Tensor:
         """Compute the mean cross-entropy."""

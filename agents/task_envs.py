@@ -10,7 +10,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from glimpse_gym.vector import GlimpseVectorEnv
 
-_RESERVED = {"split", "num_envs", "autoreset_mode", "render_mode"}
+_RESERVED = {"split", "num_envs", "autoreset_mode", "device", "render_mode"}
 
 
 def vector_env_class(env_id: str) -> type[GlimpseVectorEnv]:
@@ -32,7 +32,9 @@ def has_splits(env_id: str) -> bool:
     return "split" in gym.spec(env_id).kwargs
 
 
-def make_envs(env_id: str, env_kwargs: dict[str, Any], split: str, num_envs: int) -> VectorEnv[Any, Any, Any]:
+def make_envs(
+    env_id: str, env_kwargs: dict[str, Any], split: str, num_envs: int, device: str = "cpu"
+) -> VectorEnv[Any, Any, Any]:
     """Make a vector env, on one split if the env has splits. Sub-envs that have ended restart at their next step.
 
     Args:
@@ -40,6 +42,7 @@ def make_envs(env_id: str, env_kwargs: dict[str, Any], split: str, num_envs: int
         env_kwargs: keyword arguments of the env, without ``split``.
         split: ``"train"``, ``"validation"`` or ``"test"``.
         num_envs: number of sub-envs.
+        device: as in :class:`glimpse_gym.vector.GlimpseVectorEnv`.
 
     Raises:
         ValueError: if the env is of another package, or a keyword argument is reserved or not accepted.
@@ -47,5 +50,5 @@ def make_envs(env_id: str, env_kwargs: dict[str, Any], split: str, num_envs: int
     vector_env_class(env_id)
     if chosen := env_kwargs.keys() & _RESERVED:
         raise ValueError(f"{sorted(chosen)} cannot be given as env keyword arguments: training and evaluation set them")
-    kwargs = env_kwargs | ({"split": split} if has_splits(env_id) else {})
+    kwargs = env_kwargs | {"device": device} | ({"split": split} if has_splits(env_id) else {})
     return gym.make_vec(env_id, num_envs=num_envs, autoreset_mode=AutoresetMode.NEXT_STEP, **kwargs)

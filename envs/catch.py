@@ -9,8 +9,8 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from glimpse_gym.env import GlimpseEnv
+from glimpse_gym.kernels.backend import NUMPY, Array, Backend
 from glimpse_gym.retina import Retina
-from glimpse_gym.rng import integers_below
 from glimpse_gym.safe_io import MAX_BYTES
 from glimpse_gym.validation import check_choice, check_integer
 from glimpse_gym.vector import GlimpseVectorEnv
@@ -26,6 +26,7 @@ class CatchWorld(World):
     choice_name: ClassVar[str] = "move"
     choice_is_final: ClassVar[bool] = False
     image_moves: ClassVar[bool] = True
+    length_is_fixed: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -36,6 +37,7 @@ class CatchWorld(World):
         num_scales: int = 3,
         observe: str = "glimpse",
         max_bytes: int = MAX_BYTES,
+        backend: Backend = NUMPY,
     ) -> None:
         horizon = check_integer("num_glimpses", num_glimpses, at_least=1)
         side = horizon + 1  # the ball falls from the first row to the last
@@ -53,82 +55,87 @@ class CatchWorld(World):
             num_draws=3,
             image_bytes=num_rows * side**2,
             max_bytes=max_bytes,
+            backend=backend,
         )
-        self.offsets[:] = np.arange(num_rows) * side**2
+        self.offsets[:] = backend.from_host(np.arange(num_rows) * side**2)
         self.sizes[:] = side
         self.side = side
-        self.ball = np.zeros(num_rows)  # column, a real number in [0, side - 1]; the row is the step
-        self.velocity = np.zeros(num_rows)  # columns per step, in [-1, 1]; negative to the left
-        self.paddle = np.zeros(num_rows, np.int64)  # the left of the paddle's two columns
-        self.screens = np.zeros((num_rows, side, side), np.uint8)
+        self.ball = backend.zeros(num_rows, np.float64)  # column, in [0, side - 1]; the row is the step
+        self.velocity = backend.zeros(num_rows, np.float64)  # columns per step, in [-1, 1]; negative to the left
+        self.paddle = backend.zeros(num_rows, np.int64)  # the left of the paddle's two columns
+        self.screens = backend.zeros((num_rows, side, side), np.uint8)
+        self._all_rows = backend.from_host(np.arange(num_rows))
+        self._lit = backend.from_host(np.array(_LIT, np.uint8))
 
     @property
-    def _pixels(self) -> np.ndarray:
+    def _pixels(self) -> Array:
         return self.screens.reshape(-1)
 
-    def _reset_rows(self, rows: np.ndarray, draws: np.ndarray) -> None:
-        self.ball[rows] = integers_below(draws[:, 0], self.side)
+    def _reset_rows(self, rows: Array, draws: Array) -> None:
+        backend = self.backend
+        self.ball[rows] = backend.as_float64(backend.integers_below(draws[:, 0], self.side))
         self.velocity[rows] = 2 * draws[:, 1] - 1
-        self.paddle[rows] = integers_below(draws[:, 2], self.side - 1)
-        self.locations[rows] = 0.0
+        self.paddle[rows] = backend.integers_below(draws[:, 2], self.side - 1)
+        backend.fill(self.locations, rows, 0.0)
         self._draw_screens(rows)
 
-    def _step_rows(self, action: Action, active: np.ndarray) -> Outcome:
+    def _step_rows(self, action: Action, active: Array) -> Outcome:
         self._move_paddle(action.choice, active)
         self._move_ball(active)
         if not self.whole_screen:
-            np.copyto(self.locations, action.location, where=active[:, None])
-        self._draw_screens(active.nonzero()[0])
+            self.backend.copyto(self.locations, action.location, where=active[:, None])
+        self._draw_screens(self._all_rows)
         # The episode ends when the ball reaches the bottom row.
         landed = active & self.time_is_up
-        return Outcome((landed & self.caught).astype(np.float64), landed, looked=active)
+        return Outcome(self.backend.as_float64(landed & self.caught), landed, looked=active)
 
-    def _move_paddle(self, move: np.ndarray, active: np.ndarray) -> None:
+    def _move_paddle(self, move: Array, active: Array) -> None:
         """Move the paddles by one column, blocked by the walls. A paddle also covers the column to its right."""
-        self.paddle = np.minimum(np.maximum(self.paddle + (move - 1) * active, 0), self.side - 2)
+        paddle = self.paddle + (move - 1) * active
+        self.paddle = self.backend.update(self.paddle, self.backend.clip(paddle, 0, self.side - 2))
 
-    def _move_ball(self, active: np.ndarray) -> None:
+    def _move_ball(self, active: Array) -> None:
         """Move the balls sideways, reflected by the walls."""
-        right = self.side - 1
-        self.ball = self.ball + self.velocity * active
+        right, copyto = self.side - 1, self.backend.copyto
+        self.ball = self.backend.update(self.ball, self.ball + self.velocity * active)
         over, under = self.ball > right, self.ball < 0
-        np.copyto(self.ball, 2 * right - self.ball, where=over)
-        np.copyto(self.ball, -self.ball, where=under)
-        np.copyto(self.velocity, -self.velocity, where=over | under)
+        copyto(self.ball, 2 * right - self.ball, where=over)
+        copyto(self.ball, -self.ball, where=under)
+        copyto(self.velocity, -self.velocity, where=over | under)
 
     @property
-    def column(self) -> np.ndarray:
+    def column(self) -> Array:
         """int64 (B,): the column in which each ball is drawn."""
-        return (self.ball + 0.5).astype(np.int64)
+        return self.backend.as_int64(self.ball + 0.5)
 
     @property
-    def landing_column(self) -> np.ndarray:
+    def landing_column(self) -> Array:
         """int64 (B,): the column in which each ball will land, in closed form; for the scripted oracle and tests."""
         right = self.side - 1
         unreflected = self.ball + self.velocity * (self.horizon - self.steps)
-        folded = np.abs(unreflected) % (2 * right)  # the path repeats after two reflections
-        return (np.minimum(folded, 2 * right - folded) + 0.5).astype(np.int64)
+        folded = abs(unreflected) % (2 * right)  # the path repeats after two reflections
+        return self.backend.as_int64(self.backend.minimum(folded, 2 * right - folded) + 0.5)
 
     @property
-    def target_boxes(self) -> np.ndarray:
+    def target_boxes(self) -> Array:
         """int64 (B, 4): top, left, height and width in pixels of each ball; for scripted oracles and tests."""
-        one = np.ones_like(self.steps)
-        return np.stack([self.steps, self.column, one, one], axis=1)
+        one = self.steps * 0 + 1
+        return self.backend.stack([self.steps, self.column, one, one], 1)
 
     @property
-    def caught(self) -> np.ndarray:
+    def caught(self) -> Array:
         """bool (B,): whether the paddle covers the column of the ball."""
         offset = self.column - self.paddle
         return (offset >= 0) & (offset <= 1)
 
-    def _draw_screens(self, rows: np.ndarray) -> None:
+    def _draw_screens(self, rows: Array) -> None:
         paddle = self.paddle[rows]
-        self.screens[rows] = 0
-        self.screens[rows, self.side - 1, paddle] = _LIT
-        self.screens[rows, self.side - 1, paddle + 1] = _LIT
-        self.screens[rows, self.steps[rows], self.column[rows]] = _LIT
+        self.backend.fill(self.screens, rows, 0)
+        self.screens[rows, self.side - 1, paddle] = self._lit
+        self.screens[rows, self.side - 1, paddle + 1] = self._lit
+        self.screens[rows, self.steps[rows], self.column[rows]] = self._lit
 
-    def info(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+    def info(self, rows: Array) -> dict[str, Array]:
         """See :meth:`World.info`. ``caught`` is False while the ball falls."""
         caught = self.caught[rows] & ~self.running[rows]
         return {"caught": caught, "success": caught}
@@ -186,7 +193,7 @@ class CatchEnv(GlimpseEnv, gym.Env[Any, Any]):
 
     ## Metadata
     `env.metadata` describes the task for agents: `num_glimpses`, `num_scales`, `patch_size`, `image_size` (height and
-    width in pixels), `num_images` (None), `choice_names`, `choice_is_final` (False) and `image_moves` (True).
+    width in pixels), `num_images` (None), `choice_names`, `choice_is_final` (False), `image_moves` (True) and `device`.
 
     ## Arguments
     | name | default | meaning |
@@ -199,6 +206,7 @@ class CatchEnv(GlimpseEnv, gym.Env[Any, Any]):
     | `actions` | `"hybrid"` | or `"discrete"`, `"multidiscrete"`, `"continuous"` |
     | `observations` | `"dict"` | or `"flat"` |
     | `grid_size` | 5 | M, at most 1000 |
+    | `device` | `"cpu"` | of vector envs: NumPy arrays, or on `"torch:cpu"`, `"cuda"`, ... torch tensors |
     | `render_mode` | None | or `"human"`, a window; `"rgb_array"`, frames; `"ansi"`, text for a terminal |
 
     ## Version History

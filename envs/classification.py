@@ -8,11 +8,11 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from glimpse_gym.clutter import Canvases, Range, Warp
+from glimpse_gym.clutter import Canvases, ImageArrays, Range, Warp
 from glimpse_gym.env import GlimpseEnv
 from glimpse_gym.images.sources import open_images
+from glimpse_gym.kernels.backend import NUMPY, Array, Backend
 from glimpse_gym.retina import Retina
-from glimpse_gym.rng import integers_below
 from glimpse_gym.safe_io import MAX_BYTES
 from glimpse_gym.validation import check_choice, check_integer, check_number, shown, to_array
 from glimpse_gym.vector import GlimpseVectorEnv
@@ -29,6 +29,7 @@ class ClassificationWorld(World):
     choice_name: ClassVar[str] = "label"
     choice_is_final: ClassVar[bool] = True
     image_moves: ClassVar[bool] = False
+    length_is_fixed: ClassVar[bool] = True
     reset_options: ClassVar[tuple[str, ...]] = ("image_index",)
 
     def __init__(
@@ -52,13 +53,23 @@ class ClassificationWorld(World):
         glimpse_cost: float = 0.0,
         reveal_label: bool = False,
         max_bytes: int = MAX_BYTES,
+        backend: Backend = NUMPY,
     ) -> None:
         self.images = open_images(images, labels, split=split, num_classes=num_classes, max_bytes=max_bytes)
         warp = Warp(rotation, zoom, shift)
+        if self.images.large and (canvas_size is not None or num_clutter or not warp.is_identity):
+            raise ValueError(
+                f"{self.images.large.path}: images that stay in their file cannot be placed on a canvas or changed: "
+                "leave out canvas_size, num_clutter, rotation, zoom and shift, or give the images as an array"
+            )
+        if self.images.large and backend.device != "cpu":
+            raise ValueError(f"images that stay in their file need device='cpu', got {backend.device!r}")
         self.canvases: Canvases | None = None  # None: images are read from the image set, unchanged
         check_integer("clutter_size", clutter_size, at_least=1)
         if canvas_size is not None or check_integer("num_clutter", num_clutter, at_least=0) or not warp.is_identity:
-            self.canvases = Canvases(num_rows, self.images, canvas_size, num_clutter, clutter_size, warp, max_bytes)
+            self.canvases = Canvases(
+                num_rows, self.images, canvas_size, num_clutter, clutter_size, warp, max_bytes, backend
+            )
         super().__init__(
             num_rows,
             Retina(patch_size, num_scales),
@@ -68,25 +79,54 @@ class ClassificationWorld(World):
             num_draws=3 + (self.canvases.num_draws if self.canvases else 0),
             image_bytes=self.canvases.num_bytes if self.canvases else 0,
             max_bytes=max_bytes,
+            backend=backend,
         )
+        self._arrays = ImageArrays(self.images, backend)
         self.first_glimpse = check_choice("first_glimpse", first_glimpse, ("random", "center"))
         self.glimpse_cost = check_number("glimpse_cost", glimpse_cost, -_MAX_COST, _MAX_COST)
         self.reveal_label = check_choice("reveal_label", reveal_label, (True, False))
-        self.image_index = np.zeros(num_rows, np.int64)
-        self.labels = np.zeros(num_rows, np.int64)
-        self.predictions = np.full(num_rows, -1, np.int64)
+        self.image_index = backend.zeros(num_rows, np.int64)
+        self.labels = backend.zeros(num_rows, np.int64)
+        self.predictions = backend.from_host(np.full(num_rows, -1))
+        if large := self.images.large:
+            large.check_scales(self.retina.patch_size, self.retina.num_scales)
+        self._unknown = backend.from_host(np.array(-1))
         self._sizes_differ = bool((self.images.sizes != self.images.sizes[0]).any())
-        self.sizes[:] = self.images.sizes[0]
+        self.sizes[:] = self._arrays.sizes[0]
         if self.canvases:
             height, width = self.canvases.pixels.shape[1:3]
-            self.offsets[:] = np.arange(num_rows) * (height * width * self.num_channels)
-            self.sizes[:] = height, width
+            self.offsets[:] = backend.from_host(np.arange(num_rows) * (height * width * self.num_channels))
+            self.sizes[:] = backend.from_host(np.array((height, width)))
             self.images_are_lazy = self.canvases.is_tiled
 
     @property
-    def _pixels(self) -> np.ndarray:
+    def _pixels(self) -> Array:
         # Without a canvas the images are read from the image set; _reset_rows selects them by their offsets.
-        return self.canvases.pixels.reshape(-1) if self.canvases else self.images.pixels
+        return self.canvases.pixels.reshape(-1) if self.canvases else self._arrays.pixels
+
+    def _sense(self, rows: Array | None) -> Array:
+        if not self.images.large:
+            return super()._sense(rows)
+        index, locations = self.offsets, self.locations
+        if rows is not None:
+            index, locations = index[rows], locations[rows]
+        return self.images.large.sense(index, locations, self.retina.patch_size, self.retina.num_scales)
+
+    def glimpses_at(self, row: int, locations: Array) -> Array:
+        """See :meth:`World.glimpses_at`."""
+        if not self.images.large:
+            return super().glimpses_at(row, locations)
+        index = np.full(len(locations), self.offsets[row])
+        return self.images.large.sense(index, locations, self.retina.patch_size, self.retina.num_scales)
+
+    def picture(self, row: int) -> Array:
+        """See :meth:`World.picture`."""
+        large = self.images.large
+        return large.picture(int(self.offsets[row])) if large else super().picture(row)
+
+    def image(self, row: int) -> Array:
+        """See :meth:`World.image`. Of an image that stays in its file, a read-only view if it is mapped into memory."""
+        return self.images.large.image(int(self.offsets[row])) if self.images.large else super().image(row)
 
     @property
     def image_size(self) -> tuple[float, float]:
@@ -97,14 +137,14 @@ class ClassificationWorld(World):
         return height, width
 
     @property
-    def target_boxes(self) -> np.ndarray:
+    def target_boxes(self) -> Array:
         """int64 (B, 4): top, left, height and width in pixels of the frame of each image; for oracles and tests.
 
         On a canvas that is where the image was placed, before any warp within its frame; otherwise it is all.
         """
         if self.canvases is None:
-            return np.concatenate([np.zeros_like(self.sizes), self.sizes], axis=1)
-        return np.concatenate([self.canvases.corners, self.images.sizes[self.image_index]], axis=1)
+            return self.backend.concatenate([0 * self.sizes, self.sizes], 1)
+        return self.backend.concatenate([self.canvases.corners, self._arrays.sizes[self.image_index]], 1)
 
     @property
     def num_images(self) -> int:
@@ -135,21 +175,27 @@ class ClassificationWorld(World):
             )
         return {"image_index": np.broadcast_to(index.astype(np.int64), (num_rows,))}
 
-    def _reset_rows(self, rows: np.ndarray, draws: np.ndarray, image_index: np.ndarray | None = None) -> None:
+    def _reset_rows(self, rows: Array, draws: Array, image_index: Array | None = None) -> None:
+        if self.images.large:
+            self.images.large.check_unchanged()
+        backend, images = self.backend, self._arrays
         if image_index is None:
-            image_index = integers_below(draws[:, _IMAGE], len(self.images))
+            image_index = backend.integers_below(draws[:, _IMAGE], len(self.images))
         self.image_index[rows] = image_index
-        self.labels[rows] = self.images.labels[image_index]
-        self.predictions[rows] = -1
-        self.locations[rows] = 0.0 if self.first_glimpse == "center" else 2 * draws[:, _LOCATION] - 1
+        self.labels[rows] = images.labels[image_index]
+        backend.fill(self.predictions, rows, -1)
+        if self.first_glimpse == "center":
+            backend.fill(self.locations, rows, 0.0)
+        else:
+            self.locations[rows] = backend.as_float32(2 * draws[:, _LOCATION] - 1)
         if self.canvases:
             self.canvases.compose(rows, image_index, draws[:, _CANVAS])
         else:
-            self.offsets[rows] = self.images.offsets[image_index]
+            self.offsets[rows] = images.offsets[image_index]
             if self._sizes_differ:
-                self.sizes[rows] = self.images.sizes[image_index]
+                self.sizes[rows] = images.sizes[image_index]
 
-    def _step_rows(self, action: Action, active: np.ndarray) -> Outcome:
+    def _step_rows(self, action: Action, active: Array) -> Outcome:
         # The last step ends an episode, and so does a committed answer. In action forms without commits, the label of
         # the last step is the answer.
         ended = self.time_is_up & active
@@ -158,19 +204,20 @@ class ClassificationWorld(World):
             answered = action.commits & active
             ended = ended | answered
         looked = active ^ ended
-        np.copyto(self.locations, action.location, where=looked[:, None])
-        self.predictions[answered] = action.choice[answered]
-        reward = (answered & (action.choice == self.labels)).astype(np.float64)
+        backend = self.backend
+        backend.copyto(self.locations, action.location, where=looked[:, None])
+        backend.copyto(self.predictions, action.choice, where=answered)
+        reward = backend.as_float64(answered & (action.choice == self.labels))
         if self.glimpse_cost:
-            reward -= self.glimpse_cost * looked
+            reward -= self.glimpse_cost * backend.as_float64(looked)
         return Outcome(reward, ended, looked)
 
-    def info(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+    def info(self, rows: Array) -> dict[str, Array]:
         """See :meth:`World.info`. The prediction stays -1 if there was no answer."""
         label, prediction = self.labels[rows], self.predictions[rows]
         correct = label == prediction
         if not self.reveal_label:
-            label[self.running[rows]] = -1
+            self.backend.copyto(label, self._unknown, where=self.running[rows])
         image_index = self.image_index[rows]
         return {
             "image_index": image_index,
@@ -192,6 +239,11 @@ class ClassificationEnv(GlimpseEnv, gym.Env[Any, Any]):
     With `canvas_size`, the image is placed at a uniformly random position inside a blank canvas. Each of `num_clutter`
     pieces of clutter is a square of `clutter_size` pixels, cut at a random position from another image of the same
     split, and added at a random position inside the canvas; sums are clipped at 255.
+
+    Images in a `.npy` or TIFF file of any size stay in the file, and glimpses read only what they show; they cannot be
+    placed on a canvas or warped. With more than five scales the file needs a pyramid, which `glimpse-gym pyramid FILE`
+    builds once. Patches of scale 5 and coarser are then moved to the grid of the pyramid, by at most 1/16 of a cell;
+    see docs/large_images.md.
 
     Before it is placed, the image may be rotated (`rotation`), zoomed (`zoom`) and shifted (`shift`) within its own
     frame, each by a fixed amount, or by an amount drawn uniformly from a range in every episode.
@@ -249,7 +301,7 @@ class ClassificationEnv(GlimpseEnv, gym.Env[Any, Any]):
     ## Metadata
     `env.metadata` describes the task for agents: `num_glimpses`, `num_scales`, `patch_size`, `image_size` (height and
     width in pixels, averaged if images differ), `num_images` (of the split), `choice_names` (of the classes),
-    `choice_is_final` (True) and `image_moves` (False).
+    `choice_is_final` (True), `image_moves` (False) and `device`.
 
     ## Arguments
     | name | default | meaning |
@@ -273,6 +325,7 @@ class ClassificationEnv(GlimpseEnv, gym.Env[Any, Any]):
     | `actions` | `"hybrid"` | or `"discrete"`, `"multidiscrete"`, `"continuous"` |
     | `observations` | `"dict"` | or `"flat"` |
     | `grid_size` | 5 | M, at most 1000 |
+    | `device` | `"cpu"` | of vector envs: NumPy arrays, or on `"torch:cpu"`, `"cuda"`, ... torch tensors |
     | `render_mode` | None | or `"human"`, a window; `"rgb_array"`, frames; `"ansi"`, text for a terminal |
 
     ## Version History

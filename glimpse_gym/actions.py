@@ -111,6 +111,7 @@ class HybridCodec(ActionCodec):
 
     def __init__(self, world: World, grid_size: int) -> None:
         super().__init__(world, grid_size)
+        self._keys = {"next_location", self.choice_name}
         self.space = spaces.Dict(
             {
                 "next_location": spaces.Box(-1.0, 1.0, (2,), np.float32),
@@ -120,7 +121,7 @@ class HybridCodec(ActionCodec):
 
     def decode(self, actions: Any, shape: tuple[int, ...]) -> Action:
         """See :meth:`ActionCodec.decode`."""
-        if not isinstance(actions, dict) or actions.keys() != {"next_location", self.choice_name}:
+        if not isinstance(actions, dict) or actions.keys() != self._keys:
             given = f"the keys {shown(list(actions))}" if isinstance(actions, dict) else shown(actions, 200)
             raise ValueError(
                 f"an action must be a dict with the keys 'next_location' and '{self.choice_name}', got {given}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -41,6 +43,21 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         if isinstance(error, OSError) and error.filename in (None, str(temporary)):
             raise _name_path(error, path) from error
         raise
+
+
+def check_free_space(path: str | os.PathLike[str], num_bytes: int) -> None:
+    """Check that a new file of ``num_bytes`` bytes fits on the disk of ``path``, before it is written.
+
+    Raises:
+        OSError: it does not fit, or the folder of ``path`` does not exist.
+    """
+    folder = Path(path).absolute().parent
+    free = shutil.disk_usage(folder).free
+    if num_bytes > free:
+        reason = (
+            f"it needs {num_bytes:,} bytes, and {folder} has {free:,} bytes free; free some, or name another folder"
+        )
+        raise OSError(errno.ENOSPC, reason, str(path))
 
 
 def _name_path(error: OSError, path: Path) -> OSError:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from glimpse_gym.images import ImageSet
-from glimpse_gym.kernels import kernels_for
+from glimpse_gym.kernels.backend import NUMPY, Array, Backend
 from glimpse_gym.retina import Retina
-from glimpse_gym.rng import integers_below
 from glimpse_gym.safe_io import MAX_BYTES
 from glimpse_gym.validation import check_integer, check_memory, check_range, shown
 
@@ -23,6 +24,29 @@ _BYTES_PER_CANVAS, _BYTES_PER_PIECE = 1000, 250
 
 Range = float | tuple[float, float]
 """A number, or a (low, high) pair from which a number is drawn uniformly in each episode."""
+
+
+class ImageArrays:
+    """Arrays of an image set as arrays of a backend, shared by all worlds that use it. Pickled as the set itself.
+
+    Args:
+        images: the image set.
+        backend: the backend. The arrays are copied to its device unless an earlier call has done that.
+
+    Attributes:
+        pixels: as in :class:`ImageSet`.
+        offsets: as in :class:`ImageSet`.
+        sizes: as in :class:`ImageSet`.
+        labels: as in :class:`ImageSet`.
+    """
+
+    def __init__(self, images: ImageSet, backend: Backend) -> None:
+        arrays = images.pixels, images.offsets, images.sizes, images.labels
+        self.pixels, self.offsets, self.sizes, self.labels = map(backend.share, arrays)
+        self._arguments = images, backend
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ImageArrays, self._arguments
 
 
 class Warp:
@@ -76,6 +100,7 @@ class Canvases:
         clutter_size: side of a piece in pixels.
         warp: applied to each image before it is placed.
         max_bytes: the most memory in bytes that the canvases may take.
+        backend: array library and device of the canvases, and of all arrays passed to the methods.
 
     Attributes:
         num_bytes: the memory in bytes that they take.
@@ -94,10 +119,11 @@ class Canvases:
         clutter_size: int,
         warp: Warp,
         max_bytes: int = MAX_BYTES,
+        backend: Backend = NUMPY,
     ) -> None:
         if not isinstance(images, ImageSet) or not isinstance(warp, Warp):
             raise TypeError(f"images must be an ImageSet and warp a Warp, got {shown(images)} and {shown(warp)}")
-        self.images, self.warp = images, warp
+        self.images, self.warp, self.backend = images, warp, backend
         self.num_clutter = check_integer("num_clutter", num_clutter, at_least=0, at_most=_MAX_CLUTTER)
         self.clutter_size = check_integer("clutter_size", clutter_size, at_least=1)
         self.num_draws = 2 + _DRAWS_PER_PIECE * self.num_clutter + (0 if warp.is_identity else warp.num_draws)
@@ -108,13 +134,19 @@ class Canvases:
         settings = f"num_envs={num_rows}, canvas_size={height} x {width} and num_clutter={self.num_clutter}"
         hint = "fewer sub-envs, a smaller canvas_size or less clutter"
         check_memory(self.num_bytes, max_bytes, settings, hint)
-        self.pixels = np.zeros((num_rows, height, width, images.num_channels), np.uint8)
-        self.corners = np.zeros((num_rows, 2), np.int64)  # row and column of each image's top-left pixel
-        self._whole = np.tile([0, 0, height, width], (num_rows, 1))  # much faster than np.broadcast_to in every reset
-        # Large canvases are composed tile by tile, when a glimpse first shows a tile.
-        self.is_tiled = max(height, width) > _MAX_UNTILED
+        backend.check_free_memory(self.num_bytes, settings, hint)
+        self._arrays = ImageArrays(images, backend)
+        self.pixels = backend.zeros((num_rows, height, width, images.num_channels), np.uint8)
+        self.corners = backend.zeros((num_rows, 2), np.int64)  # row and column of each image's top-left pixel
+        self._size = backend.from_host(np.array((height, width)))
+        # Large canvases are composed tile by tile, when a glimpse first shows a tile. A device composes them at once.
+        on_cpu = backend.device == "cpu"
+        self.is_tiled = on_cpu and max(height, width) > _MAX_UNTILED
+        # Much faster than np.broadcast_to in every reset.
+        self._whole = np.tile([0, 0, height, width], (num_rows, 1)) if on_cpu else None
         self._composed = np.zeros((num_rows, -(-height // _TILE), -(-width // _TILE)), np.bool_)
         self._layouts: dict[int, tuple[np.ndarray, ...]] = {}
+        self._no_warps = backend.zeros((0, 2, 3), np.float64)
 
     def _check_size(self, size: int | tuple[int, int] | None) -> tuple[int, int]:
         images, clutter_size = self.images, self.clutter_size
@@ -142,7 +174,7 @@ class Canvases:
             raise ValueError("clutter is cut out of other images, but there is only one; add images or num_clutter=0")
         return height, width
 
-    def compose(self, rows: np.ndarray, image_index: np.ndarray, draws: np.ndarray) -> None:
+    def compose(self, rows: Array, image_index: Array, draws: Array) -> None:
         """Compose some canvases: clear them, place an image at a random position fully inside, and add clutter.
 
         Args:
@@ -153,7 +185,7 @@ class Canvases:
         layout = self._draw_layout(image_index, draws)
         self.corners[rows] = layout[1]
         if not self.is_tiled:
-            self._compose(rows, layout, self._whole[: len(rows)])
+            self._compose(rows, layout, None if self._whole is None else self._whole[: len(rows)])
             return
         self._composed[rows] = False
         self._layouts |= {int(row): tuple(part[i : i + 1] for part in layout) for i, row in enumerate(rows)}
@@ -168,7 +200,7 @@ class Canvases:
 
     def compose_whole(self, row: int) -> None:
         """Compose all missing tiles of a tiled canvas."""
-        self._compose_tiles(row, *self._whole[0].tolist())
+        self._compose_tiles(row, 0, 0, *self.pixels.shape[1:3])
 
     def _compose_tiles(self, row: int, top: int, left: int, bottom: int, right: int) -> None:
         """Compose the missing tiles that overlap a window of a canvas."""
@@ -180,26 +212,30 @@ class Canvases:
                     self._compose(np.array([row]), self._layouts[row], np.array([window]))
                     composed[i, j] = True
 
-    def _draw_layout(self, image_index: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, ...]:
+    def _draw_layout(self, image_index: Array, draws: Array) -> tuple[Array, ...]:
         """Draw positions of images and clutter: the arguments ``image_index`` to ``clutter_corners`` of the kernel."""
-        images, canvas_size = self.images, np.array(self.pixels.shape[1:3])
+        backend, sizes, canvas_size = self.backend, self._arrays.sizes, self._size
         clutter_end = 2 + _DRAWS_PER_PIECE * self.num_clutter
         clutter_draws = draws[:, 2:clutter_end].reshape(len(draws), self.num_clutter, _DRAWS_PER_PIECE)
         # Clutter comes from any image except the one on the canvas, whose index is skipped.
-        clutter_index = integers_below(clutter_draws[:, :, 0], len(images) - 1)
+        clutter_index = backend.integers_below(clutter_draws[:, :, 0], len(self.images) - 1)
         clutter_index += clutter_index >= image_index[:, None]
-        source_range = images.sizes[clutter_index] - self.clutter_size + 1
+        source_range = sizes[clutter_index] - self.clutter_size + 1
         return (
             image_index,
-            integers_below(draws[:, _CORNER], canvas_size - images.sizes[image_index] + 1),
-            np.empty((0, 2, 3)) if self.warp.is_identity else self.warp.inverse_matrices(draws[:, clutter_end:]),
+            backend.integers_below(draws[:, _CORNER], canvas_size - sizes[image_index] + 1),
+            self._no_warps if self.warp.is_identity else self._warp_matrices(draws[:, clutter_end:]),
             clutter_index,
-            integers_below(clutter_draws[:, :, 1:3], source_range),
-            integers_below(clutter_draws[:, :, 3:5], canvas_size - self.clutter_size + 1),
+            backend.integers_below(clutter_draws[:, :, 1:3], source_range),
+            backend.integers_below(clutter_draws[:, :, 3:5], canvas_size - self.clutter_size + 1),
         )
 
-    def _compose(self, rows: np.ndarray, layout: tuple[np.ndarray, ...], windows: np.ndarray) -> None:
-        images = self.images
-        kernels_for(self.pixels).compose(
+    def _warp_matrices(self, draws: Array) -> Array:
+        # Computed on the host: sines and cosines of different libraries differ in their last bits.
+        return self.backend.from_host(self.warp.inverse_matrices(self.backend.to_host(draws)))
+
+    def _compose(self, rows: Array, layout: tuple[Array, ...], windows: Array | None) -> None:
+        images = self._arrays
+        self.backend.kernels.compose(
             images.pixels, images.offsets, images.sizes, self.pixels, rows, *layout, self.clutter_size, windows
         )

@@ -11,6 +11,7 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
 from glimpse_gym.actions import Keys, make_codec
+from glimpse_gym.kernels.backend import NUMPY, Array, Backend
 from glimpse_gym.rng import check_seed, keys_from_seeds
 from glimpse_gym.validation import check_choice
 from glimpse_gym.world import World
@@ -29,11 +30,12 @@ _HINTS = {
     "max_episode_steps": "the horizon is part of the task, set num_glimpses instead",
     "vector_kwargs": "give autoreset_mode= directly",
     "wrappers": "wrap the env after it is made, or use vectorization_mode='sync'",
+    "device": "only vector envs have one: gym.make_vec(id, num_envs=n, device=...)",
     "autoreset_mode": "with vectorization_mode='sync' or 'async' it goes into vector_kwargs",
 }
 
 
-def make_world(env_class: type[Any], num_rows: int, kwargs: dict[str, Any]) -> World:
+def make_world(env_class: type[Any], num_rows: int, kwargs: dict[str, Any], backend: Backend = NUMPY) -> World:
     """Make the world of a single or vector env class with ``num_rows`` rows.
 
     Raises:
@@ -42,6 +44,7 @@ def make_world(env_class: type[Any], num_rows: int, kwargs: dict[str, Any]) -> W
     world_class: type[World] = env_class.world_class
     parameters = dict(inspect.signature(world_class).parameters)
     del parameters["num_rows"]
+    takes_backend = parameters.pop("backend", None) is not None
     own = inspect.signature(env_class).parameters.values()
     accepted = ", ".join(sorted({*parameters, *(each.name for each in own if each.kind is each.KEYWORD_ONLY)}))
     for name in kwargs:
@@ -57,6 +60,10 @@ def make_world(env_class: type[Any], num_rows: int, kwargs: dict[str, Any]) -> W
             f"{env_class.__name__}.__init__() missing {len(missing)} required keyword-only "
             f"argument{'s' if len(missing) > 1 else ''}: {' and '.join(missing)}; accepted: {accepted}"
         )
+    if takes_backend:
+        return world_class(num_rows, **kwargs, backend=backend)
+    if backend.device != "cpu":
+        raise ValueError(f"{world_class.__name__} computes with NumPy only: make the env with device='cpu'")
     return world_class(num_rows, **kwargs)
 
 
@@ -66,10 +73,15 @@ def make_renderer(
     """Make the renderer of an env; None without a render mode, so that pygame is imported only if needed.
 
     Raises:
-        ValueError: if the frames of all rows take too much memory.
+        ValueError: if the frames of all rows take too much memory, or the world is not on the CPU.
     """
     if render_mode is None:
         return None
+    if world.backend.device != "cpu":
+        raise ValueError(
+            f"render_mode={render_mode!r} needs device='cpu', got {world.backend.device!r}: make a second env on the "
+            "CPU, which has the same episodes for the same seeds"
+        )
     if render_mode == "rgb_array":  # the window shows reduced frames, so that all fit on the screen
         settings = f"the frames of num_envs={world.num_rows} with render_mode='rgb_array'"
         world.claim_memory(world.num_rows * _BYTES_PER_FRAME, settings, "fewer sub-envs or render_mode=None")
@@ -83,6 +95,7 @@ def make_metadata(world: World) -> dict[str, Any]:
     return {
         "render_modes": list(RENDER_MODES),
         "render_fps": 4,
+        "device": world.backend.device,
         "num_glimpses": world.horizon,
         "num_scales": world.retina.num_scales,
         "patch_size": world.retina.patch_size,
@@ -111,10 +124,10 @@ def observation_space(world: World, observations: str) -> spaces.Dict | spaces.B
     return flat
 
 
-def flatten_observations(batch: dict[str, np.ndarray]) -> np.ndarray:
+def flatten_observations(batch: dict[str, Array], backend: Backend = NUMPY) -> Array:
     """Concatenate glimpse, location and time: float32 (R, k*C*g*g + 3)."""
     glimpse = batch["glimpse"]
-    return np.concatenate((glimpse.reshape(len(glimpse), -1), batch["location"], batch["time"]), axis=1)
+    return backend.concatenate((glimpse.reshape(len(glimpse), -1), batch["location"], batch["time"]), 1)
 
 
 class GlimpseEnv(gym.Env[Any, Any]):

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 EXTRAS: dict[str, tuple[str, ...]] = {
     "agents": ("torch", "safetensors", "matplotlib", "tensorboard"),
     "figures": ("matplotlib",),
+    "large": ("tifffile",),
     "sb3": ("pebble", "sb3_contrib", "stable_baselines3"),
     "ray": ("ray",),
     "zoo": ("rl_zoo3",),

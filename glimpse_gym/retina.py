@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from glimpse_gym.kernels import kernels_for
+from glimpse_gym.images import LargeImages
+from glimpse_gym.kernels.backend import NUMPY
 from glimpse_gym.kernels.geometry import first_pixel
 from glimpse_gym.safe_io import MAX_BYTES
-from glimpse_gym.validation import check_integer, check_locations, check_memory, check_not_masked, shown
+from glimpse_gym.validation import check_integer, check_integers, check_locations, check_memory, check_not_masked, shown
 
 # Cells of the coarsest scale then have 2048 x 2048 pixels, whose sum fits into 32 bits.
 _MAX_SCALES = 12
@@ -119,6 +120,44 @@ class Retina:
             check_locations(locations, (num_images, 2)),
         )
 
+    def sense_large(
+        self, images: LargeImages, locations: np.ndarray, index: Any = 0, max_bytes: int = MAX_BYTES
+    ) -> np.ndarray:
+        """Compute glimpses like :meth:`sense`, of images that stay in a file: only what the glimpses show is read.
+
+        Scales up to 4 are exact; for coarser ones see :class:`glimpse_gym.images.LargeImages`.
+
+        Args:
+            images: made by :func:`glimpse_gym.images.open_large`.
+            locations: floating point ``(B, 2)``, x and y, clipped to [-1, 1].
+            index: the image of each glimpse: integers ``(B,)``, or one integer for all.
+            max_bytes: as in :meth:`sense`.
+
+        Returns:
+            float32 ``(B, k*C, g, g)``, as of :meth:`sense`.
+
+        Raises:
+            TypeError: if ``images`` is of another type.
+            ValueError: as in :meth:`sense`; if an index is out of range, or a scale would read more than a million
+                pixels because there is no pyramid.
+            DataError: if the file has changed since it was opened.
+        """
+        if not isinstance(images, LargeImages):
+            raise TypeError(
+                f"images must be LargeImages, got {type(images).__name__}; use glimpse_gym.images.open_large"
+            )
+        number = len(locations) if hasattr(locations, "__len__") else 0
+        checked = check_locations(locations, (number, 2))
+        indices = np.empty(0, np.int64)
+        if number:
+            indices = check_integers("index", _repeated(index, number), (number,), len(images))
+        settings = f"{number} glimpses of {self!r}"
+        hint = "fewer locations or a smaller patch_size"
+        check_memory(self.num_bytes(number, images.num_channels), max_bytes, settings, hint)
+        images.check_scales(self.patch_size, self.num_scales)
+        images.check_unchanged()
+        return images.sense(indices, checked, self.patch_size, self.num_scales)
+
     def sense_flat(
         self, pixels: np.ndarray, offsets: np.ndarray, sizes: np.ndarray, channels: int, locations: np.ndarray
     ) -> np.ndarray:
@@ -136,5 +175,9 @@ class Retina:
         Returns:
             float32 (B, k*C, g, g) in [0, 1], a new array.
         """
-        kernels = kernels_for(locations)
-        return kernels.sense(pixels, offsets, sizes, channels, locations, self.patch_size, self.num_scales)
+        return NUMPY.kernels.sense(pixels, offsets, sizes, channels, locations, self.patch_size, self.num_scales)
+
+
+def _repeated(index: Any, number: int) -> Any:
+    """Repeat a single integer; anything else is returned as it is."""
+    return np.full(number, index) if isinstance(index, int | np.integer) else index

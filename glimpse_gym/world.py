@@ -2,6 +2,9 @@
 
 A world holds the rules of a task and does not depend on Gymnasium. The env classes in :mod:`glimpse_gym.env` and
 :mod:`glimpse_gym.vector` wrap it and do not depend on the rules.
+
+All arrays of a world are arrays of its backend (:mod:`glimpse_gym.kernels.backend`): NumPy arrays, or torch tensors on
+a device. A step changes state in place and reads no values on the host, so that it can be captured as a CUDA graph.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from glimpse_gym.kernels import kernels_for
+from glimpse_gym.kernels.backend import NUMPY, Array, Backend
 from glimpse_gym.retina import Retina
 from glimpse_gym.safe_io import MAX_BYTES
 from glimpse_gym.validation import check_memory, shown
@@ -26,22 +29,22 @@ _BYTES_PER_ROW, _BYTES_PER_VALUE, _BYTES_PER_STEP, _FIXED_BYTES = 1000, 32, 24, 
 class Action(NamedTuple):
     """Batched action, the same for all action forms."""
 
-    location: np.ndarray
+    location: Array
     """float32 (B, 2) in [-1, 1]: where to look next."""
-    choice: np.ndarray
+    choice: Array
     """int64 (B,), from 0 to ``num_choices - 1``: the label or the move."""
-    commits: np.ndarray | None
+    commits: Array | None
     """bool (B,): the choice is final at this step. None: the world decides which choices count."""
 
 
 class Outcome(NamedTuple):
     """Batched result of a step. In inactive rows the reward is 0 and the others are False."""
 
-    reward: np.ndarray
+    reward: Array
     """float64 (B,)."""
-    terminated: np.ndarray
+    terminated: Array
     """bool (B,)."""
-    looked: np.ndarray
+    looked: Array
     """bool (B,): the step took a new glimpse."""
 
 
@@ -57,9 +60,10 @@ class World(ABC):
         num_draws: how many random numbers each episode uses.
         image_bytes: memory in bytes that the subclass takes for the images of all rows.
         max_bytes: the most memory in bytes that all rows together may take.
+        backend: array library and device. A world whose class has no such argument computes with NumPy.
 
     Raises:
-        ValueError: if they take more.
+        ValueError: if they take more, or more than the device has.
     """
 
     choice_name: ClassVar[str]
@@ -68,6 +72,8 @@ class World(ABC):
     """Making a choice ends the episode, so that a Discrete action is *either* a glimpse *or* a choice."""
     image_moves: ClassVar[bool]
     """The image changes during an episode."""
+    length_is_fixed: ClassVar[bool] = False
+    """An episode has exactly T steps, unless an action commits. Then a device need not be asked which have ended."""
     reset_options: ClassVar[Collection[str]] = ()
     """Keys accepted in the ``options`` of a reset."""
 
@@ -81,13 +87,16 @@ class World(ABC):
         num_draws: int,
         image_bytes: int = 0,
         max_bytes: int = MAX_BYTES,
+        backend: Backend = NUMPY,
     ) -> None:
+        self.backend = backend
         self._max_bytes = max_bytes
         self.claimed_bytes = 0  # of max_bytes
         glimpse_bytes = retina.num_bytes(num_rows, num_channels) // 4 * _BYTES_PER_VALUE
         row_bytes = num_rows * (_BYTES_PER_ROW + 8 * num_draws)
+        fixed_bytes = _FIXED_BYTES + backend.patch_bytes(retina.patch_side(retina.num_scales - 1), num_channels)
         self.claim_memory(
-            image_bytes + glimpse_bytes + row_bytes + horizon * _BYTES_PER_STEP + _FIXED_BYTES,
+            image_bytes + glimpse_bytes + row_bytes + horizon * _BYTES_PER_STEP + fixed_bytes,
             f"num_envs={num_rows}, num_glimpses={horizon} and {retina!r}",
             "fewer sub-envs, fewer glimpses, smaller patches or smaller images",
         )
@@ -97,17 +106,18 @@ class World(ABC):
         self.horizon = horizon
         self.choice_names = tuple(choice_names)
         self.num_choices = len(self.choice_names)
-        self.offsets = np.zeros(num_rows, np.int64)
-        self.sizes = np.ones((num_rows, 2), np.int64)
-        self.locations = np.zeros((num_rows, 2), np.float32)
-        self.steps = np.zeros(num_rows, np.int64)
-        self.running = np.zeros(num_rows, np.bool_)
+        self.offsets = backend.zeros(num_rows, np.int64)
+        self.sizes = backend.from_host(np.ones((num_rows, 2), np.int64))
+        self.locations = backend.zeros((num_rows, 2), np.float32)
+        self.steps = backend.zeros(num_rows, np.int64)
+        self.running = backend.zeros(num_rows, np.bool_)
         self.images_are_lazy = False  # a subclass that composes images on demand sets this to True
         self._num_draws = num_draws
-        self._horizon = np.array(horizon)  # as an array: NumPy compares much faster with it than with an int
-        self._times = (np.arange(horizon + 1) / horizon).astype(np.float32)[:, None]
-        self._keys = np.zeros(num_rows, np.int64)
-        self._episodes = np.zeros(num_rows, np.int64)
+        # As an array: NumPy compares much faster with it than with an int.
+        self._horizon = backend.from_host(np.array(horizon))
+        self._times = backend.from_host((np.arange(horizon + 1) / horizon).astype(np.float32)[:, None])
+        self._keys = backend.zeros(num_rows, np.int64)
+        self._episodes = backend.zeros(num_rows, np.int64)
 
     def claim_memory(self, num_bytes: int, settings: str, hint: str) -> None:
         """Count bytes towards the limit of the world, before they are allocated.
@@ -122,11 +132,12 @@ class World(ABC):
         """
         check_memory(self.claimed_bytes + num_bytes, self._max_bytes, settings, hint)
         self.claimed_bytes += num_bytes
+        self.backend.check_free_memory(num_bytes, settings, hint)
 
-    def seed(self, rows: np.ndarray, keys: np.ndarray) -> None:
-        """Restart the random streams of some rows from int64 keys (R,)."""
+    def seed(self, rows: Array, keys: Array) -> None:
+        """Restart the random streams of some rows, int64 (R,), from int64 keys (R,)."""
         self._keys[rows] = keys
-        self._episodes[rows] = 0
+        self.backend.fill(self._episodes, rows, 0)
 
     def check_options(self, options: dict[str, Any], num_rows: int) -> dict[str, Any]:
         """Validate the options of a reset, without changing any state.
@@ -144,23 +155,27 @@ class World(ABC):
             raise ValueError(f"unknown options {', '.join(sorted(map(shown, unknown))[:5])}; accepted here: {accepted}")
         return options
 
-    def reset(self, rows: np.ndarray, **options: Any) -> None:
+    def reset(self, rows: Array, **options: Any) -> None:
         """Start a new episode in some rows, int64 (R,). The other rows do not change."""
         episodes = self._episodes[rows]
-        draws = kernels_for(rows).uniforms(self._keys[rows], episodes, self._num_draws)
+        draws = self.backend.kernels.uniforms(self._keys[rows], episodes, self._num_draws)
         self._episodes[rows] = episodes + 1
-        self.steps[rows] = 0
-        self.running[rows] = True
+        self.backend.fill(self.steps, rows, 0)
+        self.backend.fill(self.running, rows, True)
         self._reset_rows(rows, draws, **options)
 
-    def step(self, action: Action, active: np.ndarray) -> Outcome:
-        """Take one step in the rows where ``active``, bool (B,), is True. The other rows do not change."""
-        self.steps = self.steps + active
+    def step(self, action: Action, active: Array) -> Outcome:
+        """Take one step in the rows where ``active``, bool (B,), is True. The other rows do not change.
+
+        ``active`` must not be ``running`` itself, which may change in place.
+        """
+        update = self.backend.update
+        self.steps = update(self.steps, self.steps + active)
         outcome = self._step_rows(action, active)
-        self.running = self.running ^ outcome.terminated  # a new array: the old one may be `active`
+        self.running = update(self.running, self.running ^ outcome.terminated)
         return outcome
 
-    def observe(self, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    def observe(self, rows: Array | None = None) -> dict[str, Array]:
         """Compute the observations of all rows, or of some rows, int64 (R,), as new arrays.
 
         Returns:
@@ -169,38 +184,47 @@ class World(ABC):
         """
         if self.images_are_lazy:
             self._compose_visible(np.arange(self.num_rows) if rows is None else rows)
-        offsets, sizes, locations, steps = self.offsets, self.sizes, self.locations, self.steps
-        if rows is not None:
-            offsets, sizes, locations, steps = offsets[rows], sizes[rows], locations[rows], steps[rows]
-        return {
-            "glimpse": self.retina.sense_flat(self._pixels, offsets, sizes, self.num_channels, locations),
-            "location": locations.copy(),
-            "time": self._times[steps],
-        }
+        glimpse = self._sense(rows)
+        if rows is None:
+            return {"glimpse": glimpse, "location": self.backend.copy(self.locations), "time": self._times[self.steps]}
+        return {"glimpse": glimpse, "location": self.locations[rows], "time": self._times[self.steps[rows]]}
 
-    def image(self, row: int) -> np.ndarray:
+    def glimpses_at(self, row: int, locations: Array) -> Array:
+        """Compute the glimpses at locations, float32 (n, 2), of the current image of a row: float32 (n, k*C, g, g)."""
+        if self.images_are_lazy:
+            self._compose_whole(row)
+        rows = self.backend.zeros(len(locations), np.int64) + row  # n times the same image
+        offsets, sizes = self.offsets[rows], self.sizes[rows]
+        retina = self.retina.patch_size, self.retina.num_scales
+        return self.backend.kernels.sense(self._pixels, offsets, sizes, self.num_channels, locations, *retina)
+
+    def picture(self, row: int) -> Array:
+        """Return the current image of a row for drawing: that of :meth:`image`, or a large one reduced."""
+        return self.image(row)
+
+    def image(self, row: int) -> Array:
         """Copy the current image of one row: uint8 (H, W), or (H, W, C) if it has several channels."""
         if self.images_are_lazy:
             self._compose_whole(row)
-        (height, width), channels = self.sizes[row], self.num_channels
-        start = self.offsets[row]
-        pixels = self._pixels[start : start + height * width * channels].copy()
+        height, width = map(int, self.sizes[row])
+        start, channels = int(self.offsets[row]), self.num_channels
+        pixels = self.backend.copy(self._pixels[start : start + height * width * channels])
         return pixels.reshape((height, width) if channels == 1 else (height, width, channels))
 
     @property
-    def time_is_up(self) -> np.ndarray:
+    def time_is_up(self) -> Array:
         """bool (B,): the current step is step T, or later."""
         return self.steps >= self._horizon
 
     @property
-    def before_last_step(self) -> np.ndarray:
+    def before_last_step(self) -> Array:
         """bool (B,): the episode is running and its next step is step T."""
         return self.running & (self.steps == self._horizon - 1)
 
     @property
     def image_size(self) -> tuple[float, float]:
         """Height and width of the images in pixels, averaged over all images if they differ."""
-        height, width = self.sizes.mean(axis=0).tolist()
+        height, width = self.backend.to_host(self.sizes).mean(axis=0).tolist()
         return height, width
 
     @property
@@ -210,16 +234,30 @@ class World(ABC):
 
     @property
     @abstractmethod
-    def _pixels(self) -> np.ndarray:
+    def _pixels(self) -> Array:
         """uint8 (total,): the pixels of all images; ``offsets`` and ``sizes`` locate the image of each row."""
 
+    def _sense(self, rows: Array | None) -> Array:
+        """Compute the glimpses of all rows, or of some rows, int64 (R,): float32 (R, k*C, g, g), a new array."""
+        offsets, sizes, locations = self.offsets, self.sizes, self.locations
+        if rows is not None:
+            offsets, sizes, locations = offsets[rows], sizes[rows], locations[rows]
+        retina, channels = self.retina, self.num_channels
+        return self.backend.kernels.sense(
+            self._pixels, offsets, sizes, channels, locations, retina.patch_size, retina.num_scales
+        )
+
     @abstractmethod
-    def _reset_rows(self, rows: np.ndarray, draws: np.ndarray) -> None:
+    def _reset_rows(self, rows: Array, draws: Array) -> None:
         """Set up new episodes in these rows from their random numbers, float64 (R, num_draws) in [0, 1)."""
 
     @abstractmethod
-    def _step_rows(self, action: Action, active: np.ndarray) -> Outcome:
-        """Apply the rules of one step to the active rows; ``steps`` already counts the step."""
+    def _step_rows(self, action: Action, active: Array) -> Outcome:
+        """Apply the rules of one step to the active rows; ``steps`` already counts the step.
+
+        Shapes must not depend on values: use ``backend.copyto`` instead of indexing with masks. Change state by
+        indexing, ``backend.copyto`` or ``backend.update``.
+        """
 
     def _compose_visible(self, rows: np.ndarray) -> None:
         """Compose the parts of these rows' images that the retina sees. Called before glimpses if images are lazy."""
@@ -230,7 +268,7 @@ class World(ABC):
         raise NotImplementedError
 
     @abstractmethod
-    def info(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+    def info(self, rows: Array) -> dict[str, Array]:
         """Info of these rows: name -> int64, float64 or bool array (R,), always with the same names.
 
         ``success``, bool, is one of them. The values must not change before the last step: what may be revealed only

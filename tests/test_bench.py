@@ -1,54 +1,41 @@
-"""Speed benchmark: what it measures and reports. No test depends on how fast anything is."""
+"""Measurements of speed: what they measure and report. No test depends on how fast anything is."""
 
 import itertools
 import platform
 import re
-import sys
 
 import gymnasium as gym
 import numpy as np
 import pytest
-import torch
 
 import glimpse_gym
-from glimpse_gym import bench as bench_module
-from glimpse_gym.bench import bench
+from glimpse_gym.bench import worlds as bench_module
+from glimpse_gym.bench.worlds import bench_worlds
 from glimpse_gym.cli import main
 from glimpse_gym.registration import WORLDS
 
 NAMES = ("MNIST", "TranslatedMNIST", "ClutteredMNIST", "ClutteredMNIST100", "Catch")
 ROW = re.compile(r"  (\S+) +([\d,]+) steps/s   ratio (\d+\.\d{3})")
-TRAINING = re.compile(r"training, one thread, (\S+), (\d+) glimpses, batch (\d+): ([\d,]+) images/s")
 
 
 @pytest.fixture(autouse=True, scope="module")
 def small_workload():
-    """One round instead of several, and small batches."""
+    """One round instead of several."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bench_module, "_NUM_ROUNDS", 1)
-        patch.setattr(bench_module, "_BATCH_SIZE", 8)
         yield
 
 
 @pytest.fixture(scope="module")
-def threads():
-    """Set a number of threads that differs from the one that bench sets."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield 2
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def report(threads):
-    return list(bench(0.01, num_envs=3))
+def report():
+    return list(bench_worlds(0.01, num_envs=3))
 
 
 def test_first_line_names_machine_and_versions(report):
     line = report[0]
     for text in ("cores", f"Python {platform.python_version()}", f"glimpse_gym {glimpse_gym.__version__}"):
         assert text in line
-    for name, module in (("gymnasium", gym), ("numpy", np), ("torch", torch)):
+    for name, module in (("gymnasium", gym), ("numpy", np)):
         assert f"{name} {module.__version__}".partition("+")[0] in line
     assert len(line.splitlines()) == 1
 
@@ -65,22 +52,13 @@ def test_one_row_per_world_for_vector_and_single_env(report):
         assert row[1] != "CartPole-v1" or row[3] == "1.000"
 
 
-def test_training_rendering_import_and_memory_rows(report):
-    rows = [match for line in report if (match := TRAINING.fullmatch(line))]
-    assert [row[1] for row in rows] == ["glimpse_gym/MNIST-v0", "glimpse_gym/ClutteredMNIST-v0"]
-    assert [row[2] for row in rows] == ["6", "8"]
-    assert [row[3] for row in rows] == ["8", "8"]
-    assert all(int(row[4].replace(",", "")) > 0 for row in rows)
+def test_rendering_import_and_memory_rows(report):
     assert any(re.fullmatch(r"import glimpse_gym: -?\d+\.\d\d s beyond import gymnasium", line) for line in report)
     rendering = r"\nrender\(\) as rgb_array, glimpse_gym/ClutteredMNIST100-v0: \d+\.\d\d ms per frame"
     assert any(re.fullmatch(rendering, line) for line in report)
     memory = re.fullmatch(r"peak memory of this process: ([\d,]+) MiB", report[-1])
     assert memory
     assert 20 < int(memory[1].replace(",", "")) < 100_000
-
-
-def test_torch_num_threads_is_restored(report, threads):
-    assert torch.get_num_threads() == threads
 
 
 def test_reported_ratio_is_the_median_of_ratios(monkeypatch):
@@ -110,17 +88,11 @@ def test_calls_per_second(monkeypatch):
     assert rate == next(calls) / 2
 
 
-def test_training_is_skipped_without_torch(monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch", None)
-    (line,) = bench_module._bench_training(0.01)
-    assert line == "training: not measured, torch is not installed (pip install 'glimpse_gym[agents]')"
-
-
 @pytest.mark.parametrize(("seconds", "num_envs"), [(0, 1), (-1.0, 1), (float("nan"), 1), (0.1, 0), (0.1, -3)])
 def test_bad_arguments(seconds, num_envs):
     wrong = "num_envs must be an integer from 1 to 2147483647" if num_envs < 1 else "seconds must be greater than 0"
     with pytest.raises(ValueError, match=f"{wrong}, got {num_envs if num_envs < 1 else seconds}"):
-        list(bench(seconds, num_envs))
+        list(bench_worlds(seconds, num_envs))
 
 
 def test_command_line(monkeypatch, capsys):
@@ -131,7 +103,7 @@ def test_command_line(monkeypatch, capsys):
         yield "first line"
         yield "second line"
 
-    monkeypatch.setattr(bench_module, "bench", fake_bench)
+    monkeypatch.setattr(bench_module, "bench_worlds", fake_bench)
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
     assert main(["bench", "--seconds", "0.5", "--num-envs", "7"]) == 0
     assert main(["bench"]) == 0

@@ -37,7 +37,8 @@ MNIST, CATCH = "glimpse_gym/MNIST-v0", "glimpse_gym/Catch-v0"
 @pytest.mark.parametrize(
     ("env_id", "algorithm"), [(MNIST, None), (CATCH, None), *((MNIST, algorithm) for algorithm in ALGORITHMS)]
 )
-def test_help_shows_every_option_with_its_default(cli, env_id, algorithm):
+def test_help_shows_every_option_with_its_default(cli, monkeypatch, env_id, algorithm):
+    monkeypatch.setenv("COLUMNS", "80")  # one column, so that every default follows its option
     chosen = [f"--algorithm={algorithm}"] if algorithm else []
     status, out, err = cli("train", env_id, *chosen, "--help")
     assert (status, err) == (0, "")

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import gymnasium as gym
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 from gymnasium.vector import AutoresetMode
@@ -67,6 +68,21 @@ def test_an_example_runs_as_a_script(module, in_examples, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [f"{module}.py", *arguments, *sizes[module]])
     runpy.run_path(f"{module}.py", run_name="__main__")
     assert "32 steps, mean return 0.0" in capsys.readouterr().out
+
+
+def test_the_example_of_a_gigapixel_runs_as_a_script(tmp_path, in_examples, monkeypatch, capsys):
+    sizes = ["--side=1024", "--grid=4", "--num-scales=4", "--num-glimpses=3", "--num-episodes=64", "--batch-size=32"]
+    for _ in range(2):  # a second run finds the canvas and the agent
+        monkeypatch.setattr(sys, "argv", ["gigapixel.py", "--out", str(tmp_path), *sizes])
+        runpy.run_path("gigapixel.py", run_name="__main__")
+        out = capsys.readouterr().out
+        assert "7 glimpses of 7 scales" in out
+        assert "64 episodes in" in out
+    x, y = map(int, re.search(r"lead to pixel \((\d+), (\d+)\)", out).groups())
+    canvas = np.load(tmp_path / "canvas.npy")
+    assert canvas[y, x] > 127  # of a target: what is strewn is at half brightness
+    with PIL.Image.open(tmp_path / "episode.png") as picture:
+        assert picture.mode == "RGB"
 
 
 @every_example

@@ -1,4 +1,4 @@
-"""Kernel selection, and conversion of locations to pixels. Kernels are tested through Retina, Canvases and rng."""
+"""Backends, and conversion of locations to pixels. Kernels are tested through Retina, Canvases and rng."""
 
 import math
 import subprocess
@@ -8,20 +8,22 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from glimpse_gym.kernels import kernels_for
+import oracles
+from glimpse_gym.kernels.backend import NUMPY
 from glimpse_gym.kernels.geometry import first_pixel
 
 
-def test_kernels_for_numpy_arrays():
-    kernels = kernels_for(np.zeros(1))
-    assert kernels.__name__ == "glimpse_gym.kernels.numpy_kernels"
-    assert all(callable(getattr(kernels, name)) for name in ("sense", "compose", "uniforms"))
+def test_numpy_backend_returns_arrays_as_they_are():
+    array = np.arange(3)
+    assert NUMPY.device == "cpu"
+    assert NUMPY.from_host(array) is NUMPY.to_host(array) is NUMPY.share(array) is array
+    assert NUMPY.copy(array) is not array
 
 
-@pytest.mark.parametrize("array", [[1.0], None, 1.0])
-def test_kernels_for_other_types_error(array):
-    with pytest.raises(TypeError, match=f"NumPy arrays only, got {type(array).__name__}"):
-        kernels_for(array)
+def test_integers_below():
+    draws = np.array([[0.0, 0.4999], [0.5, 1 - 2**-53]])
+    oracles.assert_identical(NUMPY.integers_below(draws, 4), np.array([[0, 1], [2, 3]]))
+    oracles.assert_identical(NUMPY.integers_below(draws, np.array([1, 10])), np.array([[0, 4], [0, 9]]))
 
 
 def test_import_does_not_load_numba():

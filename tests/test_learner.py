@@ -94,18 +94,18 @@ def test_global_random_streams_do_not_matter_and_are_left_alone():
 
 def test_episode_seeds_count_upward_and_repeat_for_copies():
     learner = make_reinforce(batch_size=6, copies_per_image=3, seed=0)
-    assert learner._episode_seeds(copies=3) == [0, 0, 0, 1, 1, 1]
+    assert learner._episode_seeds(copies=3).tolist() == [0, 0, 0, 1, 1, 1]
     learner.num_updates_done = 5
-    assert learner._episode_seeds(copies=3) == [10, 10, 10, 11, 11, 11]
+    assert learner._episode_seeds(copies=3).tolist() == [10, 10, 10, 11, 11, 11]
 
 
 def test_runs_of_different_seeds_share_no_episode_and_none_with_evaluation():
     learners = [make_reinforce(seed=seed, num_episodes=2**40, batch_size=8) for seed in (0, 1, MAX_SEEDS - 1)]
     ranges = []
     for learner in learners:
-        first = learner._episode_seeds()[0]
+        first = int(learner._episode_seeds()[0])
         learner.num_updates_done = learner.config.num_updates - 1
-        ranges.append((first, learner._episode_seeds()[-1]))
+        ranges.append((first, int(learner._episode_seeds()[-1])))
     assert ranges[0][1] < ranges[1][0] < ranges[1][1] < ranges[2][0] < ranges[2][1] < 2**63
 
 
@@ -166,6 +166,30 @@ def test_flushing_of_denormals_stays_on_if_it_was_on():
         assert half_of_the_smallest_normal_number() == 0.0
     finally:
         torch.set_flush_denormal(False)
+
+
+# ------------------------------------------------------------------------------------------------ precision
+
+
+@pytest.mark.parametrize("core", ["relu", "gru", "lstm"])
+@pytest.mark.parametrize("name", ["reinforce", "ppo", "supervised"])
+def test_bfloat16_changes_losses_by_rounding_and_keeps_weights_in_float32(name, core):
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        env_id, env_kwargs, policy_config = IMAGES, noise_images(), RAMConfig(**SMALL_RAM, core=core)
+        config = ReinforceConfig(**TRAINING, precision=precision)
+        if name == "ppo":
+            config = PPOConfig(**TRAINING, minibatch_size=4, precision=precision)
+            env_id, env_kwargs = CATCH, CATCH_KWARGS
+        elif name == "supervised":
+            config, policy_config = SupervisedConfig(**TRAINING, precision=precision), CLASSIFIER
+            env_kwargs = noise_images(**whole_image(16))
+        learner = make_learner(env_id, env_kwargs, config, policy_config)
+        losses[precision] = learner.update()[0]["total"]
+        assert {weight.dtype for weight in learner.policy.parameters()} == {torch.float32}
+        assert all(weight.isfinite().all() for weight in learner.policy.parameters())
+    assert losses["float32"] != losses["bfloat16"]
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02, abs=2e-3)
 
 
 # ----------------------------------------------------------------------------------------------- mismatches

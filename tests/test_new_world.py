@@ -13,7 +13,7 @@ from glimpse_gym.agents.evaluation import EvalConditions, evaluate
 from glimpse_gym.agents.registry import default_algorithm
 from glimpse_gym.agents.scanpaths import save_pictures
 from glimpse_gym.agents.trainer import Trainer
-from glimpse_gym.bench import benchmarked_ids
+from glimpse_gym.bench.worlds import benchmarked_ids
 from glimpse_gym.registration import WORLDS, describe_envs, document_envs, env_id, register_world
 
 NAME = "toy/Side"

@@ -151,6 +151,7 @@ def test_the_metadata(metadata):
     assert set(metadata.get_all("Provides-Extra")) == {
         "agents",
         "figures",
+        "large",
         "minari",
         "ray",
         "sb3",
@@ -240,12 +241,12 @@ def test_every_package_is_in_both_lists():
 
 def test_every_import_is_a_requirement():
     declared = {"core": entries("options", "install_requires")}
-    for extra in ("agents", "minari", "video", "sb3", "ray", "zoo", "test"):
+    for extra in ("agents", "large", "minari", "video", "sb3", "ray", "zoo", "test"):
         declared[extra] = [line for line in entries("options.extras_require", extra) if not line.startswith("%")]
     names = {extra: {Requirement(line).name for line in lines} for extra, lines in declared.items()}
     core, agents = names["core"], names["core"] | names["agents"]
     allowed = {
-        "glimpse_gym": agents | names["minari"] | names["video"],
+        "glimpse_gym": agents | names["large"] | names["minari"] | names["video"],
         "envs": core,
         "agents": agents | names["sb3"] | names["ray"] | names["zoo"],
     }

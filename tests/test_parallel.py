@@ -153,7 +153,7 @@ def test_two_processes_learn_what_one_learns(tmp_path, case):
         learner = make_learner(IMAGES, env_kwargs, config, policy_config, parallel)
         results, seeds = [], []
         for _ in range(4):
-            seeds.append(learner._episode_seeds(getattr(config, "copies_per_image", 1)))
+            seeds.append(learner._episode_seeds(getattr(config, "copies_per_image", 1)).tolist())
             results.append(learner.update())
         return copy_state(learner.policy), results, seeds, learner.num_steps_done, learner.policy.generator.get_state()
 

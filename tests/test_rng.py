@@ -7,7 +7,7 @@ import pytest
 
 import oracles
 from glimpse_gym.kernels.numpy_kernels import uniforms
-from glimpse_gym.rng import integers_below, keys_from_seeds
+from glimpse_gym.rng import keys_from_seeds
 
 SEEDS = [0, 1, 2, 12345, 2**31, 2**63 - 1, 2**63, 2**64 - 1]
 
@@ -128,7 +128,16 @@ def test_masked_seeds():
         keys_from_seeds(np.ma.array([1, 2], mask=[False, True]))
 
 
-def test_integers_below():
-    draws = np.array([[0.0, 0.4999], [0.5, 1 - 2**-53]])
-    oracles.assert_identical(integers_below(draws, 4), np.array([[0, 1], [2, 3]]))
-    oracles.assert_identical(integers_below(draws, np.array([1, 10])), np.array([[0, 4], [0, 9]]))
+@pytest.mark.parametrize("dtype", [np.uint64, np.int64, np.uint8])
+def test_arrays_of_seeds(dtype):
+    seeds = np.array([0, 7, np.iinfo(dtype).max], dtype)
+    oracles.assert_identical(keys_from_seeds(seeds), keys_from_seeds(seeds.tolist()))
+    assert keys_from_seeds(seeds[:0]).shape == (0,)
+
+
+def test_bad_arrays_of_seeds():
+    with pytest.raises(ValueError, match="a seed must be an integer from 0 to 18446744073709551615, got "):
+        keys_from_seeds(np.array([3, -1]))
+    for bad in (np.zeros(2), np.zeros(2, bool), np.zeros(2, "m8[s]"), np.array([1, None])):
+        with pytest.raises(ValueError, match="a seed must be an integer from 0 to 18446744073709551615, got "):
+            keys_from_seeds(bad)

@@ -215,6 +215,43 @@ def test_check_locations_not_finite_error(bad):
             check_locations(np.array(locations), shape)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, np.longdouble, ">f4"])
+@pytest.mark.parametrize("bad", [math.nan, -math.nan, math.inf, -math.inf])
+def test_one_location_that_is_not_finite_is_found_anywhere(bad, dtype):
+    for number in (1, 2, 17, 64):
+        for i in range(2 * number):
+            locations = np.linspace(-1.5, 1.5, 2 * number).astype(dtype)
+            locations[i] = bad
+            for given in (locations.reshape(number, 2), np.repeat(locations, 2)[::2].reshape(number, 2)):
+                with pytest.raises(ValueError, match=rf"^location must be finite, got .*{abs(bad)}"):
+                    check_locations(given, (number, 2))
+
+
+def test_locations_inside_and_outside_are_clipped_alike():
+    inside = np.linspace(-1, 1, 40, dtype=np.float32).reshape(20, 2)
+    outside = np.concatenate([inside, np.float32([[1.5, -2]])])
+    checked = check_locations(outside, (21, 2))
+    oracles.assert_identical(checked[:20], check_locations(inside, (20, 2)))
+    assert checked[20].tolist() == [1, -1]
+    for x in (-1.0, np.nextafter(np.float32(-1), np.float32(-2)), np.nextafter(np.float32(1), np.float32(2)), 1.0):
+        for location in np.float32([[x, 0], [0, x]]):
+            oracles.assert_identical(check_locations(location, (2,)), np.clip(location, -1, 1))
+            oracles.assert_identical(check_locations(location[None], (1, 2)), np.clip(location[None], -1, 1))
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64, np.uint64, ">i4"])
+def test_one_integer_out_of_range_is_found_anywhere(dtype):
+    for number in (1, 2, 17, 64):
+        values = (np.arange(number) % 10).astype(dtype)
+        oracles.assert_identical(check_integers("label", values, (number,), 10), values.astype(np.int64))
+        for i in range(number):
+            for bad in (10, np.iinfo(dtype).max, np.iinfo(dtype).min or 10):
+                wrong = values.copy()
+                wrong[i] = bad
+                with pytest.raises(ValueError, match=rf"^label must be from 0 to 9, got {bad}$"):
+                    check_integers("label", wrong, (number,), 10)
+
+
 @pytest.mark.parametrize(
     ("values", "shape"), [(3, ()), (np.int64(3), ()), (np.uint8(3), ()), ([0, 4], (2,)), (np.int8([[1], [2]]), (2, 1))]
 )

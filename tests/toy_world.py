@@ -8,7 +8,6 @@ from gymnasium.vector import VectorEnv
 
 from glimpse_gym.env import GlimpseEnv
 from glimpse_gym.retina import Retina
-from glimpse_gym.rng import integers_below
 from glimpse_gym.vector import GlimpseVectorEnv
 from glimpse_gym.world import Action, Outcome, World
 
@@ -31,7 +30,7 @@ class SideWorld(World):
         return self.images.reshape(-1)
 
     def _reset_rows(self, rows: np.ndarray, draws: np.ndarray) -> None:
-        pixel = integers_below(draws[:, 0], 64)
+        pixel = self.backend.integers_below(draws[:, 0], 64)
         self.images[rows] = 0
         self.images[rows, pixel] = 255
         self.side[rows], self.locations[rows], self.correct[rows] = pixel % 8 // 4, 0, 0

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import gymnasium as gym
 
-from glimpse_gym.cli import benchmark, commands, compare, play, replay, watch
+from glimpse_gym.cli import benchmark, commands, compare, large, play, replay, watch
 from glimpse_gym.cli.commands import FAILURE, INTERRUPTED
 from glimpse_gym.cli.trust import add_trust_option
 from glimpse_gym.images.datasets import DATA_SETS, SPLITS
@@ -104,9 +104,14 @@ def _make_parser() -> argparse.ArgumentParser:
     replay.add_export_command(add)
     compare.add_compare_commands(add)
     benchmark.add_benchmark_command(add)
-    bench = add("bench", commands.bench, "Measure speed, relative to Gymnasium's CartPole in the same run.")
+    large.add_large_commands(add)
+    bench = add("bench", commands.bench, "Measure the speed of the worlds or of training.")
     bench.add_argument("--seconds", type=float, default=1.0, help="duration of each measurement")
+    bench.add_argument("--train", action="store_true", help="measure training, beside its matrix products alone")
     bench.add_argument("--num-envs", type=int, default=256, help="number of sub-envs of the vector envs")
+    bench.add_argument("--sizes", action="store_true", help="measure time per glimpse against the size of the image")
+    bench.add_argument("--out", type=Path, default=Path("."), help="folder of the figure of --sizes, sizes.png")
+    bench.add_argument("--max-side", type=int, default=32_768, help="largest side in pixels of --sizes, a file of 1 GB")
     return parser
 
 

@@ -112,7 +112,18 @@ def report(parsed: argparse.Namespace) -> None:
 
 def bench(parsed: argparse.Namespace) -> None:
     """Measure speed."""
-    from glimpse_gym.bench import bench
+    if parsed.sizes:
+        from glimpse_gym.bench.sizes import bench_sizes
 
-    for line in bench(parsed.seconds, parsed.num_envs):
+        lines = bench_sizes(parsed.out, parsed.seconds, parsed.max_side)
+    elif parsed.train:
+        require_extra("agents")
+        from glimpse_gym.bench.training import bench_training
+
+        lines = bench_training(parsed.seconds)
+    else:
+        from glimpse_gym.bench.worlds import bench_worlds
+
+        lines = bench_worlds(parsed.seconds, parsed.num_envs)
+    for line in lines:
         print(line, flush=True)

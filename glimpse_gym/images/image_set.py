@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from glimpse_gym.images.large import LargeImages
+
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
@@ -25,6 +27,8 @@ class ImageSet:
         labels: int64 (N,) in 0 ... K-1.
         class_names: K names.
         reopen: Function and arguments that open this set again, or None if it was made from arrays.
+        large: The file that the images stay in, or None. Then ``pixels`` is empty, and ``offsets`` are the indices of
+            the images in that file.
     """
 
     pixels: np.ndarray
@@ -34,6 +38,7 @@ class ImageSet:
     labels: np.ndarray
     class_names: tuple[str, ...]
     reopen: tuple[Callable[..., ImageSet], tuple[Any, ...]] | None = None
+    large: LargeImages | None = None
 
     def __post_init__(self) -> None:
         for name in ("pixels", "offsets", "sizes", "labels"):
@@ -51,6 +56,8 @@ class ImageSet:
 
     def image(self, index: int) -> np.ndarray:
         """Return image ``index``, a read-only view: uint8 (H, W) if C is 1, otherwise (H, W, C)."""
+        if self.large:
+            return self.large.image(int(self.offsets[index]))
         height, width = map(int, self.sizes[index])
         start = int(self.offsets[index])
         flat = self.pixels[start : start + height * width * self.num_channels]

@@ -5,18 +5,29 @@ from __future__ import annotations
 import os
 import threading
 import warnings
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from glimpse_gym.images.arrays import MAX_CLASSES, SPLITS, Source, flatten_images, is_array, source_from_arrays
+from glimpse_gym.images.arrays import (
+    MAX_CLASSES,
+    SPLITS,
+    Source,
+    check_labels,
+    flatten_images,
+    is_array,
+    source_from_arrays,
+)
 from glimpse_gym.images.datasets import DATA_SETS, data_folder, load
 from glimpse_gym.images.image_set import ImageSet
-from glimpse_gym.images.readers import read_class_folders, read_idx_images, read_npz
+from glimpse_gym.images.large import LARGE_SUFFIXES, open_large
+from glimpse_gym.images.pixel_files import read_npy_integers
+from glimpse_gym.images.readers import read_class_folders, read_idx, read_idx_images, read_npz
 from glimpse_gym.safe_io import MAX_BYTES
-from glimpse_gym.validation import check_choice, check_integer, check_max_bytes
+from glimpse_gym.validation import check_choice, check_integer, check_max_bytes, to_array
 
 _CACHE_SIZE = 16  # sets of images that are kept; one takes up to 800 MB
 _ALL = "all"
@@ -36,6 +47,8 @@ def open_images(
     | path of an ``.npz`` with ``images`` and ``labels`` | None | by index |
     | path of an ``.npz`` with ``x_train``, ``y_train``, ``x_test``, ``y_test`` | None | its own |
     | path of an IDX file of images, plain or ``.gz`` | path of its labels, or (N,) | by index |
+    | path of a ``.npy`` or TIFF file of images of one size | (N,), or path of a ``.npy`` or IDX file | by index |
+    | path of a ``.npy`` or TIFF file of one image | (rows, columns), one for each cell of a grid over it | by index |
     | folder with one subfolder of image files per class | None | by index |
     | folder with such folders named ``train``, ``test`` and, optionally, ``validation`` or ``val`` | None | its own |
 
@@ -47,6 +60,12 @@ def open_images(
     else RGB; so is a list of PIL images. EXIF orientation is applied; transparent parts become white. Hidden files
     and those that are not PNG, JPEG, BMP, GIF, WebP or TIFF are ignored. A path is read once per process, so later
     changes on disk are not seen. An array is not copied: do not change its values afterwards.
+
+    A ``.npy`` or TIFF file is not read into memory: it stays open, glimpses read only what they show, and it must not
+    change meanwhile. It holds uint8 of shape (N, H, W), (N, H, W, C), or one image (H, W) or (H, W, C); three
+    dimensions are one image if there is only one label, or labels have two dimensions. Without ``labels``, those of
+    ``NAME.npy`` are looked for in ``NAME.labels.npy``. Retinas with more than five scales need a pyramid, which
+    ``glimpse-gym pyramid FILE`` builds once; see :class:`glimpse_gym.images.LargeImages` for what is exact.
 
     Args:
         images: See the table.
@@ -74,6 +93,8 @@ def open_images(
         return _open_named(images, labels, split, num_classes)
     if isinstance(images, str | os.PathLike):
         path = _existing_path(images, "images")
+        if path.lower().endswith(LARGE_SUFFIXES):
+            return _open_large_set(path, labels, split, num_classes, max_bytes)
         if isinstance(labels, str | os.PathLike):
             labels = _existing_path(labels, "labels")
         elif labels is not None:  # not cached: an array is not hashable
@@ -90,6 +111,31 @@ def open_images(
 
 
 _lock = threading.RLock()
+
+
+def _open_large_set(path: str, labels: Any, split: str, num_classes: int | None, max_bytes: int) -> ImageSet:
+    if labels is None:
+        labels = Path(path).with_suffix(".labels.npy")
+        if not labels.exists():
+            raise ValueError(f"labels are missing: there is no {labels}; give labels=... for the images of {path}")
+    if isinstance(labels, str | os.PathLike):
+        labels = _existing_path(labels, "labels")
+        read = read_npy_integers if labels.lower().endswith(".npy") else read_idx
+        labels = read(labels, max_bytes)
+    expected = "labels must be integers >= 0 of shape (N,), or (rows, columns) for the cells of a grid"
+    labels = to_array(expected, labels, np.shape(labels))
+    if labels.ndim not in (1, 2) or 0 in labels.shape:
+        raise ValueError(f"{expected}, got shape {labels.shape} (for {path})")
+    grid = labels.shape if labels.ndim == 2 and labels.shape[1] > 1 else None
+    large = open_large(path, 1 if grid else len(labels), grid)
+    source = Source(
+        np.empty(0, np.uint8),
+        np.arange(len(large)),
+        np.tile(np.array(large.size, np.int64), (len(large), 1)),
+        large.num_channels,
+        check_labels(labels.reshape(-1), len(large), path),
+    )
+    return replace(_select(source, split, num_classes, (path, labels, split, num_classes, max_bytes)), large=large)
 
 
 def _open_named(name: str, labels: Any, split: str, num_classes: int | None) -> ImageSet:

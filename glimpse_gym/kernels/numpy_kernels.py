@@ -1,36 +1,34 @@
 """``sense``, ``compose`` and ``uniforms`` for NumPy arrays, compiled by Numba, single-threaded.
 
-Numba caches the compiled code on disk and recompiles it when *this* file changes. After a change of ``first_pixel`` or
-``mix``, which are defined in other files but compiled here, change this file too (tests use an empty cache).
+Numba caches the compiled code on disk and recompiles it when *this* file changes. After a change of ``first_pixel``,
+``mix`` or the instructions, which are defined in other files but compiled here, change this file too (tests use an
+empty cache).
 
 B episodes, k scales, patches of g x g cells, images of H x W pixels with C channels, n pieces of clutter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numba
 import numpy as np
 
+from glimpse_gym.kernels.compilation import compiled
 from glimpse_gym.kernels.geometry import first_pixel
+from glimpse_gym.kernels.instructions import prefetch, sum_rows
 from glimpse_gym.kernels.splitmix import GOLDEN, mix
 
+_CACHE_LINE, _MAX_PREFETCHED = 64, 4096  # bytes; the end of a larger image follows fast enough
+_MAX_SUMS = 8192  # of one patch, so that they stay in the fastest cache
+# Multiplication is faster than division. 1/255 is the sum of _HIGH, which has so few bits that products with integers
+# up to 255 * 4**4 are exact, and of _LOW. The sum of both products is rounded as the quotient is (all are tested).
+_HIGH = np.float32(257 / 2**16)
+_LOW = np.float32(1 / 255 - 257 / 2**16)
+_MAX_MULTIPLIED_SCALE = 4
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function at its first call, with an on-disk cache if there is a writable folder."""
-    # NumPy's error model omits checks for division by zero, which would prevent loops from being vectorized.
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # Numba found no writable cache folder: compile in every process
-        return numba.njit(**options)(function)
-
-
-_compiled_inline = numba.njit(inline="always", error_model="numpy")
-_first_pixel = _compiled(first_pixel)
-_mix = _compiled(mix)
+# Inlined by LLVM: Numba's own inlining counts references to arrays at every call.
+_compiled_inline = numba.njit(forceinline=True, error_model="numpy")
+_first_pixel = compiled(first_pixel)
+_mix = compiled(mix)
 
 
 def sense(
@@ -57,13 +55,18 @@ def sense(
         float32 (B, k*C, g, g), a new array.
     """
     glimpses = np.empty((len(locations), num_scales * channels, patch_size, patch_size), np.float32)
+    widest = patch_size * 2 ** (num_scales - 1) * channels  # of the rows of sums
     # 16 bits hold sums of up to 16 x 16 pixels, and additions of narrower integers are faster.
-    sums = np.empty(patch_size * 2 ** (num_scales - 1) * channels, np.uint16 if num_scales <= 5 else np.uint32)
+    dtype = np.uint16 if num_scales <= 5 else np.uint32
+    num_sums = patch_size * widest
+    if num_sums > _MAX_SUMS:
+        num_sums = max(widest, _MAX_SUMS)
+    sums = np.empty(num_sums if channels == 1 else 2 * num_sums, dtype)
     _sense(pixels, offsets, sizes, channels, locations, sums, glimpses)
     return glimpses
 
 
-@_compiled
+@compiled
 def _sense(
     pixels: np.ndarray,
     offsets: np.ndarray,
@@ -74,19 +77,19 @@ def _sense(
     glimpses: np.ndarray,
 ) -> None:
     num_rows, depth, patch_size, _ = glimpses.shape
-    num_scales = depth // channels
+    num_scales, patch_values = depth // channels, channels * patch_size**2
+    means = glimpses.reshape(-1)
     for b in range(num_rows):
         height, width = sizes[b]
         for s in range(num_scales):
-            cell = 2**s
-            side = patch_size * cell
+            side = patch_size << s
             left = int(_first_pixel(np.float64(locations[b, 0]), width, side))
             top = int(_first_pixel(np.float64(locations[b, 1]), height, side))
-            patch = glimpses[b, s * channels : (s + 1) * channels]
+            first = (b * num_scales + s) * patch_values
             if channels == 1:  # a constant lets the compiler vectorize the loops
-                _pool(pixels, offsets[b], height, width, 1, left, top, cell, sums, patch)
+                _pool(pixels, offsets[b], height, width, 1, left, top, s, patch_size, sums, means, first)
             else:
-                _pool(pixels, offsets[b], height, width, channels, left, top, cell, sums, patch)
+                _pool(pixels, offsets[b], height, width, channels, left, top, s, patch_size, sums, means, first)
 
 
 @_compiled_inline
@@ -98,64 +101,93 @@ def _pool(
     channels: int,
     left: int,
     top: int,
-    cell: int,
+    scale: int,
+    patch_size: int,
     sums: np.ndarray,
-    patch: np.ndarray,
+    means: np.ndarray,
+    patch: int,
 ) -> None:
-    """Average one patch over cells of ``cell`` x ``cell`` pixels and write the means to ``patch``, (C, g, g)."""
-    patch_size = patch.shape[1]
-    side = patch_size * cell
+    """Average one patch over cells of 2**s x 2**s pixels and write its means, (C, g, g), to ``means[patch:]``."""
+    side = patch_size << scale
     # Read only the part of the patch inside the image; pixels outside count as 0.
     x_start, x_stop = max(left, 0), min(left + side, width)
-    count = (x_stop - x_start) * channels
-    if count <= 0:
-        patch[:] = 0.0
-        return
-    padding = (x_start - left) * channels
-    stride = width * channels
-    divisor = np.float32(255 * cell * cell)
-    inside = sums[padding : padding + count]
-    for i in range(patch_size):
-        y, y_stop = max(top + i * cell, 0), min(top + (i + 1) * cell, height)
-        if y >= y_stop:
-            patch[:, i, :] = 0.0
-            continue
-        # First sum over the rows of the cell, four at a time: the inner loops run over adjacent bytes.
-        for p in range(side * channels):
-            sums[p] = 0
-        start = offset + y * stride + x_start * channels
-        while y + 4 <= y_stop:
-            row_0 = pixels[start : start + count]
-            row_1 = pixels[start + stride : start + stride + count]
-            row_2 = pixels[start + 2 * stride : start + 2 * stride + count]
-            row_3 = pixels[start + 3 * stride : start + 3 * stride + count]
-            for p in range(count):
-                inside[p] += np.uint16(row_0[p]) + np.uint16(row_1[p]) + np.uint16(row_2[p]) + np.uint16(row_3[p])
-            y += 4
-            start += 4 * stride
-        while y < y_stop:
-            row_0 = pixels[start : start + count]
-            for p in range(count):
-                inside[p] += row_0[p]
-            y += 1
-            start += stride
-        # Then add adjacent columns in pairs until one sum per cell and channel remains.
-        num_sums = side
-        while num_sums > patch_size:
-            num_sums //= 2
-            if channels == 1:  # the same as below, in a form that the compiler vectorizes
-                for j in range(num_sums):
-                    sums[j] = sums[2 * j] + sums[2 * j + 1]
-            else:
-                for j in range(num_sums):
-                    for c in range(channels):
-                        sums[j * channels + c] = sums[2 * j * channels + c] + sums[(2 * j + 1) * channels + c]
-        for c in range(channels):
-            for j in range(patch_size):
-                patch[c, i, j] = np.float32(sums[j * channels + c]) / divisor
+    count = max(x_stop - x_start, 0) * channels
+    is_inside = left >= 0 and top >= 0 and left + side <= width and top + side <= height
+    # All rows of cells at once, if there is room for their sums, because long loops are faster than many short ones.
+    num_buffers = 1 if channels == 1 else 2
+    rows_at_once = min(len(sums) // (side * channels * num_buffers), patch_size)
+    for first in range(0, patch_size, rows_at_once):
+        last = min(first + rows_at_once, patch_size)
+        num_sums = (last - first) * side * channels
+        if not is_inside:
+            sums[:num_sums] = 0
+        # First sum over the rows of each cell.
+        for i in range(first, last if count else first):
+            y, y_stop = max(top + (i << scale), 0), min(top + ((i + 1) << scale), height)
+            start = offset + (y * width + x_start) * channels
+            to = ((i - first) * side + x_start - left) * channels
+            if scale == 0 and y < y_stop:  # a constant number of rows is faster
+                sum_rows(pixels, start, 0, 1, count, sums, to)
+            elif y < y_stop:
+                sum_rows(pixels, start, width * channels, y_stop - y, count, sums, to)
+        to = patch + first * patch_size
+        if channels == 1:
+            _average_columns(sums, num_sums, scale, means[to : to + (last - first) * patch_size])
+        else:
+            _average_channels(sums, num_sums, scale, channels, means, to, patch_size, last - first)
 
 
-@_compiled
+@_compiled_inline
+def _average_columns(sums: np.ndarray, num_sums: int, scale: int, means: np.ndarray) -> None:
+    """Add the sums of adjacent columns in pairs until one sum per cell remains, and divide, for C = 1."""
+    for _ in range(scale):
+        num_sums //= 2
+        for p in range(num_sums):
+            sums[p] = sums[2 * p] + sums[2 * p + 1]
+    _divide(sums, 1, scale, means)
+
+
+@_compiled_inline
+def _average_channels(
+    sums: np.ndarray,
+    num_sums: int,
+    scale: int,
+    channels: int,
+    means: np.ndarray,
+    to: int,
+    patch_size: int,
+    num_rows: int,
+) -> None:
+    """Add the sums of the columns of each cell and divide, like :func:`_average_columns`, for C > 1.
+
+    The columns of a channel are not adjacent in memory. Vectors can add them only at every column, not at every cell.
+    """
+    count, source, target = num_sums, sums, sums[num_sums:]
+    for step in range(scale):
+        distance = channels << step
+        count -= distance
+        sum_rows(source, 0, distance, 2, count, target, 0)
+        source, target = target, source
+    for c in range(channels):
+        first = to + c * patch_size**2
+        _divide(source[c:], channels << scale, scale, means[first : first + num_rows * patch_size])
+
+
+@_compiled_inline
+def _divide(sums: np.ndarray, step: int, scale: int, means: np.ndarray) -> None:
+    """Write the float32 quotients of every ``step``-th sum and ``255 * 4**scale`` to ``means``."""
+    area = np.float32(1 << (2 * scale))
+    high, low = _HIGH / area, _LOW / area
+    if scale > _MAX_MULTIPLIED_SCALE:
+        for p in range(len(means)):
+            means[p] = np.float32(sums[p * step]) / (np.float32(255) * area)
+    else:
+        for p in range(len(means)):
+            total = np.float32(sums[p * step])
+            means[p] = total * high + total * low
+
+
+@compiled
 def _warp(
     pixels: np.ndarray,
     offset: int,
@@ -193,7 +225,7 @@ def _warp(
                 frame[i, j, c] = int(total + 0.5)
 
 
-@_compiled
+@compiled
 def compose(
     pixels: np.ndarray,
     offsets: np.ndarray,
@@ -227,45 +259,96 @@ def compose(
         clutter_size: side of a piece in pixels.
         windows: int64 (R, 4), first row, first column, last row and last column (exclusive) of each window.
     """
-    channels = canvases.shape[3]
+    _, canvas_height, canvas_width, channels = canvases.shape
+    flat, stride = canvases.reshape(-1), canvas_width * channels
     for r in range(rows.size):
-        canvas = canvases[rows[r]]
+        if r + 1 < rows.size:
+            _prefetch(
+                pixels,
+                offsets,
+                sizes,
+                channels,
+                image_index[r + 1],
+                clutter_index[r + 1],
+                clutter_sources[r + 1],
+                clutter_size,
+            )
         top, left, bottom, right = windows[r]
-        canvas[top:bottom, left:right] = 0
+        start = rows[r] * canvas_height * stride
+        _clear(flat, start + top * stride, bottom - top, stride, left * channels, right * channels)
         i = image_index[r]
         height, width = sizes[i]
-        y_start, y_stop = max(top - corners[r, 0], 0), min(bottom - corners[r, 0], height)
-        x_start, x_stop = max(left - corners[r, 1], 0), min(right - corners[r, 1], width)
+        row, column = corners[r]
+        y_start, y_stop = _overlap(top, bottom, row, height)
+        x_start, x_stop = _overlap(left, right, column, width)
         if len(warps):
-            frame = canvas[corners[r, 0] : corners[r, 0] + height, corners[r, 1] : corners[r, 1] + width]
+            frame = canvases[rows[r], row : row + height, column : column + width]
             _warp(pixels, offsets[i], warps[r], frame, y_start, y_stop, x_start, x_stop)
-        else:
+        elif x_start < x_stop:
             for y in range(y_start, y_stop):
-                start = offsets[i] + y * width * channels
-                for x in range(x_start, x_stop):
-                    for c in range(channels):
-                        canvas[corners[r, 0] + y, corners[r, 1] + x, c] = pixels[start + x * channels + c]
+                source = offsets[i] + (y * width + x_start) * channels
+                target = start + (row + y) * stride + (column + x_start) * channels
+                sum_rows(pixels, source, 0, 1, (x_stop - x_start) * channels, flat, target)  # copies one row
         for n in range(clutter_index.shape[1]):
             i = clutter_index[r, n]
             width = sizes[i, 1]
-            y_start, y_stop = (
-                max(top - clutter_corners[r, n, 0], 0),
-                min(bottom - clutter_corners[r, n, 0], clutter_size),
-            )
-            x_start, x_stop = (
-                max(left - clutter_corners[r, n, 1], 0),
-                min(right - clutter_corners[r, n, 1], clutter_size),
-            )
-            for y in range(y_start, y_stop):
-                start = offsets[i] + ((clutter_sources[r, n, 0] + y) * width + clutter_sources[r, n, 1]) * channels
-                for x in range(x_start, x_stop):
-                    for c in range(channels):
-                        total = np.int64(canvas[clutter_corners[r, n, 0] + y, clutter_corners[r, n, 1] + x, c])
-                        total += pixels[start + x * channels + c]
-                        canvas[clutter_corners[r, n, 0] + y, clutter_corners[r, n, 1] + x, c] = min(total, 255)
+            row, column = clutter_corners[r, n]
+            y_start, y_stop = _overlap(top, bottom, row, clutter_size)
+            x_start, x_stop = _overlap(left, right, column, clutter_size)
+            if x_start < x_stop:
+                for y in range(y_start, y_stop):
+                    source = (clutter_sources[r, n, 0] + y) * width + clutter_sources[r, n, 1] + x_start
+                    target = start + (row + y) * stride + (column + x_start) * channels
+                    _add(pixels, offsets[i] + source * channels, (x_stop - x_start) * channels, flat, target)
 
 
-@_compiled
+@_compiled_inline
+def _prefetch(
+    pixels: np.ndarray,
+    offsets: np.ndarray,
+    sizes: np.ndarray,
+    channels: int,
+    image: int,
+    clutter_images: np.ndarray,
+    clutter_sources: np.ndarray,
+    clutter_size: int,
+) -> None:
+    """Start to load an image and pieces of others, which are rarely in the cache, while another canvas is composed."""
+    num_bytes = sizes[image, 0] * sizes[image, 1] * channels
+    for p in range(0, min(num_bytes, _MAX_PREFETCHED), _CACHE_LINE):
+        prefetch(pixels, offsets[image] + p)
+    for n in range(clutter_images.size):
+        i = clutter_images[n]
+        for y in range(clutter_size):
+            source = (clutter_sources[n, 0] + y) * sizes[i, 1] + clutter_sources[n, 1]
+            prefetch(pixels, offsets[i] + source * channels)
+
+
+@_compiled_inline
+def _overlap(first: int, last: int, corner: int, extent: int) -> tuple[int, int]:
+    """Return which rows or columns of an image at a corner are in a window from ``first`` to ``last`` (exclusive)."""
+    return max(first - corner, 0), min(last - corner, extent)
+
+
+@_compiled_inline
+def _clear(canvas: np.ndarray, start: int, num_rows: int, stride: int, first: int, last: int) -> None:
+    """Set the values from ``first`` to ``last`` (exclusive) of each of some rows to 0."""
+    if last - first == stride:
+        canvas[start : start + num_rows * stride] = 0
+    else:
+        for y in range(num_rows):
+            canvas[start + y * stride + first : start + y * stride + last] = 0
+
+
+@_compiled_inline
+def _add(pixels: np.ndarray, start: int, count: int, canvas: np.ndarray, to: int) -> None:
+    """Add adjacent pixels to the canvas, clipping at 255."""
+    source, target = pixels[start : start + count], canvas[to : to + count]
+    for p in range(count):
+        target[p] = min(np.uint16(target[p]) + np.uint16(source[p]), np.uint16(255))
+
+
+@compiled
 def uniforms(keys: np.ndarray, episodes: np.ndarray, count: int) -> np.ndarray:
     """Generate the random numbers of one episode per row; see :mod:`glimpse_gym.rng`.
 

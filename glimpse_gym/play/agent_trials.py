@@ -157,7 +157,7 @@ def _play(
         if decision.choice_probs is not None:
             probs.append(decision.choice_probs)
         observation, _, terminated, _, infos = envs.step(action)
-    images = list(envs.unwrapped.image)  # type: ignore[attr-defined]
+    images = list(envs.unwrapped.picture)  # type: ignore[attr-defined]
     all_probs = np.stack(probs, axis=1) if probs else None
     return _Played(np.stack(looked, axis=1), np.stack(choices, axis=1), all_probs, images, infos)
 

@@ -116,8 +116,17 @@ class Episode:
 
     @property
     def image(self) -> np.ndarray:
-        """The whole current image, uint8 (H, W) or (H, W, C). A player must not see it before the end."""
+        """The whole current image, uint8 (H, W) or (H, W, C). A player must not see it before the end.
+
+        A large image that stays in a file is reduced.
+        """
         return self._images[-1]
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the current image in pixels, before it was reduced."""
+        height, width = self.env.envs.unwrapped.world.sizes[0].tolist()  # type: ignore[attr-defined]
+        return height, width
 
     @property
     def num_steps(self) -> int:
@@ -221,8 +230,7 @@ class Episode:
         """
         if not self.over:
             raise ValueError("only a finished episode can be recorded")
-        env, metadata, image = self.env, self.env.metadata, self.image
-        height, width = image.shape[:2]
+        env, metadata = self.env, self.env.metadata
         return EpisodeRecord(
             player=player,
             is_agent=is_agent,
@@ -236,7 +244,7 @@ class Episode:
             choice_is_final=metadata["choice_is_final"],
             num_scales=metadata["num_scales"],
             patch_size=metadata["patch_size"],
-            image_size=(height, width),
+            image_size=self.image_size,
             image_moves=metadata["image_moves"],
             num_glimpses=self.num_glimpses,
             image_index=self.info.get("image_index", -1),
@@ -260,13 +268,13 @@ class Episode:
             name: values[0].item() for name, values in infos.items() if not name.startswith("_")
         }
         if self.env.metadata["image_moves"] or not self._images:
-            self._images.append(self.env.envs.unwrapped.image[0])  # type: ignore[attr-defined]
+            self._images.append(self.env.envs.unwrapped.picture[0])  # type: ignore[attr-defined]
 
 
 def _check_memory(env: PlayEnv, glimpse_bytes: int) -> None:
     """Raise ValueError if an episode cannot be kept in memory; it is copied when it is recorded."""
     num_glimpses = int(env.metadata["num_glimpses"])
-    image_bytes = env.envs.unwrapped.image[0].nbytes if env.metadata["image_moves"] else 0  # type: ignore[attr-defined]
+    image_bytes = env.envs.unwrapped.picture[0].nbytes if env.metadata["image_moves"] else 0  # type: ignore[attr-defined]
     check_memory(
         2 * (num_glimpses + 1) * (glimpse_bytes + image_bytes),
         env.env_kwargs.get("max_bytes", MAX_BYTES),

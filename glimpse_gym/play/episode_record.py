@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from glimpse_gym.content_limit import ContentLimitError
+from glimpse_gym.images.large import reduced_size
 from glimpse_gym.npz_files import read_arrays
 from glimpse_gym.retina import Retina
 from glimpse_gym.rng import check_seed
@@ -85,7 +86,10 @@ class EpisodeRecord:
     seconds: np.ndarray
     """float64 (n,), response time of each step; NaN if it was not measured."""
     images: np.ndarray
-    """uint8 (1, H, W) or (1, H, W, C); where the image moves, (n + 1, ...), one for each glimpse."""
+    """uint8 (1, H, W) or (1, H, W, C); where the image moves, (n + 1, ...), one for each glimpse.
+
+    A large image that stays in a file is reduced; see :func:`glimpse_gym.images.large.reduced_size`.
+    """
     guess_probs: np.ndarray | None
     """float32 (n, K), probabilities that the agent gave to the labels or moves; None for people."""
     location_means: np.ndarray | None
@@ -269,6 +273,8 @@ def _check_arrays(record: EpisodeRecord) -> None:
         )
     n, num_choices = len(record.rewards), len(record.choice_names)
     num_images = n + 1 if record.image_moves else 1
+    sizes = record.image_size, reduced_size(record.image_size)
+    size = sizes[record.images.shape[1:3] == sizes[1]]
     expected: dict[str, tuple[type, tuple[int, ...]]] = {
         "glimpses": (np.float32, (n + 1, *record.retina.glimpse_shape(math.prod(record.images.shape[3:])))),
         "locations": (np.float32, (n + 1, 2)),
@@ -278,7 +284,7 @@ def _check_arrays(record: EpisodeRecord) -> None:
         "rewards": (np.float64, (n,)),
         "guesses": (np.int64, (n,)),
         "seconds": (np.float64, (n,)),
-        "images": (np.uint8, (num_images, *record.image_size, *record.images.shape[3:])),
+        "images": (np.uint8, (num_images, *size, *record.images.shape[3:])),
         "guess_probs": (np.float32, (n, num_choices)),
         "location_means": (np.float32, (n, 2)),
     }

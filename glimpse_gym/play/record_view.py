@@ -62,7 +62,8 @@ def _draw_scene(layout: Layout, record: EpisodeRecord, step: int, area: pygame.R
     image = record.images[min(step, len(record.images) - 1)]
     side = max(min(area.size), 24)
     margin = max(side // 20, 2)
-    scene = Scene(image, record.retina, locations[-1:] if record.image_moves else locations, side - 2 * margin, margin)
+    seen = locations[-1:] if record.image_moves else locations
+    scene = Scene(image, record.retina, seen, side - 2 * margin, margin, image_size=record.image_size)
     scene.draw_patches(locations[-1], layout.px(2))
     scene.draw_scanpath(locations, max(4 * layout.unit, 1), 0.35 if record.image_moves else 0.9)
     is_choosing = step < (record.num_steps if record.image_moves else record.num_glimpses - 1)

@@ -65,7 +65,7 @@ def _check_same_task(record: EpisodeRecord, episode: Episode) -> None:
         "patch_size": (metadata["patch_size"], record.patch_size),
         "num_scales": (metadata["num_scales"], record.num_scales),
         "image_moves": (metadata["image_moves"], record.image_moves),
-        "image_size": (episode.image.shape[:2], record.image_size),
+        "image_size": (episode.image_size, record.image_size),
         "num_glimpses": (metadata["num_glimpses"], record.num_steps),
     }
     if differences := [f"{name} {new}, not {old}" for name, (new, old) in expected.items() if new != old]:

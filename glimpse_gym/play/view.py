@@ -192,9 +192,8 @@ class GameView:
                 glimpses = np.sqrt(glimpses)
             locations = np.stack([observation["location"] for observation in observations])
             margin = max(side // 20, 2)
-            image_size = (int(episode.image.shape[0]), int(episode.image.shape[1]))
             max_side = max(side - 2 * margin, 8)
-            view = GlimpseView(image_size, episode.env.retina, glimpses, locations, max_side, margin, fade)
+            view = GlimpseView(episode.image_size, episode.env.retina, glimpses, locations, max_side, margin, fade)
             self._memory = key, view
         return self._memory[1]
 
@@ -268,7 +267,7 @@ def _draw_outcome(layout: Layout, area: pygame.Rect, name: str, record: EpisodeR
     side = max(min(area.width, area.height - layout.px(36)), 24)
     margin = max(side // 20, 2)
     seen = record.fixations[-1:] if record.image_moves else record.fixations
-    scene = Scene(record.image, record.retina, seen, max(side - 2 * margin, 8), margin)
+    scene = Scene(record.image, record.retina, seen, max(side - 2 * margin, 8), margin, image_size=record.image_size)
     if record.image_moves:
         scene.draw_scanpath(record.fixations, layout.px(4), 0.6)
     else:

@@ -47,6 +47,8 @@ class ScanpathEpisode(NamedTuple):
     """Outcome of the episode, shown by the color of its text; None leaves it neutral."""
     predictions: tuple[str, ...] = ()
     """The agent's prediction after each glimpse, for :func:`gaze_frames`."""
+    image_size: tuple[int, int] | None = None
+    """Height and width of the image in pixels, if ``image`` is a reduced one."""
 
 
 def gaze_frames(episodes: Sequence[ScanpathEpisode], *, columns: int = 4) -> list[np.ndarray]:
@@ -99,7 +101,9 @@ def _gaze_cell(episode: ScanpathEpisode, t: int, image_side: int) -> pygame.Surf
     """Draw one episode after its glimpse t, counted from 1."""
     total = len(episode.fixations)
     t = min(t, total)
-    scene = Scene(episode.image, episode.retina, episode.fixations[:t], image_side, _MARGIN)
+    scene = Scene(
+        episode.image, episode.retina, episode.fixations[:t], image_side, _MARGIN, image_size=episode.image_size
+    )
     scene.draw_patches(episode.fixations[t - 1], width=1)
     scene.draw_scanpath(episode.fixations[:t], radius=2, opacity=0.8)
     side = image_side + 2 * _MARGIN

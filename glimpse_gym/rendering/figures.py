@@ -56,9 +56,9 @@ def scanpath_plate(episodes: Sequence[ScanpathEpisode], *, title: str = "", colu
 
 def _draw_episode(axes: Axes, episode: ScanpathEpisode) -> None:
     """Draw one episode in locations as coordinates, y down."""
-    height, width = episode.image.shape[:2]
-    longest = max(height, width)
-    scene = Scene(episode.image, episode.retina, episode.fixations, min(longest, _MAX_SIDE), margin=0)
+    height, width = image_size = episode.image_size or (episode.image.shape[0], episode.image.shape[1])
+    max_side = min(max(image_size), _MAX_SIDE)
+    scene = Scene(episode.image, episode.retina, episode.fixations, max_side, margin=0, image_size=image_size)
     pixels = surface_to_array(scene.surface.subsurface(scene.image_rect))
     axes.imshow(pixels, extent=(-1, 1, 1, -1), interpolation="nearest")
     side = episode.retina.patch_size

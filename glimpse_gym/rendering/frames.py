@@ -45,6 +45,7 @@ def render_frame(
     reward: float,
     ended: bool = False,
     image_moves: bool = False,
+    image_size: tuple[int, int] | None = None,
     scale: float = 1.0,
 ) -> pygame.Surface:
     """Draw the current state of an episode: the image, dimmed where it was not seen, the scanpath and the glimpse.
@@ -60,6 +61,7 @@ def render_frame(
         reward: sum of rewards so far.
         ended: the episode has ended; its reward is then shown in green if positive, else in red.
         image_moves: the image changes during an episode; then only the current glimpse is shown bright.
+        image_size: height and width of the image in pixels, if ``image`` is a reduced one.
         scale: factor of all sizes in pixels.
     """
     padding, top = round(PADDING * scale), round(_HEADER_HEIGHT * scale)
@@ -71,7 +73,7 @@ def render_frame(
     frame = new_surface(even_size(width, top + side + padding))
     frame.blit(panel, (left, top))
     seen = locations[-1:] if image_moves else locations
-    scene = Scene(image, retina, seen, max_side, margin, frame.subsurface((padding, top, side, side)))
+    scene = Scene(image, retina, seen, max_side, margin, frame.subsurface((padding, top, side, side)), image_size)
     scene.draw_patches(locations[-1], max(1, round(2 * scale)))
     scene.draw_scanpath(locations, 3.5 * scale, 0.35 if image_moves else 0.9)
     draw_header(frame, width, "frame" if image_moves else "glimpse", progress, reward, ended, scale)

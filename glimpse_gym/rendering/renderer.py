@@ -114,9 +114,7 @@ class Renderer:
             locations = locations[-1:]
             glimpses = world.observe(np.array([row]))["glimpse"]
         else:
-            image, n = world.image(row), len(locations)
-            offsets, sizes = np.zeros(n, np.int64), np.tile(world.sizes[row], (n, 1))  # n times the same image
-            glimpses = world.retina.sense_flat(image.reshape(-1), offsets, sizes, world.num_channels, locations)
+            glimpses = world.glimpses_at(row, locations)
         height, width = (int(side) for side in world.sizes[row])
         count, total = self._progress(row)
         x, y = locations[-1]
@@ -137,7 +135,7 @@ class Renderer:
         """
         world = self._world
         return render_frame(
-            world.image(row),
+            world.picture(row),
             self._recorded_locations(row),
             world.retina,
             world.observe(np.array([row]))["glimpse"][0],
@@ -145,6 +143,7 @@ class Renderer:
             reward=float(self._rewards[row]),
             ended=not world.running[row],
             image_moves=world.image_moves,
+            image_size=tuple(world.sizes[row].tolist()),
             scale=scale,
         )
 

@@ -172,6 +172,7 @@ class Scene(ImageView):
         max_side: side in pixels of the square that the image is fitted into.
         margin: space in pixels around that square.
         surface: as in :class:`ImageView`.
+        image_size: height and width of the image in pixels, if ``image`` is a reduced one.
     """
 
     def __init__(
@@ -182,8 +183,9 @@ class Scene(ImageView):
         max_side: int,
         margin: int,
         surface: pygame.Surface | None = None,
+        image_size: tuple[int, int] | None = None,
     ) -> None:
-        super().__init__((image.shape[0], image.shape[1]), retina, max_side, margin, surface)
+        super().__init__(image_size or (image.shape[0], image.shape[1]), retina, max_side, margin, surface)
         picture = array_to_surface(image)
         if picture.get_size() != self._picture_size:
             picture = pygame.transform.smoothscale(picture, self._picture_size)

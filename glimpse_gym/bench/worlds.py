@@ -1,4 +1,4 @@
-"""Speed benchmark. Speeds are ratios to Gymnasium's CartPole in the same run, so that machines can be compared."""
+"""Speed of the worlds, as ratios to Gymnasium's CartPole in the same run, so that machines can be compared."""
 
 from __future__ import annotations
 
@@ -24,11 +24,10 @@ from glimpse_gym.validation import check_integer
 _REFERENCE_ID = "CartPole-v1"
 _RENDERED_ID = "glimpse_gym/ClutteredMNIST100-v0"
 _NUM_ROUNDS = 5
-_BATCH_SIZE = 512  # of training; larger batches are faster per image but learn less from each
 
 
-def bench(seconds: float = 1.0, num_envs: int = 256) -> Iterator[str]:
-    """Measure the speed of every world, of rendering, of the import and of training, and yield the report line by line.
+def bench_worlds(seconds: float = 1.0, num_envs: int = 256) -> Iterator[str]:
+    """Measure the speed of every world, of rendering and of the import, and yield the report line by line.
 
     Worlds and CartPole take turns for several rounds, so that disturbances affect all of them, and the median ratio is
     reported. Actions are sampled beforehand, so that only the envs are measured.
@@ -43,14 +42,18 @@ def bench(seconds: float = 1.0, num_envs: int = 256) -> Iterator[str]:
     if not seconds > 0:
         raise ValueError(f"seconds must be greater than 0, got {seconds}")
     check_integer("num_envs", num_envs, at_least=1)
-    yield _describe_machine()
+    yield describe_machine()
     yield f"\n{num_envs} sub-envs, one thread, random actions"
     yield from _compare(lambda name: _make_vector_step(name, num_envs), num_envs, seconds)
     yield "\nsingle env through gym.make, random actions"
     yield from _compare(_make_single_step, 1, seconds)
     yield f"\nrender() as rgb_array, {_RENDERED_ID}: {_render_milliseconds(seconds):.2f} ms per frame"
     yield f"import glimpse_gym: {_import_seconds():.2f} s beyond import gymnasium"
-    yield from _bench_training(seconds)
+    import resource  # not available on Windows
+
+    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes on macOS, in KiB elsewhere
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+    yield f"peak memory of this process: {peak:,.0f} MiB"
 
 
 def benchmarked_ids() -> list[str]:
@@ -146,33 +149,7 @@ def _run_seconds(code: str) -> float:
     return time.perf_counter() - start
 
 
-def _bench_training(seconds: float) -> Iterator[str]:
-    """Measure the training speed of RAM with REINFORCE, and the peak memory of this process."""
-    try:
-        import torch
-
-        from glimpse_gym.agents.configs import RAMConfig, ReinforceConfig
-        from glimpse_gym.agents.reinforce import Reinforce
-    except ModuleNotFoundError as error:
-        yield f"training: not measured, {error.name} is not installed (pip install 'glimpse_gym[agents]')"
-        return
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    for name, kwargs in (("MNIST", {"num_glimpses": 6}), ("ClutteredMNIST", {})):
-        learner = Reinforce(env_id(name), kwargs, ReinforceConfig(batch_size=_BATCH_SIZE), RAMConfig())
-        learner.update()
-        rate = _BATCH_SIZE * _calls_per_second(learner.update, 5 * seconds)
-        label = f"training, one thread, {env_id(name)}, {learner.horizon} glimpses"
-        yield f"{label}, batch {_BATCH_SIZE}: {rate:,.0f} images/s"
-    torch.set_num_threads(num_threads)
-    import resource  # not available on Windows
-
-    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes on macOS, in KiB elsewhere
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
-    yield f"peak memory of this process: {peak:,.0f} MiB"
-
-
-def _describe_machine() -> str:
+def describe_machine() -> str:
     """Describe the machine and the package versions in one line."""
     packages = ("glimpse_gym", "gymnasium", "numpy", "numba", "torch")
     versions = []

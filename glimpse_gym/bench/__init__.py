@@ -1,0 +1,1 @@
+"""Measurements of speed, as ratios within the same run: of the worlds, and of training."""

@@ -1,0 +1,220 @@
+"""Backends: the array library and device that a world computes with, chosen once, when the env is made.
+
+The rules of a world are written once. They use indexing, operators and methods that NumPy arrays and torch tensors
+share, and take the rest from the backend: the kernels, new arrays, and the operations below.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any, ClassVar
+
+import numpy as np
+
+from glimpse_gym.validation import shown
+
+Array = Any
+"""Array of the backend: a NumPy array, or a torch tensor on the backend's device."""
+
+
+class Backend(ABC):
+    """Array library and device. Shapes and dtypes are those of NumPy; "array" means an array of this backend."""
+
+    device: str
+    """``"cpu"`` for NumPy arrays; ``"torch:cpu"`` or the name of another torch device for torch tensors."""
+
+    # Functions of the array library, with the arguments that NumPy and torch share. Class attributes, because a call
+    # through a method takes as long as the function itself on the arrays of a single env.
+    minimum: ClassVar[Callable[..., Array]]
+    """Elementwise, of two arrays."""
+    concatenate: ClassVar[Callable[..., Array]]
+    """Of a sequence of arrays and an axis, both positional."""
+    stack: ClassVar[Callable[..., Array]]
+    """Of a sequence of arrays and an axis, both positional."""
+    copy: ClassVar[Callable[..., Array]]
+    """Of one array."""
+    copyto: ClassVar[Callable[..., None]]
+    """``copyto(target, source, where=mask)`` overwrites ``target`` where ``mask`` is True; of equal dtypes."""
+
+    kernels: ModuleType
+    """Module with ``sense``, ``compose`` and ``uniforms``."""
+
+    @abstractmethod
+    def zeros(self, shape: int | Sequence[int], dtype: Any) -> Array:
+        """Make an array of zeros of a NumPy dtype."""
+
+    @abstractmethod
+    def zeros_like(self, array: Array) -> Array:
+        """Make an array of zeros with the shape and dtype of another."""
+
+    @abstractmethod
+    def is_array(self, value: Any) -> bool:
+        """Whether a value is an array of this library, on any device."""
+
+    @abstractmethod
+    def from_host(self, array: np.ndarray) -> Array:
+        """Convert a NumPy array, which may be the result. A copy to a device does not wait for the device."""
+
+    @abstractmethod
+    def share(self, array: np.ndarray) -> Array:
+        """Convert a NumPy array that nobody changes. Worlds that convert the same one share the result."""
+
+    @abstractmethod
+    def to_host(self, array: Array) -> np.ndarray:
+        """Convert to a NumPy array, which may be the given one. Waits for the device if it is another one."""
+
+    @abstractmethod
+    def clip(self, array: Array, low: float, high: float) -> Array:
+        """Clip an array, as a new array."""
+
+    @abstractmethod
+    def update(self, old: Array, new: Array) -> Array:
+        """Return an array with the values of ``new``, of the same shape and dtype, to be stored in place of ``old``.
+
+        On a device it is ``old``, overwritten, so that a captured step finds the state where it was. NumPy is faster
+        without a copy: it is ``new``.
+        """
+
+    @abstractmethod
+    def fill(self, array: Array, rows: Array, value: float) -> None:
+        """Overwrite some rows of an array, int64 (R,), with a number."""
+
+    @abstractmethod
+    def as_int64(self, array: Array) -> Array:
+        """Convert to int64, rounding toward 0, as a new array."""
+
+    @abstractmethod
+    def as_float64(self, array: Array) -> Array:
+        """Convert to float64, as a new array."""
+
+    @abstractmethod
+    def as_float32(self, array: Array) -> Array:
+        """Convert to float32, as a new array."""
+
+    def integers_below(self, draws: Array, sizes: Array | int) -> Array:
+        """Turn uniform numbers in [0, 1), float64, into integers from 0 to ``sizes - 1``, int64. Shapes broadcast."""
+        return self.as_int64(draws * sizes)
+
+    def patch_bytes(self, side: int, num_channels: int) -> int:
+        """Return the memory in bytes that a patch of this side takes while it is sensed, beside the glimpse."""
+        return 0
+
+    def check_free_memory(self, num_bytes: int, settings: str, hint: str) -> None:
+        """Check that the device has this much free memory, where that is known, before it is allocated.
+
+        Args:
+            num_bytes: bytes needed.
+            settings: the settings that determine it, with their values, for the error message.
+            hint: what to change, for the error message.
+
+        Raises:
+            ValueError: if it has less.
+        """
+        return
+
+
+class NumpyBackend(Backend):
+    """NumPy arrays, and kernels compiled by Numba."""
+
+    device = "cpu"
+    minimum = staticmethod(np.minimum)
+    concatenate = staticmethod(np.concatenate)
+    stack = staticmethod(np.stack)
+    copy = staticmethod(np.ndarray.copy)
+    copyto = staticmethod(np.copyto)
+
+    @cached_property
+    def kernels(self) -> ModuleType:  # type: ignore[override]
+        """See :class:`Backend`. On first use, because importing Numba takes as long as all other imports together."""
+        from glimpse_gym.kernels import numpy_kernels
+
+        return numpy_kernels
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return NumpyBackend, ()  # modules cannot be copied or pickled
+
+    def zeros(self, shape: int | Sequence[int], dtype: Any) -> np.ndarray:
+        """See :meth:`Backend.zeros`."""
+        return np.zeros(shape, dtype)
+
+    def zeros_like(self, array: np.ndarray) -> np.ndarray:
+        """See :meth:`Backend.zeros_like`."""
+        return np.zeros_like(array)
+
+    def is_array(self, value: Any) -> bool:
+        """See :meth:`Backend.is_array`."""
+        return isinstance(value, np.ndarray)
+
+    def from_host(self, array: np.ndarray) -> np.ndarray:
+        """See :meth:`Backend.from_host`."""
+        return array
+
+    def share(self, array: np.ndarray) -> np.ndarray:
+        """See :meth:`Backend.share`."""
+        return array
+
+    def to_host(self, array: np.ndarray) -> np.ndarray:
+        """See :meth:`Backend.to_host`."""
+        return array
+
+    def clip(self, array: np.ndarray, low: float, high: float) -> np.ndarray:
+        """See :meth:`Backend.clip`."""
+        return np.minimum(np.maximum(array, low), high)
+
+    def update(self, old: np.ndarray, new: np.ndarray) -> np.ndarray:
+        """See :meth:`Backend.update`."""
+        return new
+
+    def fill(self, array: np.ndarray, rows: np.ndarray, value: float) -> None:
+        """See :meth:`Backend.fill`."""
+        array[rows] = value
+
+    def as_int64(self, array: np.ndarray) -> np.ndarray:
+        """See :meth:`Backend.as_int64`."""
+        return array.astype(np.int64)
+
+    def as_float64(self, array: np.ndarray) -> np.ndarray:
+        """See :meth:`Backend.as_float64`."""
+        return array.astype(np.float64)
+
+    def as_float32(self, array: np.ndarray) -> np.ndarray:
+        """See :meth:`Backend.as_float32`."""
+        return array.astype(np.float32)
+
+
+NUMPY = NumpyBackend()
+"""Default backend."""
+
+_ACCEPTED = (
+    "'cpu' (NumPy arrays), 'torch:cpu' (torch tensors on the CPU), or the name of another torch device, such as 'cuda' "
+    "or 'cuda:1'"
+)
+
+
+def make_backend(device: Any) -> Backend:
+    """Make the backend of a device.
+
+    Args:
+        device: ``"cpu"`` for NumPy arrays, ``"torch:cpu"`` for torch tensors on the CPU, or another torch device or its
+            name, such as ``"cuda"`` or ``"cuda:1"``.
+
+    Raises:
+        ModuleNotFoundError: if the device needs torch, and torch is not installed.
+        ValueError: if the device is unknown, does not exist on this machine or has no 64-bit numbers.
+    """
+    if isinstance(device, str) and device == "cpu":
+        return NUMPY
+    if not isinstance(device, str) and type(device).__module__ != "torch":
+        raise ValueError(f"device must be {_ACCEPTED}; got {shown(device)}")
+    if find_spec("torch") is None:
+        raise ModuleNotFoundError(
+            f"device={shown(device)} needs torch, which is not installed: pip install torch, or use device='cpu'",
+            name="torch",
+        )
+    from glimpse_gym.kernels.torch_backend import make_torch_backend
+
+    return make_torch_backend(device, _ACCEPTED)
