@@ -101,15 +101,19 @@ class ProcessGroup(Parallel):
     All methods raise PeerLostError if another process has ended, or does not answer within ten minutes.
 
     Args:
-        info: place of this process. Where there are CUDA devices it uses that of number ``local_rank``. Tensors on them
-            are exchanged through nccl, those on the CPU through gloo.
+        info: place of this process.
+        device: of the policy: ``"cpu"``, whose tensors are exchanged through gloo, or ``"cuda"``, through nccl; this
+            process takes the GPU of number ``local_rank``.
+
+    Raises:
+        ValueError: if several processes cannot use the device.
     """
 
-    def __init__(self, info: ProcessInfo) -> None:
+    def __init__(self, info: ProcessInfo, device: str = "cpu") -> None:
         self.rank, self.world_size, self._launcher = info.rank, info.world_size, info.launcher
         backend = "gloo"
-        if torch.cuda.is_available():
-            torch.cuda.set_device(info.local_rank)
+        if device.removeprefix("torch:") != "cpu":
+            _take_cuda_device(device, info)
             backend = "cpu:gloo,cuda:nccl"
         # Signals end the process at once: handlers in Python are not called during the wait for the other processes.
         with self._peer_errors(), handled_interrupts(signal.SIG_DFL):
@@ -211,17 +215,31 @@ class ProcessGroup(Parallel):
         dist.destroy_process_group()
 
 
+def _take_cuda_device(device: str, info: ProcessInfo) -> None:
+    if device.removeprefix("torch:") != "cuda":
+        raise ValueError(f"several processes train on device 'cpu' or 'cuda', each on a GPU of its own, got {device!r}")
+    number = torch.cuda.device_count()
+    if info.local_rank >= number:
+        raise ValueError(
+            f"process {info.rank} of {info.world_size} is number {info.local_rank} on its machine, which has {number} "
+            "GPUs: start at most one process for each GPU, or train on device 'cpu'"
+        )
+    torch.cuda.set_device(info.local_rank)
+
+
 @contextmanager
-def joined(info: ProcessInfo | None) -> Iterator[Parallel]:
+def joined(info: ProcessInfo | None, device: str = "cpu") -> Iterator[Parallel]:
     """Context manager that joins the processes of a run.
 
     Args:
         info: from :func:`glimpse_gym.agents.launcher.process_info`; None for the only process of its run.
+        device: of the policy, as in ``TrainConfig``.
 
     Raises:
         PeerLostError: if the others cannot be reached.
+        ValueError: if several processes cannot use the device.
     """
-    parallel = Parallel() if info is None or info.world_size == 1 else ProcessGroup(info)
+    parallel = Parallel() if info is None or info.world_size == 1 else ProcessGroup(info, device)
     try:
         yield parallel
     finally:

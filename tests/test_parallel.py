@@ -15,7 +15,7 @@ from glimpse_gym.agents import parallel as parallel_module
 from glimpse_gym.agents.checkpoint import CheckpointError, load_agent
 from glimpse_gym.agents.configs import ClassifierConfig, PPOConfig, RAMConfig, ReinforceConfig, SupervisedConfig
 from glimpse_gym.agents.launcher import ProcessInfo, process_info
-from glimpse_gym.agents.parallel import Parallel, PeerLostError, choose_owners
+from glimpse_gym.agents.parallel import Parallel, PeerLostError, choose_owners, joined
 from glimpse_gym.agents.registry import make_learner
 from glimpse_gym.agents.run_state import load_state
 from glimpse_gym.agents.trainer import Trainer
@@ -365,6 +365,22 @@ def test_processes_must_be_as_many_as_torchrun_has_started(cli, arguments, monke
     for name, value in TORCHRUN.items():
         monkeypatch.setenv(name, value)
     assert "torchrun has started 4 processes, and --processes asks for 2" in cli(*arguments, "--processes=2").message
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("cuda:1", "several processes train on device 'cpu' or 'cuda', each on a GPU of its own, got 'cuda:1'"),
+        ("mps", "several processes train on device 'cpu' or 'cuda', each on a GPU of its own, got 'mps'"),
+        ("cuda", "process 70 of 99 is number 70 on its machine, which has "),
+    ],
+)
+def test_devices_that_several_processes_cannot_use(device, message):
+    with (
+        pytest.raises(ValueError, match=re.escape(message)),
+        joined(ProcessInfo(70, 70, 99, "file:///nowhere"), device),
+    ):
+        pass
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def train_agent(arguments: TrainArguments[Any, Any], command_line: str) -> int |
 
     configs = arguments.training, arguments.policy
     try:
-        with joined(info) as parallel:
+        with joined(info, arguments.training.device) as parallel:
             if parallel.rank == 0:
                 return _train(arguments, env_kwargs, augmentation, command_line, parallel)
             is_finished = train_along(parallel, arguments.env, env_kwargs | augmentation, *configs)
