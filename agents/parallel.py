@@ -8,6 +8,7 @@ others: expensive optimizer steps are computed once, and the weights are equal i
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -100,15 +101,19 @@ class ProcessGroup(Parallel):
     All methods raise PeerLostError if another process has ended, or does not answer within ten minutes.
 
     Args:
-        info: place of this process. Where there are CUDA devices it uses that of number ``local_rank``. Tensors on them
-            are exchanged through nccl, those on the CPU through gloo.
+        info: place of this process.
+        device: of the policy: ``"cpu"``, whose tensors are exchanged through gloo, or ``"cuda"``, through nccl; this
+            process takes the GPU of number ``local_rank``.
+
+    Raises:
+        ValueError: if several processes cannot use the device.
     """
 
-    def __init__(self, info: ProcessInfo) -> None:
+    def __init__(self, info: ProcessInfo, device: str = "cpu") -> None:
         self.rank, self.world_size, self._launcher = info.rank, info.world_size, info.launcher
         backend = "gloo"
-        if torch.cuda.is_available():
-            torch.cuda.set_device(info.local_rank)
+        if device.removeprefix("torch:") != "cpu":
+            _take_cuda_device(device, info)
             backend = "cpu:gloo,cuda:nccl"
         # Signals end the process at once: handlers in Python are not called during the wait for the other processes.
         with self._peer_errors(), handled_interrupts(signal.SIG_DFL):
@@ -123,16 +128,14 @@ class ProcessGroup(Parallel):
 
     def average(self, weights: Sequence[Tensor], values: dict[str, Tensor]) -> dict[str, float]:
         """See :meth:`Parallel.average`. There is one exchange, and the gradients become views of its buffer."""
-        weights = [weight for weight in weights if weight.grad is not None]
+        trained = [(weight, weight.grad) for weight in weights if weight.grad is not None]
         numbers = _stack(values)
-        *gradients, means = self._views([*weights, numbers])
-        torch._foreach_copy_(
-            [*gradients, means], [*(weight.grad for weight in weights if weight.grad is not None), numbers]
-        )
+        *gradients, means = self._views([*(gradient for _, gradient in trained), numbers])
+        torch._foreach_copy_([*gradients, means], [*(gradient for _, gradient in trained), numbers])
         with self._peer_errors():
             dist.all_reduce(self._buffer)
         self._buffer.div_(self.world_size)
-        for weight, gradient in zip(weights, gradients, strict=True):
+        for (weight, _), gradient in zip(trained, gradients, strict=True):
             weight.grad = gradient
         return dict(zip(values, means.tolist(), strict=True))
 
@@ -200,10 +203,11 @@ class ProcessGroup(Parallel):
         try:
             yield
         except RuntimeError as error:  # all errors of torch.distributed
+            reason = re.sub(r"^\[\S+\] ", "", str(error)).partition(". ")[0].partition("\n")[0]
             raise PeerLostError(
                 f"process {self.rank} of {self.world_size} has lost the others: one of them has ended, or did not "
-                f"answer for {_TIMEOUT.seconds // 60} minutes ({str(error).splitlines()[0]:.300}); the same command "
-                "with --resume resumes from the state that was saved last"
+                f"answer for {_TIMEOUT.seconds // 60} minutes ({reason:.200}); the same command with --resume resumes "
+                "from the state that was saved last"
             ) from error
 
     def close(self) -> None:
@@ -211,17 +215,31 @@ class ProcessGroup(Parallel):
         dist.destroy_process_group()
 
 
+def _take_cuda_device(device: str, info: ProcessInfo) -> None:
+    if device.removeprefix("torch:") != "cuda":
+        raise ValueError(f"several processes train on device 'cpu' or 'cuda', each on a GPU of its own, got {device!r}")
+    number = torch.cuda.device_count()
+    if info.local_rank >= number:
+        raise ValueError(
+            f"process {info.rank} of {info.world_size} is number {info.local_rank} on its machine, which has {number} "
+            "GPUs: start at most one process for each GPU, or train on device 'cpu'"
+        )
+    torch.cuda.set_device(info.local_rank)
+
+
 @contextmanager
-def joined(info: ProcessInfo | None) -> Iterator[Parallel]:
+def joined(info: ProcessInfo | None, device: str = "cpu") -> Iterator[Parallel]:
     """Context manager that joins the processes of a run.
 
     Args:
         info: from :func:`glimpse_gym.agents.launcher.process_info`; None for the only process of its run.
+        device: of the policy, as in ``TrainConfig``.
 
     Raises:
         PeerLostError: if the others cannot be reached.
+        ValueError: if several processes cannot use the device.
     """
-    parallel = Parallel() if info is None or info.world_size == 1 else ProcessGroup(info)
+    parallel = Parallel() if info is None or info.world_size == 1 else ProcessGroup(info, device)
     try:
         yield parallel
     finally:

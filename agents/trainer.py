@@ -40,7 +40,7 @@ from glimpse_gym.agents.run_state import (
     set_learner_state,
     state_version,
 )
-from glimpse_gym.agents.training_loop import run_updates, set_threads, share_state, stop_requests
+from glimpse_gym.agents.training_loop import run_updates, set_threads, settings_of_process_0, share_state, stop_requests
 from glimpse_gym.atomic_io import atomic_write, remove_temporary_files
 from glimpse_gym.folder_lock import LOCK, lock_folder
 from glimpse_gym.provenance import storable_kwargs
@@ -89,25 +89,22 @@ class Trainer:
         algorithm = algorithm_name(train_config) if train_config else None
         default_config, default_policy = default_configs(env_id, algorithm)
         self.config = train_config or default_config
+        policy_config, env_kwargs, augmentation = policy_config or default_policy, env_kwargs or {}, augmentation or {}
+        settings_of_process_0(self.parallel, env_id, env_kwargs | augmentation, self.config, policy_config)
         with self.parallel.failing_together():
-            self._open(env_id, env_kwargs or {}, policy_config or default_policy, resume, augmentation or {}, command)
+            if (self.folder / LOCK).exists():  # tell of a run in progress before anything else
+                with lock_folder(self.folder):
+                    pass
+            check_folder(self.folder, resume)
+            self._make_learner(env_id, env_kwargs, policy_config, augmentation, command)
+        with self.parallel.failing_together():
+            self._open_folder(resume)
         share_state(self.learner)
 
-    def _open(
-        self,
-        env_id: str,
-        env_kwargs: dict[str, Any],
-        policy_config: Any,
-        resume: bool,
-        augmentation: dict[str, Any],
-        command: str,
+    def _make_learner(
+        self, env_id: str, env_kwargs: dict[str, Any], policy_config: Any, augmentation: dict[str, Any], command: str
     ) -> None:
-        """Make the learner, and the folder of the run, or load the run in it."""
         self.env_kwargs, augmentation = storable_kwargs(env_kwargs), storable_kwargs(augmentation)
-        if (self.folder / LOCK).exists():  # tell of a run in progress before anything else
-            with lock_folder(self.folder):
-                pass
-        check_folder(self.folder, resume)
         self.learner = make_learner(env_id, self.env_kwargs | augmentation, self.config, policy_config, self.parallel)
         self.policy = self.learner.policy
         training = {"algorithm": algorithm_name(self.config)} | asdict(self.config) | {"augmentation": augmentation}
@@ -117,6 +114,9 @@ class Trainer:
         self.seconds = 0.0
         self.history: list[dict[str, float]] = []
         self._recent_errors: list[float] = []  # of the batches since the last evaluation
+
+    def _open_folder(self, resume: bool) -> None:
+        """Make the folder of the run, or load the run in it."""
         self._saved_version: tuple[int, int] | None = None  # of the state in the folder
         self.folder.mkdir(parents=True, exist_ok=True)
         with lock_folder(self.folder):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from glimpse_gym.agents.parallel import Parallel
 from glimpse_gym.agents.registry import make_learner
 from glimpse_gym.agents.run_state import learner_state, set_learner_state
 from glimpse_gym.interrupts import handled_interrupts
+from glimpse_gym.version import __version__
 
 
 class Update(NamedTuple):
@@ -47,6 +49,15 @@ def run_updates(
         yield Update(losses, error, save)
 
 
+def settings_of_process_0(
+    parallel: Parallel, env_id: str, env_kwargs: dict[str, Any], config: TrainConfig, policy_config: Any
+) -> dict[str, Any]:
+    """Return the settings of the run in process 0, by name, from those in each process."""
+    configs = asdict(config) | asdict(policy_config)
+    kwargs = {f"env_kwargs[{name!r}]": value for name, value in env_kwargs.items()}
+    return dict(parallel.broadcast({"version": __version__, "env_id": env_id} | kwargs | configs))
+
+
 def share_state(learner: Learner) -> None:
     """Set the state of the learners in all processes to that in process 0."""
     state = learner.parallel.broadcast(learner_state(learner))
@@ -70,10 +81,19 @@ def train_along(
 
     Raises:
         PeerLostError: if another process has failed or ended.
-        ValueError: if the algorithm cannot train in the env.
+        ValueError: if the settings are others than those of process 0, or the algorithm cannot train in the env.
     """
+    expected = settings_of_process_0(parallel, env_id, env_kwargs, config, policy_config)
     with parallel.failing_together():
+        found = settings_of_process_0(Parallel(), env_id, env_kwargs, config, policy_config)
+        if names := sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name)):
+            differences = ", ".join(f"{name} = {found.get(name)} ({expected.get(name)} in process 0)" for name in names)
+            raise ValueError(
+                f"process {parallel.rank} has {differences}: start all processes of a run with the same command"
+            )
         learner = make_learner(env_id, env_kwargs, config, policy_config, parallel)
+    with parallel.failing_together():
+        pass  # process 0 opens the folder of the run
     share_state(learner)
     with set_threads(config.num_threads), stop_requests() as stop:
         for _ in run_updates(learner, stop.is_set):

@@ -3,16 +3,19 @@
 import os
 import re
 import signal
+import time
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 import torch
 
 from cli_runs import RUN_FILES, assert_equal_runs, read_log, send_signals_at
+from glimpse_gym.agents import parallel as parallel_module
 from glimpse_gym.agents.checkpoint import CheckpointError, load_agent
 from glimpse_gym.agents.configs import ClassifierConfig, PPOConfig, RAMConfig, ReinforceConfig, SupervisedConfig
 from glimpse_gym.agents.launcher import ProcessInfo, process_info
-from glimpse_gym.agents.parallel import Parallel, PeerLostError, choose_owners
+from glimpse_gym.agents.parallel import Parallel, PeerLostError, choose_owners, joined
 from glimpse_gym.agents.registry import make_learner
 from glimpse_gym.agents.run_state import load_state
 from glimpse_gym.agents.trainer import Trainer
@@ -114,6 +117,19 @@ def test_the_loss_of_a_process_is_noticed(tmp_path):
     assert second == 1
 
 
+def test_a_process_that_does_not_answer_counts_as_lost(tmp_path, monkeypatch):
+    monkeypatch.setattr(parallel_module, "_TIMEOUT", timedelta(seconds=1))
+
+    def hang(parallel):
+        if parallel.rank:
+            time.sleep(4)
+        return parallel.any(True)
+
+    first, _ = run_in_processes(2, tmp_path / "group", hang)
+    assert type(first) is PeerLostError
+    assert "process 0 of 2 has lost the others" in str(first)
+
+
 # -------------------------------------------------------------------------------- same result as one process
 
 CASES = {
@@ -165,10 +181,10 @@ def train(tmp_path):
     """Trains in processes: ``train(name, number)`` returns what `Trainer.train` returns in each, or an error."""
     env_kwargs, number_of_groups = noise_file(tmp_path), iter(range(100))
 
-    def make(name, number, resume=False, stop=None, config=CONFIG):
+    def make(name, number, resume=False, stop=None, config=CONFIG, config_of_others=None):
         def run(parallel):
             if parallel.rank:
-                return train_along(parallel, IMAGES, env_kwargs, config, RAM)
+                return train_along(parallel, IMAGES, env_kwargs, config_of_others or config, RAM)
             trainer = Trainer(tmp_path / name, IMAGES, env_kwargs, config, RAM, resume, parallel=parallel)
             if stop:
                 stop_after(trainer, stop)
@@ -204,6 +220,17 @@ def test_a_run_goes_on_with_another_number_of_processes(train, tmp_path, before,
     weights = [load_agent(tmp_path / name, trusted=True)[0].state_dict() for name in ("changed", "whole")]
     for name, value in weights[1].items():
         torch.testing.assert_close(weights[0][name], value, rtol=0, atol=1e-4)
+
+
+def test_processes_with_other_settings_are_refused(train, tmp_path):
+    other = replace(CONFIG, seed=1)
+    results = train("run", 2, config=CONFIG, config_of_others=other)
+    assert type(results[0]) is PeerLostError
+    assert type(results[1]) is ValueError
+    assert str(results[1]) == (
+        "process 1 has seed = 1 (0 in process 0): start all processes of a run with the same command"
+    )
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_error_of_the_trainer_ends_the_others(train, tmp_path):
@@ -338,6 +365,22 @@ def test_processes_must_be_as_many_as_torchrun_has_started(cli, arguments, monke
     for name, value in TORCHRUN.items():
         monkeypatch.setenv(name, value)
     assert "torchrun has started 4 processes, and --processes asks for 2" in cli(*arguments, "--processes=2").message
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("cuda:1", "several processes train on device 'cpu' or 'cuda', each on a GPU of its own, got 'cuda:1'"),
+        ("mps", "several processes train on device 'cpu' or 'cuda', each on a GPU of its own, got 'mps'"),
+        ("cuda", "process 70 of 99 is number 70 on its machine, which has "),
+    ],
+)
+def test_devices_that_several_processes_cannot_use(device, message):
+    with (
+        pytest.raises(ValueError, match=re.escape(message)),
+        joined(ProcessInfo(70, 70, 99, "file:///nowhere"), device),
+    ):
+        pass
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from glimpse_gym.agents.configs import TrainConfig
-from glimpse_gym.agents.launcher import PEER_LOST, ProcessInfo, launch, process_info
+from glimpse_gym.agents.launcher import PEER_LOST, launch, process_info
 from glimpse_gym.agents.registry import ALGORITHMS, algorithm_name, default_configs
 from glimpse_gym.cli.commands import INTERRUPTED
 from glimpse_gym.extras import require_extra
@@ -50,8 +50,8 @@ class TrainArguments(Generic[_TrainConfigT, _PolicyConfigT]):
     resume: FlagCreatePairsOff[bool] = False
     """Resume the run in that folder; start a new one if there is none."""
     processes: int = 1
-    """Processes that share the work, each with num_threads threads: one for each idle core is best. The number must
-    divide batch_size. For processes on several machines, start the command with torchrun instead."""
+    """Processes that share the work, best one for each idle core; the number must divide batch_size.
+    For processes on several machines, start the command with torchrun instead."""
     env_arg: Annotated[_EnvArgs, arg(metavar="NAME=VALUE")] = ()
     """Keyword argument of the env, such as num_glimpses=6 or images=FOLDER. VALUE is JSON, or else a plain string."""
     augment: Annotated[_EnvArgs, arg(metavar="NAME=VALUE")] = ()
@@ -98,6 +98,7 @@ def train_agent(arguments: TrainArguments[Any, Any], command_line: str) -> int |
     require_extra("agents")
     info = process_info()
     arguments.training.check_processes(arguments.processes)
+    env_kwargs, augmentation = parse_assignments(arguments.env_arg), parse_assignments(arguments.augment)
     if info is None and arguments.processes > 1:
         return launch(shlex.split(command_line)[1:], arguments.processes)
     if info and arguments.processes not in (1, info.world_size):
@@ -105,30 +106,30 @@ def train_agent(arguments: TrainArguments[Any, Any], command_line: str) -> int |
             f"torchrun has started {info.world_size} processes, and --processes asks for {arguments.processes}: leave "
             "--processes out, or start the command without torchrun"
         )
-    return _train_in_process(arguments, command_line, info)
-
-
-def _train_in_process(arguments: TrainArguments[Any, Any], command_line: str, info: ProcessInfo | None) -> int | None:
     from glimpse_gym.agents.parallel import PeerLostError, joined
+    from glimpse_gym.agents.training_loop import train_along
 
+    configs = arguments.training, arguments.policy
     try:
-        with joined(info) as parallel:
-            return _train_along(arguments, parallel) if parallel.rank else _train(arguments, command_line, parallel)
+        with joined(info, arguments.training.device) as parallel:
+            if parallel.rank == 0:
+                return _train(arguments, env_kwargs, augmentation, command_line, parallel)
+            is_finished = train_along(parallel, arguments.env, env_kwargs | augmentation, *configs)
+            return None if is_finished else INTERRUPTED
     except PeerLostError:
         if info and info.launcher:  # which says what has happened
             return PEER_LOST
         raise
 
 
-def _train_along(arguments: TrainArguments[Any, Any], parallel: Parallel) -> int | None:
-    from glimpse_gym.agents.training_loop import train_along
-
-    env_kwargs = parse_assignments(arguments.env_arg) | parse_assignments(arguments.augment)
-    is_finished = train_along(parallel, arguments.env, env_kwargs, arguments.training, arguments.policy)
-    return None if is_finished else INTERRUPTED
-
-
-def _train(arguments: TrainArguments[Any, Any], command_line: str, parallel: Parallel) -> int | None:
+def _train(
+    arguments: TrainArguments[Any, Any],
+    env_kwargs: dict[str, Any],
+    augmentation: dict[str, Any],
+    command_line: str,
+    parallel: Parallel,
+) -> int | None:
+    """Train in the process that has the folder of the run."""
     from glimpse_gym.agents.trainer import Trainer
 
     env_name = arguments.env.rpartition("/")[2]
@@ -136,11 +137,11 @@ def _train(arguments: TrainArguments[Any, Any], command_line: str, parallel: Par
     trainer = Trainer(
         folder,
         arguments.env,
-        parse_assignments(arguments.env_arg),
+        env_kwargs,
         arguments.training,
         arguments.policy,
         resume=arguments.resume,
-        augmentation=parse_assignments(arguments.augment),
+        augmentation=augmentation,
         command=command_line,
         parallel=parallel,
     )
