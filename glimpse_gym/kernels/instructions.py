@@ -57,13 +57,11 @@ def _vector_sum(length: int) -> Callable[..., None]:
         builder.store(next_total, builder.bitcast(builder.gep(sums, [first]), wide.as_pointer()), align=1)
         return context.get_dummy_value()
 
-    return sum_vectors  # type: ignore[no-any-return]
+    return sum_vectors
 
 
 @intrinsic
-def prefetch(typing_context: Any, pixels: Any, index: Any) -> Any:
-    """Start to load the pixel at an index, uint8, and those beside it, into the cache; for compiled code only."""
-
+def _prefetch(typing_context: Any, pixels: Any, index: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pixels = context.make_array(signature.args[0])(context, builder, arguments[0]).data
         address = builder.gep(pixels, [arguments[1]])
@@ -77,6 +75,9 @@ def prefetch(typing_context: Any, pixels: Any, index: Any) -> Any:
     return types.void(pixels, types.int64), generate
 
 
+prefetch: Any = _prefetch
+"""``prefetch(pixels, index)``, for compiled code only: start to load the pixels around an index into the cache."""
+
 _sum_32, _sum_16, _sum_8, _sum_4 = map(_vector_sum, (32, 16, 8, 4))
 
 
@@ -89,7 +90,7 @@ def sum_rows(
     It reads and writes nothing beyond them: where vectors do not fill a row, the last one overlaps the one before.
 
     Args:
-        pixels: uint8 (total,).
+        pixels: array of unsigned integers (total,), pixels or sums of pixels.
         start: index of the first pixel of the first row.
         stride: number of pixels from one row to the next.
         num_rows: how many rows, at least 1.

@@ -99,10 +99,7 @@ def _sense(
             left = int(_first_pixel(np.float64(locations[b, 0]), width, side))
             top = int(_first_pixel(np.float64(locations[b, 1]), height, side))
             first = (b * num_scales + s) * patch_values
-            if channels == 1:  # a constant lets the compiler vectorize the loops
-                _pool(pixels, offsets[b], height, width, 1, left, top, s, patch_size, sums, means, first)
-            else:
-                _pool(pixels, offsets[b], height, width, channels, left, top, s, patch_size, sums, means, first)
+            _pool(pixels, offsets[b], height, width, channels, left, top, s, patch_size, sums, means, first)
 
 
 @_compiled_inline
