@@ -61,9 +61,9 @@ class Retina:
         return (self.num_scales * num_channels, self.patch_size, self.patch_size)
 
     def num_bytes(self, num_images: int, num_channels: int) -> int:
-        """Return the memory in bytes that the glimpses of some images take, with the buffer of the sums of a row."""
+        """Return the memory in bytes that the glimpses of some images take, with the buffers of the sums of a row."""
         depth, height, width = self.glimpse_shape(num_channels)
-        return 4 * (num_images * depth * height * width + self.patch_side(self.num_scales - 1) * num_channels)
+        return 4 * (num_images * depth * height * width + 2 * self.patch_side(self.num_scales - 1) * num_channels)
 
     def patch_corner(self, location: Any, size: tuple[int, int], scale: int) -> tuple[int, int]:
         """Return row and column of the top-left pixel of one patch, for drawing; either may be negative.

@@ -60,9 +60,8 @@ def _vector_sum(length: int) -> Callable[..., None]:
     return sum_vectors
 
 
+@intrinsic
 def _prefetch(typing_context: Any, pixels: Any, index: Any) -> Any:
-    """Start to load the pixel at an index, uint8, and those beside it, into the cache; for compiled code only."""
-
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pixels = context.make_array(signature.args[0])(context, builder, arguments[0]).data
         address = builder.gep(pixels, [arguments[1]])
@@ -76,8 +75,8 @@ def _prefetch(typing_context: Any, pixels: Any, index: Any) -> Any:
     return types.void(pixels, types.int64), generate
 
 
-prefetch: Any = intrinsic(_prefetch)
-
+prefetch: Any = _prefetch
+"""``prefetch(pixels, index)``, for compiled code only: start to load the pixels around an index into the cache."""
 
 _sum_32, _sum_16, _sum_8, _sum_4 = map(_vector_sum, (32, 16, 8, 4))
 
@@ -91,7 +90,7 @@ def sum_rows(
     It reads and writes nothing beyond them: where vectors do not fill a row, the last one overlaps the one before.
 
     Args:
-        pixels: uint8 (total,).
+        pixels: array of unsigned integers (total,), pixels or sums of pixels.
         start: index of the first pixel of the first row.
         stride: number of pixels from one row to the next.
         num_rows: how many rows, at least 1.

@@ -18,7 +18,7 @@ from glimpse_gym.kernels.instructions import prefetch, sum_rows
 from glimpse_gym.kernels.splitmix import GOLDEN, mix
 
 _CACHE_LINE, _MAX_PREFETCHED = 64, 4096  # bytes; the end of a larger image follows fast enough
-_MAX_SUMS = 8192  # of one patch, so that they stay in the fastest cache
+_MAX_SUMS = 4096  # computed at once, so that they stay in the fastest cache
 # Multiplication is faster than division. 1/255 is the sum of _HIGH, which has so few bits that products with integers
 # up to 255 * 4**4 are exact, and of _LOW. The sum of both products is rounded as the quotient is (all are tested).
 _HIGH = np.float32(257 / 2**16)
@@ -86,10 +86,7 @@ def _sense(
             left = int(_first_pixel(np.float64(locations[b, 0]), width, side))
             top = int(_first_pixel(np.float64(locations[b, 1]), height, side))
             first = (b * num_scales + s) * patch_values
-            if channels == 1:  # a constant lets the compiler vectorize the loops
-                _pool(pixels, offsets[b], height, width, 1, left, top, s, patch_size, sums, means, first)
-            else:
-                _pool(pixels, offsets[b], height, width, channels, left, top, s, patch_size, sums, means, first)
+            _pool(pixels, offsets[b], height, width, channels, left, top, s, patch_size, sums, means, first)
 
 
 @_compiled_inline
@@ -114,8 +111,9 @@ def _pool(
     count = max(x_stop - x_start, 0) * channels
     is_inside = left >= 0 and top >= 0 and left + side <= width and top + side <= height
     # All rows of cells at once, if there is room for their sums, because long loops are faster than many short ones.
-    num_buffers = 1 if channels == 1 else 2
-    rows_at_once = min(len(sums) // (side * channels * num_buffers), patch_size)
+    rows_at_once, size_of_row = patch_size, side * channels * (1 if channels == 1 else 2)
+    if patch_size * size_of_row > len(sums):
+        rows_at_once = len(sums) // size_of_row
     for first in range(0, patch_size, rows_at_once):
         last = min(first + rows_at_once, patch_size)
         num_sums = (last - first) * side * channels
