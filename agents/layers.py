@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from glimpse_gym.agents import cpu_kernels
 
-_CHUNK = 64  # glimpses of a convolution; the values of a chunk fit into a cache of 1 MB
+_CHUNK = 128  # glimpses of a convolution: large enough that few calls are needed, small enough for a cache
 
 
 def is_fused(*inputs: Tensor) -> bool:
