@@ -14,6 +14,7 @@ from glimpse_gym.agents.configs import DiscreteRAMConfig, RAMConfig
 from glimpse_gym.agents.discrete_ram import DiscreteRAM
 from glimpse_gym.agents.networks import CORES
 from glimpse_gym.agents.ram import RAM
+from glimpse_gym.agents.recurrent import to_tensors
 from runs import CATCH, IMAGES, SMALL_RAM, assert_same_weights, make_envs, noise_images
 
 T, B = 4, 6
@@ -50,7 +51,7 @@ def test_masks_equal_those_of_the_env_at_every_step(task, num_glimpses):
     policy = DiscreteRAM(TaskSpec.from_env(envs), DiscreteRAMConfig(**SMALL_RAM))
     observation, _ = envs.reset(seed=0)
     for _ in range(num_glimpses):
-        mask = policy.action_mask(observation)
+        mask = policy.action_mask(to_tensors(observation, policy.device))
         expected = envs.unwrapped.action_masks()
         if mask is None:
             assert expected.all()
@@ -119,8 +120,8 @@ def outputs_at(policy, task, is_last):
     observation, _ = envs.reset(seed=1)
     for _ in range(T - 1 if is_last else 0):
         observation, *_ = envs.step(np.zeros(B, np.int64))
-    glimpse, location = (torch.from_numpy(observation[name]) for name in ("glimpse", "location"))
-    output, _ = policy(glimpse, location, None, policy.action_mask(observation))
+    seen = to_tensors(observation, policy.device)
+    output, _ = policy(seen["glimpse"], seen["location"], None, policy.action_mask(seen))
     return output
 
 

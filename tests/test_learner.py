@@ -267,7 +267,7 @@ def test_training_and_evaluation_use_the_interface_of_gymnasium_only(
     without_world, env_id, env_kwargs, config, policy_config
 ):
     learner = make_learner(env_id, env_kwargs, config, policy_config)
-    assert isinstance(learner.envs, NoWorld)
+    assert isinstance(learner.envs.env, NoWorld)
     before = copy_state(learner.policy)
     run_updates(learner)
     assert not any(torch.equal(before[name], weight) for name, weight in learner.policy.state_dict().items())
