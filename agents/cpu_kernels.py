@@ -182,34 +182,28 @@ def _tanh(x: np.float32) -> np.float32:
 
 @compiled
 def gru_forward(
-    from_input: np.ndarray,
-    from_hidden: np.ndarray,
-    bias: np.ndarray,
-    hidden: np.ndarray,
-    gates: np.ndarray,
-    result: np.ndarray,
+    from_input: np.ndarray, from_hidden: np.ndarray, bias: np.ndarray, hidden: np.ndarray, result: np.ndarray
 ) -> None:
     """Compute the gates and the new h of a GRU (in torch's form), from the products with its weights.
 
     Args:
-        from_input: (B, 3 H), for the reset gate, the update gate and the candidate.
-        from_hidden: (B, 3 H), in the same order.
+        from_input: (B, 3 H); overwritten with reset gate r, update gate z and candidate n.
+        from_hidden: (B, 3 H), in the same order; the last third is overwritten with the part of n that r multiplies.
         bias: both biases of the reset gate, both of the update gate, then the candidate's two one by one, (4 H,).
         hidden: h, (B, H).
-        gates: reset gate r, update gate z, candidate n, and the part of n that r multiplies, (B, 4 H), overwritten.
         result: new h, (B, H), overwritten.
     """
     size = hidden.shape[1]
     for b in range(len(hidden)):
-        r, z, n, part = gates[b, :size], gates[b, size : 2 * size], gates[b, 2 * size : 3 * size], gates[b, 3 * size :]
-        r_and_z, x, h, old, new = gates[b, : 2 * size], from_input[b], from_hidden[b], hidden[b], result[b]
-        x_n, h_n, x_bias, h_bias = x[2 * size :], h[2 * size :], bias[2 * size : 3 * size], bias[3 * size :]
+        x, h, old, new = from_input[b], from_hidden[b], hidden[b], result[b]
+        r, z, n, part = x[:size], x[size : 2 * size], x[2 * size :], h[2 * size :]
+        x_bias, h_bias = bias[2 * size : 3 * size], bias[3 * size :]
         for i in range(2 * size):
-            r_and_z[i] = _sigmoid(x[i] + h[i] + bias[i])
+            x[i] = _sigmoid(x[i] + h[i] + bias[i])
         for i in range(size):
-            part[i] = h_n[i] + h_bias[i]
+            part[i] += h_bias[i]
         for i in range(size):
-            n[i] = _tanh(x_n[i] + x_bias[i] + r[i] * part[i])
+            n[i] = _tanh(n[i] + x_bias[i] + r[i] * part[i])
         for i in range(size):
             new[i] = n[i] + z[i] * (old[i] - n[i])
 
@@ -218,6 +212,7 @@ def gru_forward(
 def gru_backward(
     grads: np.ndarray,
     gates: np.ndarray,
+    parts: np.ndarray,
     hidden: np.ndarray,
     input_grads: np.ndarray,
     hidden_grads: np.ndarray,
@@ -228,16 +223,17 @@ def gru_backward(
 
     Args:
         grads: with respect to the new h, (B, H).
-        gates: from :func:`gru_forward`, (B, 4 H).
+        gates: ``from_input`` after :func:`gru_forward`, (B, 3 H).
+        parts: ``from_hidden`` after :func:`gru_forward`, (B, 3 H).
         hidden: h, (B, H).
-        input_grads: with respect to ``from_input``, (B, 3 H), overwritten.
-        hidden_grads: with respect to ``from_hidden``, (B, 3 H), overwritten.
+        input_grads: with respect to the products with the input, (B, 3 H), overwritten.
+        hidden_grads: with respect to those with h, (B, 3 H), overwritten.
         carried_grads: with respect to h, where the update gate carries it over, (B, H), overwritten.
         bias_grads: sums of the first two over B, (2, 3 H), added to.
     """
     size = hidden.shape[1]
     for b in range(len(hidden)):
-        r, z, n, part = gates[b, :size], gates[b, size : 2 * size], gates[b, 2 * size : 3 * size], gates[b, 3 * size :]
+        r, z, n, part = gates[b, :size], gates[b, size : 2 * size], gates[b, 2 * size :], parts[b, 2 * size :]
         x, h, grad, old, carried = input_grads[b], hidden_grads[b], grads[b], hidden[b], carried_grads[b]
         x_r, x_z, x_n, h_n = x[:size], x[size : 2 * size], x[2 * size :], h[2 * size :]
         for i in range(size):

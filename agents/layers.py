@@ -46,26 +46,26 @@ class _GRUStep(torch.autograd.Function):
         from_input = features @ input_weight.T
         old = features.new_zeros(len(features), hidden_weight.shape[1]) if hidden is None else hidden.contiguous()
         from_hidden = torch.zeros_like(from_input) if hidden is None else old @ hidden_weight.T
-        gates, new = features.new_empty(len(old), 4 * old.shape[1]), torch.empty_like(old)
-        size = old.shape[1]
+        new, size = torch.empty_like(old), old.shape[1]
         bias = torch.cat([input_bias, hidden_bias[2 * size :]])
         bias[: 2 * size] += hidden_bias[: 2 * size]
-        arrays = (each.numpy() for each in (from_input, from_hidden, bias, old, gates, new))
+        arrays = (each.numpy() for each in (from_input, from_hidden, bias, old, new))
         cpu_kernels.gru_forward(*arrays)
-        ctx.save_for_backward(features, old, gates, input_weight, hidden_weight)
+        ctx.save_for_backward(features, old, from_input, from_hidden, input_weight, hidden_weight)
         ctx.has_state = hidden is not None
         return new
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        features, hidden, gates, input_weight, hidden_weight = ctx.saved_tensors
+        features, hidden, gates, parts, input_weight, hidden_weight = ctx.saved_tensors
         input_grads = features.new_empty(len(hidden), len(input_weight))
         hidden_grads, carried = torch.empty_like(input_grads), torch.empty_like(hidden)
         bias_grads = features.new_zeros(2, len(input_weight))
         cpu_kernels.gru_backward(
             grad.contiguous().numpy(),
             gates.numpy(),
+            parts.numpy(),
             hidden.numpy(),
             input_grads.numpy(),
             hidden_grads.numpy(),
