@@ -139,6 +139,9 @@ class Canvases:
         self.pixels = backend.zeros((num_rows, height, width, images.num_channels), np.uint8)
         self.corners = backend.zeros((num_rows, 2), np.int64)  # row and column of each image's top-left pixel
         self._size = backend.from_host(np.array((height, width)))
+        # One size of all images is much faster in every reset than a size for each image and piece of clutter.
+        sizes_differ = (images.sizes != images.sizes[0]).any()
+        self._image_size = None if sizes_differ else backend.from_host(images.sizes[0].copy())
         # Large canvases are composed tile by tile, when a glimpse first shows a tile. A device composes them at once.
         on_cpu = backend.device == "cpu"
         self.is_tiled = on_cpu and max(height, width) > _MAX_UNTILED
@@ -214,19 +217,21 @@ class Canvases:
 
     def _draw_layout(self, image_index: Array, draws: Array) -> tuple[Array, ...]:
         """Draw positions of images and clutter: the arguments ``image_index`` to ``clutter_corners`` of the kernel."""
-        backend, sizes, canvas_size = self.backend, self._arrays.sizes, self._size
+        backend, canvas_size, image_size = self.backend, self._size, self._image_size
         clutter_end = 2 + _DRAWS_PER_PIECE * self.num_clutter
         clutter_draws = draws[:, 2:clutter_end].reshape(len(draws), self.num_clutter, _DRAWS_PER_PIECE)
         # Clutter comes from any image except the one on the canvas, whose index is skipped.
         clutter_index = backend.integers_below(clutter_draws[:, :, 0], len(self.images) - 1)
         clutter_index += clutter_index >= image_index[:, None]
-        source_range = sizes[clutter_index] - self.clutter_size + 1
+        source_size = self._arrays.sizes[clutter_index] if image_size is None else image_size
+        if image_size is None:
+            image_size = self._arrays.sizes[image_index]
         return (
             image_index,
-            backend.integers_below(draws[:, _CORNER], canvas_size - sizes[image_index] + 1),
+            backend.integers_below(draws[:, _CORNER], canvas_size - image_size + 1),
             self._no_warps if self.warp.is_identity else self._warp_matrices(draws[:, clutter_end:]),
             clutter_index,
-            backend.integers_below(clutter_draws[:, :, 1:3], source_range),
+            backend.integers_below(clutter_draws[:, :, 1:3], source_size - self.clutter_size + 1),
             backend.integers_below(clutter_draws[:, :, 3:5], canvas_size - self.clutter_size + 1),
         )
 

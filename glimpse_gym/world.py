@@ -113,8 +113,8 @@ class World(ABC):
         self.running = backend.zeros(num_rows, np.bool_)
         self.images_are_lazy = False  # a subclass that composes images on demand sets this to True
         self._num_draws = num_draws
-        # As an array: NumPy compares much faster with it than with an int.
-        self._horizon = backend.from_host(np.array(horizon))
+        # As arrays: NumPy computes much faster with them than with Python numbers.
+        self._one, self._horizon = backend.from_host(np.array(1)), backend.from_host(np.array(horizon))
         self._times = backend.from_host((np.arange(horizon + 1) / horizon).astype(np.float32)[:, None])
         self._keys = backend.zeros(num_rows, np.int64)
         self._episodes = backend.zeros(num_rows, np.int64)
@@ -148,6 +148,8 @@ class World(ABC):
         Raises:
             ValueError: if an option is unknown or its value is not accepted.
         """
+        if options == {}:
+            return {}
         accepted = ", ".join(map(repr, self.reset_options)) or "none"
         if not isinstance(options, dict):
             raise ValueError(f"options must be a dict or None, got {shown(options, 200)}; accepted here: {accepted}")
@@ -170,10 +172,10 @@ class World(ABC):
         ``active`` must not be ``running`` itself, which may change in place.
         """
         backend = self.backend
-        # NumPy adds numbers of one type much faster than of two.
-        self.steps = backend.update(self.steps, self.steps + backend.as_int64(active))
+        self.steps = backend.update(self.steps, self.steps + self._one, where=active)
         outcome = self._step_rows(action, active)
-        self.running = backend.update(self.running, self.running ^ outcome.terminated)
+        if not backend.known_none(outcome.terminated):
+            self.running = backend.update(self.running, self.running ^ outcome.terminated)
         return outcome
 
     def observe(self, rows: Array | None = None) -> dict[str, Array]:
