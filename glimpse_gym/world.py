@@ -115,7 +115,7 @@ class World(ABC):
         self._num_draws = num_draws
         # As arrays: NumPy computes much faster with them than with Python numbers.
         self._one, self._horizon = backend.from_host(np.array(1)), backend.from_host(np.array(horizon))
-        self._times = backend.from_host((np.arange(horizon + 1) / horizon).astype(np.float32)[:, None])
+        self._times = backend.from_host((np.arange(horizon + 1) / horizon).astype(np.float32))
         self._keys = backend.zeros(num_rows, np.int64)
         self._episodes = backend.zeros(num_rows, np.int64)
 
@@ -189,8 +189,10 @@ class World(ABC):
             self._compose_visible(np.arange(self.num_rows) if rows is None else rows)
         glimpse = self._sense(rows)
         if rows is None:
-            return {"glimpse": glimpse, "location": self.backend.copy(self.locations), "time": self._times[self.steps]}
-        return {"glimpse": glimpse, "location": self.locations[rows], "time": self._times[self.steps[rows]]}
+            locations, steps = self.backend.copy(self.locations), self.steps
+        else:
+            locations, steps = self.locations[rows], self.steps[rows]
+        return {"glimpse": glimpse, "location": locations, "time": self._times[steps][:, None]}
 
     def glimpses_at(self, row: int, locations: Array) -> Array:
         """Compute the glimpses at locations, float32 (n, 2), of the current image of a row: float32 (n, k*C, g, g)."""
