@@ -233,9 +233,7 @@ def compose(
     image_index: np.ndarray,
     corners: np.ndarray,
     warps: np.ndarray,
-    clutter_index: np.ndarray,
-    clutter_sources: np.ndarray,
-    clutter_corners: np.ndarray,
+    pieces: np.ndarray,
     clutter_size: int,
     windows: np.ndarray,
 ) -> None:
@@ -251,9 +249,8 @@ def compose(
         corners: int64 (R, 2), row and column of the image's top-left pixel on the canvas.
         warps: float64 (R, 2, 3), affine maps from a pixel's (x, y, 1), relative to the image center, to the point where
             the source image is sampled (bilinearly, 0 outside); or (0, 2, 3) to place the images unchanged.
-        clutter_index: int64 (R, n), the image that each piece is cut from.
-        clutter_sources: int64 (R, n, 2), row and column of each piece's top-left pixel in that image.
-        clutter_corners: int64 (R, n, 2), row and column of each piece's top-left pixel on the canvas.
+        pieces: int64 (R, n, 5), the image that each piece is cut from, the row and the column of its top-left pixel in
+            that image, and those on the canvas.
         clutter_size: side of a piece in pixels.
         windows: int64 (R, 4), first row, first column, last row and last column (exclusive) of each window.
     """
@@ -261,16 +258,7 @@ def compose(
     flat, stride = canvases.reshape(-1), canvas_width * channels
     for r in range(rows.size):
         if r + 1 < rows.size:
-            _prefetch(
-                pixels,
-                offsets,
-                sizes,
-                channels,
-                image_index[r + 1],
-                clutter_index[r + 1],
-                clutter_sources[r + 1],
-                clutter_size,
-            )
+            _prefetch(pixels, offsets, sizes, channels, image_index[r + 1], pieces[r + 1], clutter_size)
         top, left, bottom, right = windows[r]
         start = rows[r] * canvas_height * stride
         _clear(flat, start + top * stride, bottom - top, stride, left * channels, right * channels)
@@ -287,15 +275,14 @@ def compose(
                 source = offsets[i] + (y * width + x_start) * channels
                 target = start + (row + y) * stride + (column + x_start) * channels
                 sum_rows(pixels, source, 0, 1, (x_stop - x_start) * channels, flat, target)  # copies one row
-        for n in range(clutter_index.shape[1]):
-            i = clutter_index[r, n]
+        for n in range(pieces.shape[1]):
+            i, source_row, source_column, row, column = pieces[r, n]
             width = sizes[i, 1]
-            row, column = clutter_corners[r, n]
             y_start, y_stop = _overlap(top, bottom, row, clutter_size)
             x_start, x_stop = _overlap(left, right, column, clutter_size)
             if x_start < x_stop:
                 for y in range(y_start, y_stop):
-                    source = (clutter_sources[r, n, 0] + y) * width + clutter_sources[r, n, 1] + x_start
+                    source = (source_row + y) * width + source_column + x_start
                     target = start + (row + y) * stride + (column + x_start) * channels
                     _add(pixels, offsets[i] + source * channels, (x_stop - x_start) * channels, flat, target)
 
@@ -307,18 +294,17 @@ def _prefetch(
     sizes: np.ndarray,
     channels: int,
     image: int,
-    clutter_images: np.ndarray,
-    clutter_sources: np.ndarray,
+    pieces: np.ndarray,
     clutter_size: int,
 ) -> None:
     """Start to load an image and pieces of others, which are rarely in the cache, while another canvas is composed."""
     num_bytes = sizes[image, 0] * sizes[image, 1] * channels
     for p in range(0, min(num_bytes, _MAX_PREFETCHED), _CACHE_LINE):
         prefetch(pixels, offsets[image] + p)
-    for n in range(clutter_images.size):
-        i = clutter_images[n]
+    for n in range(len(pieces)):
+        i, row, column = pieces[n, :3]
         for y in range(clutter_size):
-            source = (clutter_sources[n, 0] + y) * sizes[i, 1] + clutter_sources[n, 1]
+            source = (row + y) * sizes[i, 1] + column
             prefetch(pixels, offsets[i] + source * channels)
 
 
