@@ -72,6 +72,7 @@ class CatchWorld(World):
         self._leftmost, self._rightmost = backend.from_host(np.array(0)), backend.from_host(np.array(side - 2))
         self._row_length = backend.from_host(np.array(side))
         self._bottoms = self.offsets + (side - 1) * side  # indices of the first pixels of the bottom rows
+        self._draw_screens()
 
     @property
     def _pixels(self) -> Array:
@@ -91,9 +92,9 @@ class CatchWorld(World):
         self._draw_screens()
 
     def _step_rows(self, action: Action, active: Array) -> Outcome:
+        backend = self.backend
         self._move_paddle(action.choice, active)
         self._move_ball(active)
-        backend = self.backend
         if not self.whole_screen:
             backend.copyto(self.locations, action.location, where=active[:, None])
         self._draw_screens()

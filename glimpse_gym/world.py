@@ -148,7 +148,7 @@ class World(ABC):
         Raises:
             ValueError: if an option is unknown or its value is not accepted.
         """
-        if options == {}:
+        if isinstance(options, dict) and not options:
             return {}
         accepted = ", ".join(map(repr, self.reset_options)) or "none"
         if not isinstance(options, dict):
