@@ -63,13 +63,25 @@ class CatchWorld(World):
         self.ball = backend.zeros(num_rows, np.float64)  # column, in [0, side - 1]; the row is the step
         self.velocity = backend.zeros(num_rows, np.float64)  # columns per step, in [-1, 1]; negative to the left
         self.paddle = backend.zeros(num_rows, np.int64)  # the left of the paddle's two columns
-        self.screens = backend.zeros((num_rows, side, side), np.uint8)
-        self._all_rows = backend.from_host(np.arange(num_rows))
-        self._lit = backend.from_host(np.array(_LIT, np.uint8))
+        self._flat_screens = backend.zeros(num_rows * side**2, np.uint8)
+        # Indices of the pixels drawn last, of the left of each paddle and of each ball.
+        self._drawn_paddles, self._drawn_balls = backend.copy(self.offsets), backend.copy(self.offsets)
+        # As arrays: NumPy computes much faster with them than with Python numbers.
+        self._half = backend.from_host(np.array(0.5))
+        self._directions = backend.from_host(np.array([-1, 0, 1]))  # of the moves, in columns
+        self._leftmost, self._rightmost = backend.from_host(np.array(0)), backend.from_host(np.array(side - 2))
+        self._row_length = backend.from_host(np.array(side))
+        self._bottoms = self.offsets + (side - 1) * side  # indices of the first pixels of the bottom rows
+        self._draw_screens()
 
     @property
     def _pixels(self) -> Array:
-        return self.screens.reshape(-1)
+        return self._flat_screens
+
+    @property
+    def screens(self) -> Array:
+        """uint8 (B, side, side): the screens, as a view."""
+        return self._flat_screens.reshape(self.num_rows, self.side, self.side)
 
     def _reset_rows(self, rows: Array, draws: Array) -> None:
         backend = self.backend
@@ -77,27 +89,34 @@ class CatchWorld(World):
         self.velocity[rows] = 2 * draws[:, 1] - 1
         self.paddle[rows] = backend.integers_below(draws[:, 2], self.side - 1)
         backend.fill(self.locations, rows, 0.0)
-        self._draw_screens(rows)
+        self._draw_screens()
 
     def _step_rows(self, action: Action, active: Array) -> Outcome:
+        backend = self.backend
         self._move_paddle(action.choice, active)
         self._move_ball(active)
         if not self.whole_screen:
-            self.backend.copyto(self.locations, action.location, where=active[:, None])
-        self._draw_screens(self._all_rows)
+            backend.copyto(self.locations, action.location, where=active[:, None])
+        self._draw_screens()
         # The episode ends when the ball reaches the bottom row.
         landed = active & self.time_is_up
-        return Outcome(self.backend.as_float64(landed & self.caught), landed, looked=active)
+        if backend.known_none(landed):
+            reward = backend.zeros(self.num_rows, np.float64)
+        else:
+            reward = backend.as_float64(landed & self.caught)
+        return Outcome(reward, landed, looked=active)
 
     def _move_paddle(self, move: Array, active: Array) -> None:
         """Move the paddles by one column, blocked by the walls. A paddle also covers the column to its right."""
-        paddle = self.paddle + (move - 1) * self.backend.as_int64(active)
-        self.paddle = self.backend.update(self.paddle, self.backend.clip(paddle, 0, self.side - 2))
+        paddle = self.backend.clip(self.paddle + self._directions[move], self._leftmost, self._rightmost)
+        self.paddle = self.backend.update(self.paddle, paddle, where=active)
 
     def _move_ball(self, active: Array) -> None:
         """Move the balls sideways, reflected by the walls."""
         right, copyto = self.side - 1, self.backend.copyto
-        self.ball = self.backend.update(self.ball, self.ball + self.velocity * self.backend.as_float64(active))
+        self.ball = self.backend.update(self.ball, self.ball + self.velocity, where=active)
+        if self.backend.known_within(self.ball, 0, right):
+            return
         over, under = self.ball > right, self.ball < 0
         copyto(self.ball, 2 * right - self.ball, where=over)
         copyto(self.ball, -self.ball, where=under)
@@ -106,7 +125,7 @@ class CatchWorld(World):
     @property
     def column(self) -> Array:
         """int64 (B,): the column in which each ball is drawn."""
-        return self.backend.as_int64(self.ball + 0.5)
+        return self.backend.as_int64(self.ball + self._half)
 
     @property
     def landing_column(self) -> Array:
@@ -128,12 +147,19 @@ class CatchWorld(World):
         offset = self.column - self.paddle
         return (offset >= 0) & (offset <= 1)
 
-    def _draw_screens(self, rows: Array) -> None:
-        paddle = self.paddle[rows]
-        self.backend.fill(self.screens, rows, 0)
-        self.screens[rows, self.side - 1, paddle] = self._lit
-        self.screens[rows, self.side - 1, paddle + 1] = self._lit
-        self.screens[rows, self.steps[rows], self.column[rows]] = self._lit
+    def _draw_screens(self) -> None:
+        """Draw the paddles and balls of all rows in place of those drawn last. Nothing changes in inactive rows."""
+        update = self.backend.update
+        self._fill_drawn(0)
+        self._drawn_paddles = update(self._drawn_paddles, self._bottoms + self.paddle)
+        self._drawn_balls = update(self._drawn_balls, self.offsets + self.steps * self._row_length + self.column)
+        self._fill_drawn(_LIT)
+
+    def _fill_drawn(self, value: int) -> None:
+        pixels, fill = self._flat_screens, self.backend.fill
+        fill(pixels, self._drawn_paddles, value)
+        fill(pixels[1:], self._drawn_paddles, value)  # to the right; faster than adding 1 to all indices
+        fill(pixels, self._drawn_balls, value)
 
     def info(self, rows: Array) -> dict[str, Array]:
         """See :meth:`World.info`. ``caught`` is False while the ball falls."""

@@ -206,8 +206,11 @@ class ClassificationWorld(World):
         looked = active ^ ended
         backend = self.backend
         backend.copyto(self.locations, action.location, where=looked[:, None])
-        backend.copyto(self.predictions, action.choice, where=answered)
-        reward = backend.as_float64(answered & (action.choice == self.labels))
+        if backend.known_none(answered):
+            reward = backend.zeros(self.num_rows, np.float64)
+        else:
+            backend.copyto(self.predictions, action.choice, where=answered)
+            reward = backend.as_float64(answered & (action.choice == self.labels))
         if self.glimpse_cost:
             reward -= self.glimpse_cost * backend.as_float64(looked)
         return Outcome(reward, ended, looked)

@@ -139,6 +139,13 @@ class Canvases:
         self.pixels = backend.zeros((num_rows, height, width, images.num_channels), np.uint8)
         self.corners = backend.zeros((num_rows, 2), np.int64)  # row and column of each image's top-left pixel
         self._size = backend.from_host(np.array((height, width)))
+        self._sizes_differ = bool((images.sizes != images.sizes[0]).any())
+        # How many positions there are for an image, and how many images and positions for pieces of clutter, if all
+        # images have the size of the first. Computed once, of the shapes of draws: much faster in every reset.
+        canvas_size, image_size = np.array((height, width)), images.sizes[0]
+        ranges = [len(images) - 1, *(image_size - self.clutter_size + 1), *(canvas_size - self.clutter_size + 1)]
+        self._corner_ranges = backend.from_host((canvas_size - image_size + 1).astype(np.float64))
+        self._piece_ranges = backend.from_host(np.tile(np.array(ranges, np.float64), self.num_clutter))
         # Large canvases are composed tile by tile, when a glimpse first shows a tile. A device composes them at once.
         on_cpu = backend.device == "cpu"
         self.is_tiled = on_cpu and max(height, width) > _MAX_UNTILED
@@ -213,21 +220,24 @@ class Canvases:
                     composed[i, j] = True
 
     def _draw_layout(self, image_index: Array, draws: Array) -> tuple[Array, ...]:
-        """Draw positions of images and clutter: the arguments ``image_index`` to ``clutter_corners`` of the kernel."""
-        backend, sizes, canvas_size = self.backend, self._arrays.sizes, self._size
-        clutter_end = 2 + _DRAWS_PER_PIECE * self.num_clutter
-        clutter_draws = draws[:, 2:clutter_end].reshape(len(draws), self.num_clutter, _DRAWS_PER_PIECE)
+        """Draw positions of images and clutter: the arguments ``image_index`` to ``pieces`` of the kernel."""
+        backend, sizes, clutter_end = self.backend, self._arrays.sizes, 2 + _DRAWS_PER_PIECE * self.num_clutter
+        corner_ranges = self._size - sizes[image_index] + 1 if self._sizes_differ else self._corner_ranges
+        pieces_shape = len(draws), self.num_clutter, _DRAWS_PER_PIECE
+        clutter_draws = draws[:, 2:clutter_end]
+        pieces = backend.integers_below(clutter_draws, self._piece_ranges).reshape(pieces_shape)
         # Clutter comes from any image except the one on the canvas, whose index is skipped.
-        clutter_index = backend.integers_below(clutter_draws[:, :, 0], len(self.images) - 1)
+        clutter_index = pieces[:, :, 0]
         clutter_index += clutter_index >= image_index[:, None]
-        source_range = sizes[clutter_index] - self.clutter_size + 1
+        if self._sizes_differ:
+            source_ranges = sizes[clutter_index] - self.clutter_size + 1
+            source_draws = clutter_draws.reshape(pieces_shape)[:, :, 1:3]
+            pieces[:, :, 1:3] = backend.integers_below(source_draws, source_ranges)
         return (
             image_index,
-            backend.integers_below(draws[:, _CORNER], canvas_size - sizes[image_index] + 1),
+            backend.integers_below(draws[:, _CORNER], corner_ranges),
             self._no_warps if self.warp.is_identity else self._warp_matrices(draws[:, clutter_end:]),
-            clutter_index,
-            backend.integers_below(clutter_draws[:, :, 1:3], source_range),
-            backend.integers_below(clutter_draws[:, :, 3:5], canvas_size - self.clutter_size + 1),
+            pieces,
         )
 
     def _warp_matrices(self, draws: Array) -> Array:

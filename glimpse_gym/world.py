@@ -113,9 +113,9 @@ class World(ABC):
         self.running = backend.zeros(num_rows, np.bool_)
         self.images_are_lazy = False  # a subclass that composes images on demand sets this to True
         self._num_draws = num_draws
-        # As an array: NumPy compares much faster with it than with an int.
-        self._horizon = backend.from_host(np.array(horizon))
-        self._times = backend.from_host((np.arange(horizon + 1) / horizon).astype(np.float32)[:, None])
+        # As arrays: NumPy computes much faster with them than with Python numbers.
+        self._one, self._horizon = backend.from_host(np.array(1)), backend.from_host(np.array(horizon))
+        self._times = backend.from_host((np.arange(horizon + 1) / horizon).astype(np.float32))
         self._keys = backend.zeros(num_rows, np.int64)
         self._episodes = backend.zeros(num_rows, np.int64)
 
@@ -148,6 +148,8 @@ class World(ABC):
         Raises:
             ValueError: if an option is unknown or its value is not accepted.
         """
+        if isinstance(options, dict) and not options:
+            return {}
         accepted = ", ".join(map(repr, self.reset_options)) or "none"
         if not isinstance(options, dict):
             raise ValueError(f"options must be a dict or None, got {shown(options, 200)}; accepted here: {accepted}")
@@ -170,10 +172,10 @@ class World(ABC):
         ``active`` must not be ``running`` itself, which may change in place.
         """
         backend = self.backend
-        # NumPy adds numbers of one type much faster than of two.
-        self.steps = backend.update(self.steps, self.steps + backend.as_int64(active))
+        self.steps = backend.update(self.steps, self.steps + self._one, where=active)
         outcome = self._step_rows(action, active)
-        self.running = backend.update(self.running, self.running ^ outcome.terminated)
+        if not backend.known_none(outcome.terminated):
+            self.running = backend.update(self.running, self.running ^ outcome.terminated)
         return outcome
 
     def observe(self, rows: Array | None = None) -> dict[str, Array]:
@@ -187,8 +189,10 @@ class World(ABC):
             self._compose_visible(np.arange(self.num_rows) if rows is None else rows)
         glimpse = self._sense(rows)
         if rows is None:
-            return {"glimpse": glimpse, "location": self.backend.copy(self.locations), "time": self._times[self.steps]}
-        return {"glimpse": glimpse, "location": self.locations[rows], "time": self._times[self.steps[rows]]}
+            locations, steps = self.backend.copy(self.locations), self.steps
+        else:
+            locations, steps = self.locations[rows], self.steps[rows]
+        return {"glimpse": glimpse, "location": locations, "time": self._times[steps][:, None]}
 
     def glimpses_at(self, row: int, locations: Array) -> Array:
         """Compute the glimpses at locations, float32 (n, 2), of the current image of a row: float32 (n, k*C, g, g)."""

@@ -13,7 +13,8 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
 import oracles
-from glimpse_gym.envs import CatchEnv, CatchVectorEnv
+from glimpse_gym.envs import CatchEnv, CatchVectorEnv, CatchWorld
+from glimpse_gym.world import Action
 
 LEFT, STAY, RIGHT = range(3)
 
@@ -224,6 +225,27 @@ def test_starting_states():
     # The three are independent.
     for a, b in ((ball, paddle), (ball, velocity), (paddle, velocity)):
         assert abs(np.corrcoef(a, b)[0, 1]) < 5 / math.sqrt(6000)
+
+
+def test_resets_and_steps_of_some_rows_change_no_other_screen():
+    world, rng = CatchWorld(20, num_glimpses=9), np.random.default_rng(0)
+    for step in range(60):
+        before, changed = world.screens.copy(), rng.random(20) < 0.5
+        if step % 10 == 0:
+            world.reset(np.flatnonzero(changed))
+        else:
+            location, move = np.zeros((20, 2), np.float32), rng.integers(0, 3, 20)
+            changed &= world.running
+            world.step(Action(location, move, None), changed.copy())
+        oracles.assert_identical(world.screens[~changed], before[~changed])
+        # Nothing is left of what was drawn before.
+        expected = np.zeros_like(before)
+        for b in range(20):
+            expected[b, 9, [world.paddle[b], world.paddle[b] + 1]] = 255
+            expected[b, world.steps[b], world.column[b]] = 255
+        oracles.assert_identical(world.screens, expected)
+    assert world.running.any()
+    assert not world.running.all()
 
 
 def test_landing_columns_match_the_closed_form():

@@ -138,24 +138,24 @@ def test_brightest_cells_do_not_overflow():
 # ---------------------------------------------------------------- canvases
 
 
-def compose_slowly(images, canvas, image_index, corner, clutter_index, sources, corners, size, window):
+def compose_slowly(images, canvas, image_index, corner, pieces, size, window):
     """Compose one canvas, uint8 (H, W, C), pixel by pixel, in place, from a list of images."""
     channels = canvas.shape[2]
     top, left, bottom, right = window
     whole = np.zeros_like(canvas)
     height, width = images[image_index].shape[:2]
     whole[corner[0] : corner[0] + height, corner[1] : corner[1] + width] = images[image_index]
-    for i, source, (row, column) in zip(clutter_index, sources, corners, strict=True):
+    for i, source_row, source_column, row, column in pieces:
         for y in range(size):
             for x in range(size):
                 for c in range(channels):
-                    total = int(whole[row + y, column + x, c]) + int(images[i][source[0] + y, source[1] + x, c])
+                    total = int(whole[row + y, column + x, c]) + int(images[i][source_row + y, source_column + x, c])
                     whole[row + y, column + x, c] = min(total, 255)
     canvas[top:bottom, left:right] = whole[top:bottom, left:right]
 
 
 def random_layout(rng, images, canvas_shape, num_rows, num_clutter, size):
-    """Draw the arguments ``image_index`` to ``clutter_corners`` of the kernel, without warps."""
+    """Draw the arguments ``image_index`` to ``pieces`` of the kernel, without warps."""
     shapes = np.array([image.shape[:2] for image in images])
     image_index = rng.integers(0, len(images), num_rows)
     corners = rng.integers(0, np.array(canvas_shape) - shapes[image_index] + 1)
@@ -165,7 +165,8 @@ def random_layout(rng, images, canvas_shape, num_rows, num_clutter, size):
     if num_clutter > 1:  # pieces in two corners of the canvas
         clutter_corners[:, 0] = 0
         clutter_corners[:, 1] = np.array(canvas_shape) - size
-    return image_index, corners, np.empty((0, 2, 3)), clutter_index, sources, clutter_corners
+    pieces = np.concatenate([clutter_index[:, :, None], sources, clutter_corners], axis=2)
+    return image_index, corners, np.empty((0, 2, 3)), pieces
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -189,8 +190,8 @@ def test_compose_equals_loops(whole, size, num_clutter, channels):
     expected = canvases.copy()
     numpy_kernels.compose(flat, offsets, np.array(shapes), canvases, rows, *layout, size, windows)
     for r, row in enumerate(rows):
-        image_index, corners, _, *clutter = (part[r] if len(part) else None for part in layout)
-        compose_slowly(images, expected[row], image_index, corners, *clutter, size, windows[r])
+        image_index, corners, _, pieces = (part[r] if len(part) else None for part in layout)
+        compose_slowly(images, expected[row], image_index, corners, pieces, size, windows[r])
     assert (expected == 255).any() or num_clutter == 0
     oracles.assert_identical(canvases, expected)
 
@@ -198,10 +199,9 @@ def test_compose_equals_loops(whole, size, num_clutter, channels):
 def test_compose_one_canvas_without_other_rows():
     images = random_pixels(7, 2, 10, 10)
     canvases = np.full((1, 10, 10, 1), GUARD, np.uint8)
-    no_clutter = np.zeros((1, 0), np.int64), np.zeros((1, 0, 2), np.int64), np.zeros((1, 0, 2), np.int64)
-    zero = np.zeros(1, np.int64)
+    zero, no_clutter = np.zeros(1, np.int64), np.zeros((1, 0, 5), np.int64)
     numpy_kernels.compose(
         *(images.reshape(-1), np.array([0, 100]), np.full((2, 2), 10), canvases, zero, zero + 1),
-        *(np.zeros((1, 2), np.int64), np.empty((0, 2, 3)), *no_clutter, 8, np.array([[0, 0, 10, 10]])),
+        *(np.zeros((1, 2), np.int64), np.empty((0, 2, 3)), no_clutter, 8, np.array([[0, 0, 10, 10]])),
     )
     oracles.assert_identical(canvases[0, :, :, 0], images[1])

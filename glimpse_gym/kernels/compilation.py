@@ -16,3 +16,12 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:  # Numba found no writable cache folder: compile in every process
         return numba.njit(**options)(function)
+
+
+def compiled_inline(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function that only compiled functions call. LLVM inlines it.
+
+    Numba's own inlining counts references to arrays at every call.
+    """
+    inlined: Callable[..., Any] = numba.njit(forceinline=True, error_model="numpy")(function)
+    return inlined

@@ -107,16 +107,24 @@ class TorchBackend(Backend):
         return array.cpu().numpy()
 
     def copyto(self, target: Tensor, source: Tensor, where: Tensor) -> None:
-        """See :class:`Backend`."""
+        """See :meth:`Backend.copyto`."""
         torch.where(where, source, target, out=target)
 
-    def clip(self, array: Tensor, low: float, high: float) -> Tensor:
+    def clip(self, array: Tensor, low: Tensor, high: Tensor) -> Tensor:
         """See :meth:`Backend.clip`."""
         return array.clamp(low, high)
 
-    def update(self, old: Tensor, new: Tensor) -> Tensor:
+    def update(self, old: Tensor, new: Tensor, where: Tensor | None = None) -> Tensor:
         """See :meth:`Backend.update`."""
-        return old.copy_(new)
+        return old.copy_(new) if where is None else torch.where(where, new, old, out=old)
+
+    def known_none(self, mask: Tensor) -> bool:
+        """See :meth:`Backend.known_none`."""
+        return False
+
+    def known_within(self, array: Tensor, low: float, high: float) -> bool:
+        """See :meth:`Backend.known_within`."""
+        return False
 
     def fill(self, array: Tensor, rows: Tensor, value: float) -> None:
         """See :meth:`Backend.fill`."""

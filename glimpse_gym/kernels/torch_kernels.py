@@ -122,9 +122,7 @@ def compose(
     image_index: Tensor,
     corners: Tensor,
     warps: Tensor,
-    clutter_index: Tensor,
-    clutter_sources: Tensor,
-    clutter_corners: Tensor,
+    pieces: Tensor,
     clutter_size: int,
     windows: None,
 ) -> None:
@@ -137,7 +135,7 @@ def compose(
     starts = rows * canvases[0].numel()
     images = pixels, offsets, sizes
     _place_images(canvases, starts, images, image_index, corners, warps)
-    _add_clutter(canvases, starts, images, clutter_index, clutter_sources, clutter_corners, clutter_size)
+    _add_clutter(canvases, starts, images, pieces, clutter_size)
 
 
 def _place_images(
@@ -169,13 +167,12 @@ def _add_clutter(
     canvases: Tensor,
     starts: Tensor,
     images: tuple[Tensor, Tensor, Tensor],
-    index: Tensor,
-    sources: Tensor,
-    corners: Tensor,
+    pieces: Tensor,
     side: int,
 ) -> None:
-    """Add n pieces of clutter to each of R canvases; ``index`` to ``side`` as in :func:`compose`."""
+    """Add n pieces of clutter, int64 (R, n, 5), of ``side`` pixels to each of R canvases; see :func:`compose`."""
     pixels, offsets, sizes = images
+    index, sources, corners = pieces[:, :, 0], pieces[:, :, 1:3], pieces[:, :, 3:5]
     canvas_width, channels = canvases.shape[2:]
     flat = canvases.view(-1)
     bytes_per_piece = side**2 * channels * _BYTES_PER_INDEX
@@ -184,8 +181,8 @@ def _add_clutter(
             image = index[chunk, group]
             source = _squares(sources[chunk, group], side, sizes[image, 1, None, None], channels)
             target = _squares(corners[chunk, group], side, canvas_width, channels)
-            pieces = pixels[source + offsets[image, None, None, None]]
-            _add(flat, target + starts[chunk, None, None, None, None], pieces)
+            values = pixels[source + offsets[image, None, None, None]]
+            _add(flat, target + starts[chunk, None, None, None, None], values)
 
 
 def _add(flat: Tensor, index: Tensor, pieces: Tensor) -> None:
