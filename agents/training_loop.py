@@ -40,6 +40,8 @@ def run_updates(
         stop_is_requested: called between updates.
         save_is_due: called after each update.
     """
+    if learner.done:  # as all processes know: nothing to agree on
+        return
     (stop,) = learner.parallel.any(stop_is_requested())
     while not (learner.done or stop):
         losses, error = learner.update()

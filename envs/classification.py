@@ -244,9 +244,9 @@ class ClassificationEnv(GlimpseEnv, gym.Env[Any, Any]):
     split, and added at a random position inside the canvas; sums are clipped at 255.
 
     Images in a `.npy` or TIFF file of any size stay in the file, and glimpses read only what they show; they cannot be
-    placed on a canvas or warped. With more than five scales the file needs a pyramid, which `glimpse-gym pyramid FILE`
-    builds once. Patches of scale 5 and coarser are then moved to the grid of the pyramid, by at most 1/16 of a cell;
-    see docs/large_images.md.
+    placed on a canvas or warped, and need `device="cpu"`. For patches of more than a million pixels the file needs a
+    pyramid, which `glimpse-gym pyramid FILE` builds once. Patches of scale 5 and coarser are then moved to the grid of
+    the pyramid, by at most 1/16 of a cell; see docs/large_images.md.
 
     Before it is placed, the image may be rotated (`rotation`), zoomed (`zoom`) and shifted (`shift`) within its own
     frame, each by a fixed amount, or by an amount drawn uniformly from a range in every episode.

@@ -42,7 +42,10 @@ def test_first_line_names_machine_and_versions(report):
 
 def test_one_row_per_world_for_vector_and_single_env(report):
     titles = [line.strip() for line in report if "random actions" in line]
-    assert titles == ["3 sub-envs, one thread, random actions", "single env through gym.make, random actions"]
+    assert titles == [
+        "3 sub-envs, one thread, random actions; ratios are medians over rounds",
+        "single env through gym.make, random actions; ratios are medians over rounds",
+    ]
     rows = [match for line in report if (match := ROW.fullmatch(line))]
     expected = ["CartPole-v1", *(f"glimpse_gym/{name}-v0" for name in NAMES)]
     assert [row[1] for row in rows] == expected * 2

@@ -81,6 +81,12 @@ def test_bad_argument():
         list(bench_training(-1.0))
 
 
+def test_one_kind_of_measurement_at_a_time(cli):
+    result = cli("bench", "--train", "--sizes")
+    assert result.status == 2
+    assert "not allowed with argument" in result.err
+
+
 def test_command_line(monkeypatch, capsys):
     monkeypatch.setattr(training, "bench_training", lambda seconds: iter([f"measured {seconds}"]))
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")

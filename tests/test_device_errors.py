@@ -32,9 +32,14 @@ def test_unknown_devices(bad):
 @pytest.mark.parametrize("bad", ["cuda:99", torch.device("cuda:99"), "xpu:99"])
 def test_devices_that_do_not_exist(bad):
     with pytest.raises(
-        ValueError, match=r"device .*99.* cannot be used: .*Devices of this machine: 'cpu', 'torch:cpu'"
+        ValueError, match=r"device .*99.* cannot be used .*; devices of this machine: 'cpu', 'torch:cpu'"
     ):
         CatchVectorEnv(2, device=bad)
+
+
+def test_a_device_without_values():
+    with pytest.raises(ValueError, match="device 'meta' computes no values: use one of 'cpu', 'torch:cpu'"):
+        CatchVectorEnv(2, device="meta")
 
 
 @pytest.mark.parametrize("bad", ["mps", "torch:mps", torch.device("mps:0")])

@@ -203,6 +203,14 @@ def test_a_resumed_run_is_bit_equal_to_one_that_was_not_stopped(train, tmp_path)
     assert_equal_runs(tmp_path / "stopped", tmp_path / "whole")
 
 
+def test_a_finished_run_resumes_with_nothing_to_do(train, tmp_path):
+    assert train("whole", 2) == [True, True]
+    before = (tmp_path / "whole" / "training.pt").read_bytes()
+    for number in (1, 2, 4):
+        assert train("whole", number, resume=True) == [True] * number
+    assert (tmp_path / "whole" / "training.pt").read_bytes() == before
+
+
 @pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1), (2, 4)])
 def test_a_run_goes_on_with_another_number_of_processes(train, tmp_path, before, after):
     assert all(train("whole", 1))

@@ -78,7 +78,8 @@ def test_one_cell_is_the_whole_canvas(tmp_path):
     [
         ({"path": "canvas.png"}, "must be a .npy file, got"),
         ({"side": 1000}, r"side must be a multiple of 128 \* grid = 256, got 1000"),
-        ({"side": 256}, "side must be an integer from 512 to"),
+        ({"side": 256}, r"side must be at least 256 \* grid = 512, got 256; use a larger side, or a smaller grid"),
+        ({"side": 2**21}, "side must be an integer from 1 to 1048576"),
         ({"grid": 0}, "grid must be an integer from 1 to 223, got 0"),
         ({"seed": -1}, "seed must be an integer"),
     ],
@@ -88,6 +89,16 @@ def test_errors(tmp_path, arguments, message):
     with pytest.raises(ValueError, match=message):
         write_search_canvas(tmp_path / arguments.pop("path"), **arguments)
     assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["canvas.npy", "canvas.labels.npy"])
+def test_existing_files_are_not_overwritten(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(
+        FileExistsError, match=f"{name} exists, and is not overwritten: name another file, or remove it"
+    ):
+        write_search_canvas(tmp_path / "canvas.npy", side=1024, grid=2)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
 
 
 def test_a_canvas_larger_than_the_disk_is_refused(tmp_path, monkeypatch):

@@ -114,6 +114,14 @@ def test_errors_of_files(tmp_path, images, layout, message):
         Retina(4).sense_large(open_large(path), np.zeros((1, 2), np.float32))
 
 
+def test_a_file_without_its_last_tiles_is_an_error_when_it_is_opened(tmp_path):
+    path = write(tmp_path / "image.tif", random_images(256, 256), tile=(64, 64), compression="zlib")
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(DataError, match="is cut off: it lists tiles beyond its end, at .* bytes; copy it again"):
+        open_large(path)
+
+
 @pytest.mark.parametrize("library", [zlib, lzma])
 def test_a_tile_that_unpacks_to_more_is_cut(tmp_path, library):
     """A small file must not fill the memory."""

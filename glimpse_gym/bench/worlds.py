@@ -43,9 +43,9 @@ def bench_worlds(seconds: float = 1.0, num_envs: int = 256) -> Iterator[str]:
         raise ValueError(f"seconds must be greater than 0, got {seconds}")
     check_integer("num_envs", num_envs, at_least=1)
     yield describe_machine()
-    yield f"\n{num_envs} sub-envs, one thread, random actions"
+    yield f"\n{num_envs} sub-envs, one thread, random actions; ratios are medians over rounds"
     yield from _compare(lambda name: _make_vector_step(name, num_envs), num_envs, seconds)
-    yield "\nsingle env through gym.make, random actions"
+    yield "\nsingle env through gym.make, random actions; ratios are medians over rounds"
     yield from _compare(_make_single_step, 1, seconds)
     yield f"\nrender() as rgb_array, {_RENDERED_ID}: {_render_milliseconds(seconds):.2f} ms per frame"
     yield f"import glimpse_gym: {_import_seconds():.2f} s beyond import gymnasium"

@@ -54,8 +54,8 @@ def write_search_canvas(
         progress: show progress bars.
 
     Raises:
-        OSError: the files do not fit on the disk, or cannot be written; nothing is left of the one that was not
-            complete.
+        OSError: the files exist, do not fit on the disk, or cannot be written; nothing is left of the one that was
+            not complete.
         ValueError: an argument is out of range.
         DataError: MNIST is not there, and cannot be downloaded.
     """
@@ -66,10 +66,16 @@ def write_search_canvas(
         raise ValueError(f"the canvas must be a .npy file, got {path}")
     check_integer("seed", seed, at_least=0)
     check_integer("grid", grid, at_least=1, at_most=223)
-    check_integer("side", side, at_least=_MIN_CELL * grid, at_most=2**20)
+    if check_integer("side", side, at_least=1, at_most=2**20) < _MIN_CELL * grid:
+        raise ValueError(
+            f"side must be at least {_MIN_CELL} * grid = {_MIN_CELL * grid}, got {side}; "
+            "use a larger side, or a smaller grid"
+        )
     if side % (_PITCH * grid):
         raise ValueError(f"side must be a multiple of {_PITCH} * grid = {_PITCH * grid}, got {side}")
     labels_path = path.with_suffix(".labels.npy")
+    for existing in filter(Path.exists, (path, labels_path)):
+        raise FileExistsError(f"{existing} exists, and is not overwritten: name another file, or remove it")
     remove_temporary_files(path)
     check_free_space(path, side**2 + level_layout((1, side, side, 1))[-1].end)
     digits, classes = load("mnist", "train")

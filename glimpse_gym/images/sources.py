@@ -64,8 +64,9 @@ def open_images(
     A ``.npy`` or TIFF file is not read into memory: it stays open, glimpses read only what they show, and it must not
     change meanwhile. It holds uint8 of shape (N, H, W), (N, H, W, C), or one image (H, W) or (H, W, C); three
     dimensions are one image if there is only one label, or labels have two dimensions. Without ``labels``, those of
-    ``NAME.npy`` are looked for in ``NAME.labels.npy``. Retinas with more than five scales need a pyramid, which
-    ``glimpse-gym pyramid FILE`` builds once; see :class:`glimpse_gym.images.LargeImages` for what is exact.
+    ``NAME.npy`` are looked for in ``NAME.labels.npy``. Retinas with a patch of more than a million pixels need a
+    pyramid, which ``glimpse-gym pyramid FILE`` builds once; see :class:`glimpse_gym.images.LargeImages` for what is
+    exact.
 
     Args:
         images: See the table.

@@ -90,6 +90,11 @@ class TiledPixels(PixelFile):
             )
         if any(len(part) < math.prod(self._grid) for page in self._pages for part in page):
             raise DataError(f"{self.path}: is damaged: it lists fewer tiles than its images have")
+        num_bytes = os.path.getsize(self.path)
+        if any((np.array(page[0]) + np.array(page[1]) > num_bytes).any() for page in self._pages):
+            raise DataError(
+                f"{self.path}: is cut off: it lists tiles beyond its end, at {num_bytes:,} bytes; copy it again"
+            )
         self._decoded: OrderedDict[tuple[int, int], np.ndarray] = OrderedDict()
         self._max_tiles = max(1, _CACHE_BYTES // size)
         self._lock = threading.Lock()

@@ -183,12 +183,14 @@ def make_torch_backend(device: Any, compiled: bool, accepted: str) -> TorchBacke
             f"device {shown(device)} has no 64-bit floating-point numbers, which locations need: use 'cpu', or "
             "'torch:cpu' for tensors"
         )
+    if parsed.type == "meta":
+        raise ValueError(f"device {shown(device)} computes no values: use one of {', '.join(_devices())}")
     try:
         found = torch.zeros(1, dtype=torch.float64, device=parsed).device
     except Exception as error:
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ValueError(
-            f"device {shown(device)} cannot be used: {first_line} Devices of this machine: {', '.join(_devices())}"
+            f"device {shown(device)} cannot be used ({reason}); devices of this machine: {', '.join(_devices())}"
         ) from error
     return TorchBackend(found, compiled)
 
