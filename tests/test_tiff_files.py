@@ -118,7 +118,7 @@ def test_a_file_without_its_last_tiles_is_an_error_when_it_is_opened(tmp_path):
     path = write(tmp_path / "image.tif", random_images(256, 256), tile=(64, 64), compression="zlib")
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(DataError, match="is cut off: it lists tiles beyond its end, at .* bytes; copy it again"):
+    with pytest.raises(DataError, match=r"is cut off: it lists tiles beyond its end, at .* bytes; copy it again"):
         open_large(path)
 
 
@@ -141,7 +141,7 @@ def test_a_tile_outside_the_file_and_large_strips_are_refused(tmp_path):
     path = write(tmp_path / "image.tif", random_images(64, 640), tile=(64, 64))
     content = path.read_bytes()
     path.write_bytes(content[: len(content) - 64 * 64 * 2])
-    with pytest.raises(DataError, match=r"image.tif: (is not a readable TIFF|tile . cannot be decoded)"):
+    with pytest.raises(DataError, match=r"image.tif: (is not a readable TIFF|is cut off)"):
         open_large(path).image(0)
     path = write(tmp_path / "strip.tif", np.zeros((6000, 6000), np.uint8), compression="zlib", rowsperstrip=6000)
     with pytest.raises(
