@@ -11,12 +11,9 @@ B episodes, H hidden units.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
-from glimpse_gym.kernels.compilation import compiled
-
-_inlined = numba.njit(inline="always", error_model="numpy")
+from glimpse_gym.kernels.compilation import compiled, compiled_inline
 
 # Unsigned indices need no check for negative numbers, which would prevent loops from being vectorized.
 
@@ -143,7 +140,7 @@ _EXP = tuple(map(np.float32, (1.9875691e-4, 1.3981999e-3, 8.3334519e-3, 4.166579
 _TANH = tuple(map(np.float32, (-5.70498872e-3, 2.06390888e-2, -5.37397156e-2, 1.33314422e-1, -3.33332819e-1)))
 
 
-@_inlined
+@compiled_inline
 def _exp(x: np.float32) -> np.float32:
     """Compute the exponential function, as in the Cephes library, in operations that the compiler vectorizes."""
     x = min(max(x, np.float32(-87.0)), np.float32(88.0))
@@ -159,12 +156,12 @@ def _exp(x: np.float32) -> np.float32:
     return (series * rest * rest + rest + _ONE) * np.int32(bits).view(np.float32)
 
 
-@_inlined
+@compiled_inline
 def _sigmoid(x: np.float32) -> np.float32:
     return _ONE / (_ONE + _exp(-x))
 
 
-@_inlined
+@compiled_inline
 def _tanh(x: np.float32) -> np.float32:
     squared = x * x
     series = _TANH[0]

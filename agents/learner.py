@@ -182,14 +182,17 @@ class Learner(ABC):
         """Copy the optimizers' state of all weights from their owners to process 0. Call it in all processes."""
         weights = [*self._weights.items()]
         own = {
-            index: optimizer.state[weight]
+            index: {name: value.cpu() for name, value in optimizer.state[weight].items()}
             for index, (weight, optimizer) in enumerate(weights)
             if self._owners[index] == self.parallel.rank and weight in optimizer.state
         }
         for part in self.parallel.gather(own):
             for index, entries in part.items():
                 weight, optimizer = weights[index]
-                optimizer.state[weight] = entries
+                like = {name: value.device for name, value in optimizer.state.get(weight, {}).items()}
+                optimizer.state[weight] = {
+                    name: value.to(like.get(name, weight.device)) for name, value in entries.items()
+                }
 
 
 @contextmanager

@@ -127,7 +127,7 @@ class PPO(Learner):
             observation, reward, terminated, _, infos = self.envs.step(policy.to_action(*sample))
             ended = terminated & active
             log_prob = policy.log_prob(output, sample, ended)
-            value = policy.baseline(output.hidden) * active
+            value = policy.baseline(output.hidden).float() * active
             reward = (reward * active).float()
             yield Rollout(glimpse, location, mask, sample, log_prob, value, reward, infos["success"] & ended, active)
             active = active & ~ended

@@ -24,7 +24,7 @@ from glimpse_gym.validation import check_types, printable
 STATE = "training.pt"
 HISTORY = ("episodes", "seconds", "validation_error", "training_error")
 """Entries that each record of a history has; losses follow, by name."""
-_FORMAT = "glimpse_gym run, format 2"
+_FORMAT = "glimpse_gym run, format 3"
 _OLD_STATE = "training.safetensors"  # of glimpse_gym 0.2.0
 _OPTIMIZER_ENTRIES = {torch.optim.Adam: {"step", "exp_avg", "exp_avg_sq"}, Muon: {"momentum"}}
 _CHECKSUM_BYTES = hashlib.sha256().digest_size
@@ -110,12 +110,12 @@ def load_state(folder: Path, max_bytes: int) -> dict[str, Any]:
             raise ValueError("it is compressed")
         if sum(entry.file_size for entry in entries) > len(content):
             raise ValueError("its entries overlap")
-        state = dict(torch.load(io.BytesIO(content), weights_only=True))
+        state = dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
     except Exception as error:  # torch raises many types for a file that is intact, but not of this package
         raise CheckpointError(f"{path} is not the state of a run: {error!r:.200}") from error
     if state.get("format") != _FORMAT:
         raise CheckpointError(
-            f"{path} is not of this version: finish the run with the version that began it (glimpse_gym 0.4.0 or "
+            f"{path} is not of this version: finish the run with the version that began it (glimpse_gym 0.5.0 or "
             "earlier), or use another folder"
         )
     try:

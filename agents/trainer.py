@@ -40,7 +40,7 @@ from glimpse_gym.agents.run_state import (
     set_learner_state,
     state_version,
 )
-from glimpse_gym.agents.training_loop import run_updates, set_threads, settings_of_process_0, share_state, stop_requests
+from glimpse_gym.agents.training_loop import collect_settings, run_updates, set_threads, share_state, stop_requests
 from glimpse_gym.atomic_io import atomic_write, remove_temporary_files
 from glimpse_gym.folder_lock import LOCK, lock_folder
 from glimpse_gym.provenance import storable_kwargs
@@ -90,7 +90,7 @@ class Trainer:
         default_config, default_policy = default_configs(env_id, algorithm)
         self.config = train_config or default_config
         policy_config, env_kwargs, augmentation = policy_config or default_policy, env_kwargs or {}, augmentation or {}
-        settings_of_process_0(self.parallel, env_id, env_kwargs | augmentation, self.config, policy_config)
+        self.parallel.broadcast(collect_settings(env_id, env_kwargs | augmentation, self.config, policy_config))
         with self.parallel.failing_together():
             if (self.folder / LOCK).exists():  # tell of a run in progress before anything else
                 with lock_folder(self.folder):

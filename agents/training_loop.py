@@ -51,13 +51,13 @@ def run_updates(
         yield Update(losses, error, save)
 
 
-def settings_of_process_0(
-    parallel: Parallel, env_id: str, env_kwargs: dict[str, Any], config: TrainConfig, policy_config: Any
+def collect_settings(
+    env_id: str, env_kwargs: dict[str, Any], config: TrainConfig, policy_config: Any
 ) -> dict[str, Any]:
-    """Return the settings of the run in process 0, by name, from those in each process."""
+    """Return the settings in which all processes of a run must agree, by name."""
     configs = asdict(config) | asdict(policy_config)
     kwargs = {f"env_kwargs[{name!r}]": value for name, value in env_kwargs.items()}
-    return dict(parallel.broadcast({"version": __version__, "env_id": env_id} | kwargs | configs))
+    return {"version": __version__, "env_id": env_id} | kwargs | configs
 
 
 def share_state(learner: Learner) -> None:
@@ -85,9 +85,9 @@ def train_along(
         PeerLostError: if another process has failed or ended.
         ValueError: if the settings are others than those of process 0, or the algorithm cannot train in the env.
     """
-    expected = settings_of_process_0(parallel, env_id, env_kwargs, config, policy_config)
+    found = collect_settings(env_id, env_kwargs, config, policy_config)
+    expected = parallel.broadcast(found)  # of process 0
     with parallel.failing_together():
-        found = settings_of_process_0(Parallel(), env_id, env_kwargs, config, policy_config)
         if names := sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name)):
             differences = ", ".join(f"{name} = {found.get(name)} ({expected.get(name)} in process 0)" for name in names)
             raise ValueError(

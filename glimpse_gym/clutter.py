@@ -42,7 +42,8 @@ class ImageArrays:
 
     def __init__(self, images: ImageSet, backend: Backend) -> None:
         arrays = images.pixels, images.offsets, images.sizes, images.labels
-        self.pixels, self.offsets, self.sizes, self.labels = map(backend.share, arrays)
+        owner = None if images.reopen else images  # users may change their arrays before they make another env
+        self.pixels, self.offsets, self.sizes, self.labels = (backend.share(array, owner) for array in arrays)
         self._arguments = images, backend
 
     def __reduce__(self) -> tuple[Any, ...]:

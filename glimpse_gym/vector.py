@@ -48,7 +48,8 @@ class GlimpseVectorEnv(VectorEnv[Any, Any, np.ndarray]):
     * ``render_mode`` must be None.
 
     To capture steps as a CUDA graph, capture ``world.step`` and ``world.observe``, or ``reset()`` without a seed and
-    all steps of an episode, which leave the env as they found it.
+    all steps of an episode, which leave the env as they found it; not with rotation, zoom or shift, which are
+    computed on the host.
 
     Args:
         num_envs: n.
@@ -152,13 +153,15 @@ class GlimpseVectorEnv(VectorEnv[Any, Any, np.ndarray]):
         """Take one step in every sub-env.
 
         Raises:
-            ResetNeeded: before the first reset; if autoreset is disabled, also after the end of an episode.
+            ResetNeeded: before the first reset; if autoreset is disabled, also after the end of an episode; on a device
+                with ``SAME_STEP``, also after an error about bad values at the end of an episode.
             TypeError: if an action is not a tensor on the device.
             ValueError: if the actions do not belong to the space; the episodes do not change.
         """
         active = self._schedule.running
         all_active = np.count_nonzero(active) == self.num_envs
-        if not self._was_reset or (self.autoreset_mode is AutoresetMode.DISABLED and not all_active):
+        resets_later = self.autoreset_mode is AutoresetMode.NEXT_STEP
+        if not self._was_reset or not (all_active or resets_later):
             inactive = np.flatnonzero(~active).tolist()
             raise ResetNeeded(f"no episode is running in the sub-envs {inactive}: call reset() first")
         inactive_rows = None if all_active else np.flatnonzero(~active)

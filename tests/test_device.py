@@ -160,6 +160,16 @@ def test_images_are_on_a_device_once():
     assert len(torch_backend._shared) == before
 
 
+def test_arrays_of_the_user_may_change_between_envs():
+    images, means = np.zeros((4, 8, 8), np.uint8), []
+    for value in (0, 255):
+        images[:] = value
+        kwargs = {"images": images, "labels": np.arange(4), "first_glimpse": "center", "patch_size": 4}
+        envs = [gym.make_vec("glimpse_gym/Images-v0", num_envs=2, device=device, **kwargs) for device in ("cpu", CPU)]
+        means.append([float(env.reset(seed=0)[0]["glimpse"][:, 0].mean()) for env in envs])
+    assert means == [[0.0, 0.0], [1.0, 1.0]]
+
+
 def test_backends_can_be_copied():
     assert copy.deepcopy(make_backend(CPU)).device == CPU
     assert copy.deepcopy(NUMPY).kernels is NUMPY.kernels

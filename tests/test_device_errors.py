@@ -209,6 +209,22 @@ def test_bad_values_are_errors_at_the_end_or_at_the_next_reset(case, bad, messag
     oracles.assert_identical(to_arrays(env.reset(seed=9)), to_arrays(twin.reset(seed=9)))  # reported only once
 
 
+def test_bad_values_with_same_step_autoreset_leave_no_episode_running():
+    env = native("MNIST", mode=AutoresetMode.SAME_STEP, device=CPU)
+    env.action_space.seed(0)
+    actions = [to_tensors(env.action_space.sample()) for _ in range(env.metadata["num_glimpses"])]
+    actions[0]["next_location"][3] = torch.nan
+    env.reset(seed=0)
+    for action in actions[:-1]:
+        env.step(action)
+    with pytest.raises(ValueError, match=r"NaN or infinite numbers in the sub-envs \[3\]"):
+        env.step(actions[-1])
+    with pytest.raises(gym.error.ResetNeeded, match=r"sub-envs \[0, 1, 2, 3, 4\]: call reset"):
+        env.step(actions[-1])
+    env.reset(seed=0)
+    env.step(actions[-1])
+
+
 def test_masks_need_a_discrete_form():
     env = native("Catch", device=CPU)
     env.reset(seed=0)

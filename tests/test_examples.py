@@ -158,7 +158,7 @@ COMMANDS = [line for block in code_blocks("algorithms.md", "sh") for line in blo
 
 
 def test_the_page_has_code():
-    assert len(CODE) == 3
+    assert len(CODE) == 4
     assert len(COMMANDS) == 6
 
 
@@ -167,15 +167,20 @@ def test_code_of_vector_envs(capsys):
     assert capsys.readouterr().out == "(64, 1, 8, 8)\n"
 
 
-def test_code_of_the_evaluation(capsys):
+def test_code_of_torch_devices(capsys):
     exec(CODE[1], {})
+    assert 0 <= float(re.fullmatch(r"tensor\((.*)\)\n", capsys.readouterr().out)[1]) <= 0.5
+
+
+def test_code_of_the_evaluation(capsys):
+    exec(CODE[2], {})
     success, episode_return, num_glimpses = map(float, capsys.readouterr().out.split())
     assert success == episode_return > 0.97
     assert num_glimpses == 7
 
 
 def test_code_of_an_algorithm_of_ones_own(tmp_path, monkeypatch):
-    (tmp_path / "my_algorithm.py").write_text(CODE[2])
+    (tmp_path / "my_algorithm.py").write_text(CODE[3])
     monkeypatch.syspath_prepend(tmp_path)
     importlib.import_module("my_algorithm")
     record = execute("a2c", "Catch", 1000)

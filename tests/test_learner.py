@@ -188,6 +188,9 @@ def test_bfloat16_changes_losses_by_rounding_and_keeps_weights_in_float32(name, 
         losses[precision] = learner.update()[0]["total"]
         assert {weight.dtype for weight in learner.policy.parameters()} == {torch.float32}
         assert all(weight.isfinite().all() for weight in learner.policy.parameters())
+    if name == "ppo":
+        rollout = learner.rollout()
+        assert {rollout.values.dtype, learner.advantages(rollout).dtype} == {torch.float32}
     assert losses["float32"] != losses["bfloat16"]
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02, abs=2e-3)
 

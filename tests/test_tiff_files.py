@@ -122,6 +122,21 @@ def test_a_file_without_its_last_tiles_is_an_error_when_it_is_opened(tmp_path):
         open_large(path)
 
 
+def test_pictures_are_made_in_bands_and_whole_images_are_limited(tmp_path, monkeypatch):
+    image = random_images(2100, 1300)
+    np.save(tmp_path / "image.npy", image)
+    mapped = open_large(tmp_path / "image.npy")
+    large = open_large(write(tmp_path / "image.tif", image, tile=(64, 64), compression="zlib"))
+    heights, window = [], large.pixels.window
+    monkeypatch.setattr(large.pixels, "window", lambda *key: heights.append(key[3]) or window(*key))
+    np.testing.assert_array_equal(large.picture(0), mapped.picture(0))
+    assert max(heights) == 4
+    monkeypatch.setattr("glimpse_gym.images.large.MAX_BYTES", 2_000_000)
+    with pytest.raises(ValueError, match=r"an image of 2,100 x 1,300 pixels of .*image.tif take"):
+        large.image(0)
+    assert mapped.image(0).shape == (2100, 1300)  # takes no memory
+
+
 @pytest.mark.parametrize("library", [zlib, lzma])
 def test_a_tile_that_unpacks_to_more_is_cut(tmp_path, library):
     """A small file must not fill the memory."""

@@ -73,7 +73,7 @@ def bench_sizes(out: Path, seconds: float = 1.0, max_side: int = SIDES[-1]) -> I
     """Measure, yield a table line by line, and write it as a figure, ``out``/sizes.png.
 
     A glimpse is a step of ``Images-v0``: 12 x 12 cells and 3 scales, at a random location of one image of noise. In
-    the columns "256" a vector env of so many sub-envs takes them, and the time is that of one. Files are read once
+    the columns "256" it is the time of a step of a vector env with 256 sub-envs, divided by 256. Files are read once
     before, so that they are in the page cache, and all sizes take turns for several rounds, of which the median is
     reported. The CNN has three layers of 3 x 3 filters with stride 2, and runs on one thread, for sides up to the
     first at which it takes more than two seconds.

@@ -19,7 +19,9 @@ def add_large_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     parser.add_argument("file", metavar="FILE", nargs="+", help="the .npy or TIFF; FILE.pyramid is written beside it")
     parser = add("canvas", canvas, "Make a large canvas strewn with digits, with one to find in each cell of a grid.")
     parser.add_argument("--out", type=Path, default=Path("canvas.npy"), help="the .npy file to write")
-    parser.add_argument("--side", type=int, default=32_768, help="side in pixels, at least 256 * grid")
+    parser.add_argument(
+        "--side", type=int, default=32_768, help="side in pixels: a multiple of 128 * grid, at least 256 * grid"
+    )
     parser.add_argument("--grid", type=int, default=64, help="cells along each side, each an image with its own label")
     parser.add_argument("--seed", type=int, default=0, help="seed of digits and places")
 

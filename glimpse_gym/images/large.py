@@ -21,6 +21,8 @@ from glimpse_gym.images.pyramid import (
     open_pyramid,
     pyramid_path,
 )
+from glimpse_gym.safe_io import MAX_BYTES
+from glimpse_gym.validation import check_memory
 
 LARGE_SUFFIXES = (".npy", ".tif", ".tiff")
 """Suffixes of the files that are opened in this way."""
@@ -145,17 +147,18 @@ class LargeImages:
         if count > rows_at_once:
             parts = [slice(start, start + rows_at_once) for start in range(0, count, rows_at_once)]
             return np.concatenate([self.sense(index[part], locations[part], patch_size, num_scales) for part in parts])
-        if count > len(self._sizes):
-            self._sizes = np.full((count, 2), self.size)
+        all_sizes = self._sizes  # another thread may replace it
+        if count > len(all_sizes):
+            all_sizes = self._sizes = np.full((count, 2), self.size)
         glimpses = np.empty((count, num_scales * channels, patch_size, patch_size), np.float32)
         for level, first, last, sums_type, num_sums in runs:
             if level in self.levels:
                 values, offsets, strides = self.levels[level], self._offsets[level][index], self._strides[level]
             else:
                 values, offsets, strides = self._gather(index, locations, patch_size << (last - 1))
-            sums, sizes = np.empty(num_sums, sums_type), self._sizes
+            sums = np.empty(num_sums, sums_type)
             kernels.sense_level(
-                *(values, offsets, strides, sizes, channels, locations, level, first, last, sums, glimpses)
+                *(values, offsets, strides, all_sizes, channels, locations, level, first, last, sums, glimpses)
             )
         return glimpses
 
@@ -235,8 +238,15 @@ class LargeImages:
         """Return an image, read-only: uint8 (H, W) if C is 1, otherwise (H, W, C).
 
         A memory-mapped file gives a view, which reads nothing until it is used; tiles are read.
+
+        Raises:
+            ValueError: the tiles take more than MAX_BYTES of memory.
         """
         image, top, left = self._corner(int(index))
+        if self.pixels.values is None:
+            num_bytes = self.size[0] * self.size[1] * self.num_channels
+            settings = f"an image of {self.size[0]:,} x {self.size[1]:,} pixels of {self.path}"
+            check_memory(num_bytes, MAX_BYTES, settings, "glimpses, or an uncompressed file")
         window = self.pixels.window(image, top, left, *self.size)
         return window[..., 0] if self.num_channels == 1 else window
 
@@ -255,11 +265,13 @@ class LargeImages:
             shape = (self.pixels.shape[0], *((side + (1 << level) - 1) >> level for side in self.pixels.shape[1:3]), -1)
             whole = self.levels[level].reshape(shape)[image]
             values = whole[top >> level :, left >> level :][:height, :width]
-        else:
-            values = self.pixels.window(image, top, left, *self.size)
         factor = 1 << (exponent - level)
         sums = np.empty((-(-height // factor), -(-width // factor), self.num_channels), np.uint32)
-        block_sums(values, factor, sums)
+        for i in range(len(sums)):  # one row of the picture at a time, because tiles are read into memory
+            first, last = i * factor, min((i + 1) * factor, height)
+            if not level:
+                values = self.pixels.window(image, top + first, left, last - first, width)
+            block_sums(values[first:last] if level else values, factor, sums[i : i + 1])
         picture = ((sums + (1 << 2 * exponent >> 1)) >> (2 * exponent)).astype(np.uint8)
         return picture[..., 0] if self.num_channels == 1 else picture
 

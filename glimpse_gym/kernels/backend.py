@@ -56,8 +56,13 @@ class Backend(ABC):
         """Convert a NumPy array, which may be the result. A copy to a device does not wait for the device."""
 
     @abstractmethod
-    def share(self, array: np.ndarray) -> Array:
-        """Convert a NumPy array that nobody changes. Worlds that convert the same one share the result."""
+    def share(self, array: np.ndarray, owner: object = None) -> Array:
+        """Convert a NumPy array. Worlds that convert the same one, for the same owner, share the result.
+
+        Args:
+            array: nobody changes it while its owner exists.
+            owner: object that the array was made for; None if nobody ever changes the array.
+        """
 
     @abstractmethod
     def to_host(self, array: Array) -> np.ndarray:
@@ -163,7 +168,7 @@ class NumpyBackend(Backend):
         """See :meth:`Backend.from_host`."""
         return array
 
-    def share(self, array: np.ndarray) -> np.ndarray:
+    def share(self, array: np.ndarray, owner: object = None) -> np.ndarray:
         """See :meth:`Backend.share`."""
         return array
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
+
+from glimpse_gym.kernels.compilation import compiled_inline
 
 
 def _vector_sum(length: int) -> Callable[..., None]:
@@ -81,7 +82,7 @@ prefetch: Any = _prefetch
 _sum_32, _sum_16, _sum_8, _sum_4 = map(_vector_sum, (32, 16, 8, 4))
 
 
-@numba.njit(forceinline=True, error_model="numpy")
+@compiled_inline
 def sum_rows(
     pixels: np.ndarray, start: int, stride: int, num_rows: int, count: int, sums: np.ndarray, first: int
 ) -> None:

@@ -6,16 +6,12 @@ B glimpses, k scales, patches of g x g cells, images of H x W pixels with C chan
 
 from __future__ import annotations
 
-from typing import Any
-
-import numba
 import numpy as np
 
-from glimpse_gym.kernels.compilation import compiled
+from glimpse_gym.kernels.compilation import compiled, compiled_inline
 from glimpse_gym.kernels.geometry import first_pixel
 
 _first_pixel = compiled(first_pixel)
-_compiled_inline: Any = numba.njit(inline="always", error_model="numpy")
 
 
 @compiled
@@ -69,7 +65,7 @@ def sense_level(
                 _pool(values, offsets[b], stride, height, width, channels, left, top, cell, divisor, sums, patch)
 
 
-@_compiled_inline
+@compiled_inline
 def _pool(
     values: np.ndarray,
     offset: int,

@@ -27,10 +27,10 @@ _PART_BYTES = 2**26
 
 
 class _Shared:
-    """Tensor and the NumPy array it was made from, whose address nothing else can have while this object lives."""
+    """Tensor, and the array and owner it was made from, whose addresses nothing else can have while this lives."""
 
-    def __init__(self, array: np.ndarray, tensor: Tensor) -> None:
-        self.array, self.tensor = array, tensor
+    def __init__(self, array: np.ndarray, owner: object, tensor: Tensor) -> None:
+        self.array, self.owner, self.tensor = array, owner, tensor
 
 
 _shared: WeakValueDictionary[tuple[Any, ...], _Shared] = WeakValueDictionary()
@@ -84,13 +84,14 @@ class TorchBackend(Backend):
         """See :meth:`Backend.from_host`."""
         return torch.from_numpy(array.copy()).to(self.torch_device, non_blocking=True)
 
-    def share(self, array: np.ndarray) -> Tensor:
+    def share(self, array: np.ndarray, owner: object = None) -> Tensor:
         """See :meth:`Backend.share`. The images are the largest part of it: uint8, copied once to each device."""
-        key = self.device, array.__array_interface__["data"][0], array.shape, array.strides, array.dtype
+        address = array.__array_interface__["data"][0]
+        key = self.device, id(owner), address, array.shape, array.strides, array.dtype
         shared = _shared.get(key)
         if shared is None:
             self.check_free_memory(array.nbytes, f"images of {array.nbytes:,} bytes", "fewer or smaller images")
-            shared = _shared[key] = _Shared(array, self._copy_in_parts(array))
+            shared = _shared[key] = _Shared(array, owner, self._copy_in_parts(array))
         self._kept.append(shared)
         return shared.tensor
 
