@@ -7,14 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-# Coefficients of x, x**3 and x**5 for each of three steps, which together bring singular values from 0.003 to 1 of the
-# norm as close to 1 as such polynomials can (Amsel et al., "The Polar Express", 2025). The five equal steps of Jordan
-# et al. take up to twice as long, and give the same learning curves.
-_COEFFICIENTS = (
-    (8.3837, -24.7659, 18.3571),
-    (4.0434, -3.0114, 0.5695),
-    (3.5056, -2.6267, 0.5257),
-)
+_NUM_STEPS = 5
+_COEFFICIENTS = 3.4445, -4.7750, 2.0315  # of x, x**3 and x**5
 
 
 class Muon(torch.optim.Optimizer):
@@ -47,7 +41,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalize(matrix: Tensor) -> Tensor:
-    """Approximate the nearest orthogonal matrix (Newton-Schulz): all but the smallest singular values become about 1.
+    """Approximate the nearest orthogonal matrix (Newton-Schulz): singular values between about 0.7 and 1.2.
 
     Every step multiplies the matrix by a polynomial of its Gram matrix. If one side is clearly longer than the other,
     it is cheaper to compute the product of these polynomials first, since they are as small as the Gram matrix.
@@ -58,22 +52,23 @@ def orthogonalize(matrix: Tensor) -> Tensor:
     if wide.shape[1] > 1.5 * wide.shape[0]:  # where both ways take equally many multiplications
         wide = _product_of_polynomials(wide @ wide.T) @ wide
     else:
-        for coefficients in _COEFFICIENTS:
-            wide = _polynomial(wide @ wide.T, *coefficients) @ wide
+        for _ in range(_NUM_STEPS):
+            wide = _polynomial(wide @ wide.T) @ wide
     return wide.T if is_tall else wide
 
 
 def _product_of_polynomials(gram: Tensor) -> Tensor:
     """Multiply the polynomials of all steps, from the Gram matrix of the first."""
-    product = factor = _polynomial(gram, *_COEFFICIENTS[0])
-    for coefficients in _COEFFICIENTS[1:]:
+    product = factor = _polynomial(gram)
+    for _ in range(_NUM_STEPS - 1):
         gram = gram @ factor @ factor  # the factors commute, since all are polynomials of one matrix
-        factor = _polynomial(gram, *coefficients)
+        factor = _polynomial(gram)
         product = product @ factor
     return product
 
 
-def _polynomial(gram: Tensor, a: float, b: float, c: float) -> Tensor:
+def _polynomial(gram: Tensor) -> Tensor:
+    a, b, c = _COEFFICIENTS
     result = torch.addmm(gram, gram, gram, beta=b, alpha=c)
     result.diagonal().add_(a)
     return result

@@ -18,9 +18,9 @@ def test_orthogonalize_brings_singular_values_close_to_one(shape, scale):
     assert found.shape == shape
     left, values, right = torch.linalg.svd(matrix, full_matrices=False)
     found_values = torch.diagonal(left.T @ found @ right.T)
-    large = values > 0.003 * values.norm()  # smaller ones need more steps
-    assert (found_values[large] > 0.35).all()
-    assert (found_values < 1.65).all()
+    large = values > 0.02 * values[0]  # smaller ones need more steps
+    assert (found_values[large] > 0.6).all()
+    assert (found_values < 1.25).all()
     # The singular vectors do not change.
     torch.testing.assert_close(left @ torch.diag(found_values) @ right, found, rtol=0, atol=1e-4)
 
@@ -40,15 +40,14 @@ def test_both_ways_to_multiply_give_the_same(shape):
     assert (found - double).norm() < 1e-3 * double.norm()
     wide = matrix.double() if shape[0] <= shape[1] else matrix.double().T
     wide = wide / wide.norm()
-    for coefficients in muon._COEFFICIENTS:
-        wide = muon._polynomial(wide @ wide.T, *coefficients) @ wide
+    for _ in range(5):
+        wide = muon._polynomial(wide @ wide.T) @ wide
     torch.testing.assert_close(double, wide if shape[0] <= shape[1] else wide.T, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch.optim.Muon exists since torch 2.9")
 @pytest.mark.parametrize("shape", SHAPES)
-def test_steps_with_the_coefficients_of_torch_equal_its_own_up_to_rounding(monkeypatch, shape):
-    monkeypatch.setattr(muon, "_COEFFICIENTS", [(3.4445, -4.7750, 2.0315)] * 5)
+def test_steps_equal_those_of_torch_up_to_rounding(shape):
     generator = torch.Generator().manual_seed(0)
     start = torch.randn(shape, generator=generator)
     ours, theirs = nn.Parameter(start.clone()), nn.Parameter(start.clone())
