@@ -240,10 +240,15 @@ def joined(info: ProcessInfo | None, device: str = "cpu") -> Iterator[Parallel]:
         ValueError: if several processes cannot use the device.
     """
     parallel = Parallel() if info is None or info.world_size == 1 else ProcessGroup(info, device)
+    has_lost_peers = False
     try:
         yield parallel
+    except PeerLostError:
+        has_lost_peers = True
+        raise
     finally:
-        parallel.close()
+        if not has_lost_peers:  # gloo may abort a process that leaves others that have ended
+            parallel.close()
 
 
 def choose_owners(costs: Sequence[float], world_size: int) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -118,7 +119,9 @@ def train_agent(arguments: TrainArguments[Any, Any], command_line: str) -> int |
             return None if is_finished else INTERRUPTED
     except PeerLostError:
         if info and info.launcher:  # which says what has happened
-            return PEER_LOST
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(PEER_LOST)  # at once, because gloo's threads may abort a process that ends without its peers
         raise
 
 
