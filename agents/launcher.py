@@ -45,7 +45,7 @@ class ProcessInfo(NamedTuple):
     world_size: int
     """Number of processes."""
     init_method: str
-    """Where the processes find each other, as :func:`torch.distributed.init_process_group` takes it."""
+    """Address at which the processes find each other, as :func:`torch.distributed.init_process_group` takes it."""
     launcher: int | None = None
     """Process id of :func:`launch`, if that started this process."""
 

@@ -74,6 +74,8 @@ class Learner(ABC):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.policy: Any = make_policy(TaskSpec.from_env(self.envs), policy_config)
+            torch.manual_seed(config.seed)
+            self._initialize_weights()
         self._check_task(env_id)
         self.envs = TensorEnvs(self.policy.wrap_envs(self.envs))
         self.policy.to(config.device.removeprefix("torch:"))
@@ -88,6 +90,9 @@ class Learner(ABC):
         self.num_steps_done = 0
         """Training steps so far, summed over all sub-envs; of an episode that ends early, those before its end."""
         self.policy.eval()
+
+    def _initialize_weights(self) -> None:  # noqa: B027 (most algorithms keep those that torch makes)
+        """Initialize the weights of the policy with torch's random numbers, on the CPU."""
 
     def _check_task(self, env_id: str) -> None:
         name = type(self).__name__
@@ -184,15 +189,12 @@ class Learner(ABC):
         own = {
             index: {name: value.cpu() for name, value in optimizer.state[weight].items()}
             for index, (weight, optimizer) in enumerate(weights)
-            if self._owners[index] == self.parallel.rank and weight in optimizer.state
+            if self._owners[index] == self.parallel.rank != 0 and weight in optimizer.state
         }
         for part in self.parallel.gather(own):
             for index, entries in part.items():
                 weight, optimizer = weights[index]
-                like = {name: value.device for name, value in optimizer.state.get(weight, {}).items()}
-                optimizer.state[weight] = {
-                    name: value.to(like.get(name, weight.device)) for name, value in entries.items()
-                }
+                optimizer.state[weight] = entries  # to be saved only: process 0 does not update this weight
 
 
 @contextmanager

@@ -17,7 +17,6 @@ from torch.nn import functional
 from glimpse_gym.agents.configs import PPOConfig
 from glimpse_gym.agents.learner import Learner
 from glimpse_gym.agents.networks import initialize_orthogonal
-from glimpse_gym.agents.parallel import Parallel
 from glimpse_gym.agents.recurrent import RecurrentPolicy
 
 
@@ -71,20 +70,9 @@ class PPO(Learner):
     policy_class = RecurrentPolicy
     config: PPOConfig
 
-    def __init__(
-        self,
-        env_id: str,
-        env_kwargs: dict[str, Any],
-        config: PPOConfig,
-        policy_config: Any,
-        parallel: Parallel | None = None,
-    ) -> None:
-        super().__init__(env_id, env_kwargs, config, policy_config, parallel)
-        if config.init == "orthogonal":
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(config.seed)
-                initialize_orthogonal(self.policy.cpu())  # random numbers of other devices differ
-            self.policy.to(config.device.removeprefix("torch:"))
+    def _initialize_weights(self) -> None:
+        if self.config.init == "orthogonal":
+            initialize_orthogonal(self.policy)
 
     def _learn(self) -> tuple[dict[str, float], float]:
         config = self.config

@@ -64,11 +64,15 @@ def run_settings(metadata: CheckpointMetadata) -> dict[str, Any]:
     return dict(json.loads(json.dumps(values)))
 
 
+def describe_differences(found: dict[str, Any], expected: dict[str, Any], remark: str) -> str:
+    """Describe the settings that are not as expected, by name, each with a remark on the expected value; "" if none."""
+    names = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
+    return ", ".join(f"{name} = {found.get(name)} ({remark.format(expected.get(name))})" for name in names)
+
+
 def check_settings(folder: Path, found: dict[str, Any], requested: dict[str, Any]) -> None:
     """Raise a CheckpointError that names the settings of the run in a folder that are not as requested."""
-    names = sorted(name for name in found.keys() | requested.keys() if found.get(name) != requested.get(name))
-    if names:
-        differences = ", ".join(f"{name} = {found.get(name)} (requested: {requested.get(name)})" for name in names)
+    if differences := describe_differences(found, requested, "requested: {}"):
         raise CheckpointError(
             f"{folder} holds a run with {printable(differences)}: give the same settings, or use another folder"
         )

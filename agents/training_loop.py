@@ -15,7 +15,7 @@ from glimpse_gym.agents.configs import TrainConfig
 from glimpse_gym.agents.learner import Learner
 from glimpse_gym.agents.parallel import Parallel
 from glimpse_gym.agents.registry import make_learner
-from glimpse_gym.agents.run_state import learner_state, set_learner_state
+from glimpse_gym.agents.run_state import describe_differences, learner_state, set_learner_state
 from glimpse_gym.interrupts import handled_interrupts
 from glimpse_gym.version import __version__
 
@@ -88,8 +88,7 @@ def train_along(
     found = collect_settings(env_id, env_kwargs, config, policy_config)
     expected = parallel.broadcast(found)  # of process 0
     with parallel.failing_together():
-        if names := sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name)):
-            differences = ", ".join(f"{name} = {found.get(name)} ({expected.get(name)} in process 0)" for name in names)
+        if differences := describe_differences(found, expected, "{} in process 0"):
             raise ValueError(
                 f"process {parallel.rank} has {differences}: start all processes of a run with the same command"
             )

@@ -112,12 +112,14 @@ class Retina:
         channels = images.shape[3] if images.ndim == 4 else 1
         settings = f"{num_images} glimpses of {self!r}"
         check_memory(self.num_bytes(num_images, channels), max_bytes, settings, "fewer images or a smaller patch_size")
-        return self.sense_flat(
+        return NUMPY.kernels.sense(
             np.ascontiguousarray(images).reshape(-1),
             np.arange(num_images) * (height * width * channels),
             np.full((num_images, 2), (height, width)),
             channels,
             check_locations(locations, (num_images, 2)),
+            self.patch_size,
+            self.num_scales,
         )
 
     def sense_large(
@@ -157,25 +159,6 @@ class Retina:
         images.check_scales(self.patch_size, self.num_scales)
         images.check_unchanged()
         return images.sense(indices, checked, self.patch_size, self.num_scales)
-
-    def sense_flat(
-        self, pixels: np.ndarray, offsets: np.ndarray, sizes: np.ndarray, channels: int, locations: np.ndarray
-    ) -> np.ndarray:
-        """Compute glimpses like :meth:`sense`, from images of any sizes stored in one flat array, without copying it.
-
-        The arguments are not checked.
-
-        Args:
-            pixels: uint8 (total,). Image b is stored row-major, (H, W, C), starting at ``pixels[offsets[b]]``.
-            offsets: int64 (B,), index of the first pixel of each image.
-            sizes: int64 (B, 2), height and width of each image in pixels.
-            channels: C, the same for all images.
-            locations: float32 (B, 2), in [-1, 1].
-
-        Returns:
-            float32 (B, k*C, g, g) in [0, 1], a new array.
-        """
-        return NUMPY.kernels.sense(pixels, offsets, sizes, channels, locations, self.patch_size, self.num_scales)
 
 
 def _repeated(index: Any, number: int) -> Any:

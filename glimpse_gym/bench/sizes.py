@@ -17,6 +17,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 
 from glimpse_gym.atomic_io import atomic_write, check_free_space
+from glimpse_gym.bench.timing import check_seconds, seconds_per_call
 from glimpse_gym.extras import require_extra
 from glimpse_gym.images import build_pyramid_of
 from glimpse_gym.images.pyramid import level_layout
@@ -88,8 +89,7 @@ def bench_sizes(out: Path, seconds: float = 1.0, max_side: int = SIDES[-1]) -> I
         OSError: the images do not fit on the disk.
         ModuleNotFoundError: torch or matplotlib is not installed.
     """
-    if not seconds > 0:
-        raise ValueError(f"seconds must be greater than 0, got {seconds}")
+    check_seconds(seconds)
     check_integer("max_side", max_side, at_least=SIDES[0])
     require_extra("agents")
     sides = [side for side in SIDES if side <= max_side]
@@ -178,17 +178,8 @@ def _take_turns(steps: dict[Any, tuple[Callable[[], object], int]], seconds: flo
     found: dict[Any, list[float]] = {key: [] for key in steps}
     for _ in range(_NUM_ROUNDS + 1):  # the first touches the pages that the others touch again
         for key, (step, count) in steps.items():
-            found[key].append(_seconds_per_call(step, seconds / _NUM_ROUNDS) / count)
+            found[key].append(seconds_per_call(step, seconds / _NUM_ROUNDS, calls_at_once=10) / count)
     return {key: statistics.median(values[1:]) for key, values in found.items()}
-
-
-def _seconds_per_call(function: Callable[[], object], seconds: float) -> float:
-    num_calls, start = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - start) < seconds:
-        for _ in range(10):
-            function()
-        num_calls += 10
-    return elapsed / num_calls
 
 
 def _cnn_seconds(sides: list[int], seconds: float) -> Iterator[tuple[int, float]]:

@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from glimpse_gym.agents.configs import RAMConfig, ReinforceConfig
 from glimpse_gym.agents.learner import Learner
 from glimpse_gym.agents.reinforce import Reinforce
+from glimpse_gym.bench.timing import check_seconds, seconds_per_call
 from glimpse_gym.bench.worlds import describe_machine
 
 PARTS = ("env", "forward", "backward", "optimizer")
@@ -101,17 +102,16 @@ def bench_training(seconds: float) -> Iterator[str]:
     Raises:
         ValueError: if ``seconds`` is not greater than 0.
     """
-    if not seconds > 0:
-        raise ValueError(f"seconds must be greater than 0, got {seconds}")
+    check_seconds(seconds)
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         yield f"{describe_machine()}\n\ntraining, one thread"
         for name, env_id, env_kwargs, policy_config, config in _CASES:
-            report = measure(Reinforce(env_id, env_kwargs, config, policy_config), seconds)
-            horizon = env_kwargs.get("num_glimpses", 8)
+            learner = Reinforce(env_id, env_kwargs, config, policy_config)
+            report = measure(learner, seconds)
             parts = ", ".join(f"{part} {report.shares[part]:.0%}" for part in PARTS)
-            yield f"  {name}, {env_id}, {horizon} glimpses"
+            yield f"  {name}, {env_id}, {learner.horizon} glimpses"
             yield (
                 f"    {report.episodes_per_second:,.0f} episodes/s, {report.gflops:.1f} of {report.matmul_gflops:.1f} "
                 f"GFLOP/s: {report.share:.0%} of the matmul rate; {parts}"
@@ -145,21 +145,12 @@ def _measure_shares(learner: Learner, seconds: float) -> dict[str, float]:
     timed += [(optimizer, "step", "optimizer") for optimizer in learner.optimizers]
     undo = [_timed(owner, method, name, times) for owner, method, name in timed]
     undo.append(_timed(learner, "update", "total", times))
-    seconds_per_call(lambda: learner.update(), seconds)
+    seconds_per_call(learner.update, seconds)
     for function in undo:
         function()
     times["backward"] = times["gradients"] - times["optimizer"]
     times["forward"] = times["total"] - times["env"] - times["gradients"]
     return {part: times[part] / times["total"] for part in PARTS}
-
-
-def seconds_per_call(function: Callable[[], object], seconds: float) -> float:
-    """Call a function repeatedly for some seconds, at least once, and return the mean time of a call."""
-    num_calls, start = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - start) < seconds or not num_calls:
-        function()
-        num_calls += 1
-    return elapsed / num_calls
 
 
 def _product_seconds(product: Product) -> float:

@@ -17,6 +17,7 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.envs.registration import load_env_creator
 
+from glimpse_gym.bench.timing import check_seconds, seconds_per_call
 from glimpse_gym.machine import machine_name
 from glimpse_gym.registration import WORLDS, env_id
 from glimpse_gym.validation import check_integer
@@ -39,8 +40,7 @@ def bench_worlds(seconds: float = 1.0, num_envs: int = 256) -> Iterator[str]:
     Raises:
         ValueError: if an argument is out of range.
     """
-    if not seconds > 0:
-        raise ValueError(f"seconds must be greater than 0, got {seconds}")
+    check_seconds(seconds)
     check_integer("num_envs", num_envs, at_least=1)
     yield describe_machine()
     yield f"\n{num_envs} sub-envs, one thread, random actions; ratios are medians over rounds"
@@ -88,12 +88,7 @@ def _compare(make_step: Callable[[str], Callable[[], None]], num_steps: int, sec
 
 
 def _calls_per_second(function: Callable[[], object], seconds: float) -> float:
-    num_calls, start = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - start) < seconds:
-        for _ in range(20):
-            function()
-        num_calls += 20
-    return num_calls / elapsed
+    return 1 / seconds_per_call(function, seconds, calls_at_once=20)
 
 
 def _make_vector_step(name: str, num_envs: int) -> Callable[[], None]:

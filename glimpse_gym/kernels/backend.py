@@ -29,13 +29,13 @@ class Backend(ABC):
     # Functions of the array library, with the arguments that NumPy and torch share. Class attributes, because a call
     # through a method takes as long as the function itself on the arrays of a single env.
     minimum: ClassVar[Callable[..., Array]]
-    """Elementwise, of two arrays."""
+    """Elementwise minimum of two arrays."""
     concatenate: ClassVar[Callable[..., Array]]
-    """Of a sequence of arrays and an axis, both positional."""
+    """Concatenate a sequence of arrays along an axis; both arguments are positional."""
     stack: ClassVar[Callable[..., Array]]
-    """Of a sequence of arrays and an axis, both positional."""
+    """Stack a sequence of arrays along a new axis; both arguments are positional."""
     copy: ClassVar[Callable[..., Array]]
-    """Of one array."""
+    """Copy an array."""
     kernels: Any
     """``sense``, ``compose`` and ``uniforms``, as a module or an object that has them."""
 
@@ -49,7 +49,7 @@ class Backend(ABC):
 
     @abstractmethod
     def is_array(self, value: Any) -> bool:
-        """Whether a value is an array of this library, on any device."""
+        """Return whether a value is an array of this library, on any device."""
 
     @abstractmethod
     def from_host(self, array: np.ndarray) -> Array:
@@ -86,14 +86,15 @@ class Backend(ABC):
 
     @abstractmethod
     def known_none(self, mask: Array) -> bool:
-        """Whether a mask, bool (B,), is False everywhere. Always False on a device, which would have to be waited for.
+        """Return whether a mask, bool (B,), is known to be False everywhere.
 
-        A world may leave out work that would change nothing if this is True.
+        On a device the answer is always False, because reading the mask would wait for the device.
+        Where it is True, a world may leave out work that would change nothing.
         """
 
     @abstractmethod
     def known_within(self, array: Array, low: float, high: float) -> bool:
-        """Whether all numbers are from ``low`` to ``high``. Always False on a device, as in :meth:`known_none`."""
+        """Return whether all numbers are known to be from ``low`` to ``high``; see :meth:`known_none`."""
 
     @abstractmethod
     def fill(self, array: Array, rows: Array, value: float) -> None:
