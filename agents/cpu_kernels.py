@@ -19,10 +19,9 @@ from glimpse_gym.kernels.compilation import compiled, compiled_inline
 
 
 @compiled_inline
-def _corner(window: int, side: int, depth: int) -> int:
-    """Return the index of the first value of a window in its padded glimpse; windows are numbered in their order."""
-    block, i, j = window // 4, window // 2 % 2, window % 2
-    row, column = 4 * (block // side) + 2 * i, 4 * (block % side) + 2 * j
+def _corner(block: int, window: int, side: int, depth: int) -> int:
+    """Return the index of the first value of one of the four windows of a block in its padded glimpse."""
+    row, column = 4 * (block // side) + 2 * (window >> 1), 4 * (block % side) + 2 * (window & 1)
     return (row * (4 * side + 2) + column) * depth
 
 
@@ -42,13 +41,14 @@ def extract_windows(glimpses: np.ndarray, windows: np.ndarray) -> None:
                 for x in range(size):
                     padded[np.uint64(p + x * depth)] = source[np.uint64(first + x)]
                 first += size
-        for window in range(4 * side**2):
-            p = _corner(window, side, depth)
-            for _ in range(4):
-                for x in range(run):
-                    target[np.uint64(w + x)] = padded[np.uint64(p + x)]
-                p += stride
-                w += run
+        for block in range(side**2):
+            for window in range(4):
+                p = _corner(block, window, side, depth)
+                for _ in range(4):
+                    for x in range(run):
+                        target[np.uint64(w + x)] = padded[np.uint64(p + x)]
+                    p += stride
+                    w += run
 
 
 @compiled
@@ -62,13 +62,14 @@ def fold_windows(windows: np.ndarray, glimpses: np.ndarray) -> None:
     first, w = 0, 0
     for _ in range(number):
         padded[:] = 0.0
-        for window in range(4 * side**2):
-            p = _corner(window, side, depth)
-            for _ in range(4):
-                for x in range(run):
-                    padded[np.uint64(p + x)] += source[np.uint64(w + x)]
-                p += stride
-                w += run
+        for block in range(side**2):
+            for window in range(4):
+                p = _corner(block, window, side, depth)
+                for _ in range(4):
+                    for x in range(run):
+                        padded[np.uint64(p + x)] += source[np.uint64(w + x)]
+                    p += stride
+                    w += run
         for c in range(depth):
             for y in range(size):
                 p = (y + 1) * stride + depth + c
