@@ -144,8 +144,9 @@ class TrainConfig:
     """Training episodes, including copies of an image."""
     batch_size: int = 512
     """Episodes per update, including copies of an image."""
-    optimizer: Literal["adam", "muon"] = "muon"
-    """'adam', or 'muon': Muon for weight matrices between layers, Adam for the rest."""
+    optimizer: Literal["adam", "muon", "sgd"] = "muon"
+    """'adam'; 'muon', Muon for weight matrices between layers, Adam for the rest; 'sgd', gradient descent with momentum
+    0.9, as in the paper."""
     learning_rate: float = 3e-3
     """Peak learning rate; it decays to 0."""
     schedule: Literal["cosine", "linear"] = "cosine"
@@ -253,8 +254,9 @@ class PPOConfig(TrainConfig):
     """Training steps, summed over all sub-envs, after which the run ends even before num_episodes; 0 sets no limit."""
     batch_size: int = 256
     """Episodes per update."""
-    optimizer: Literal["adam", "muon"] = "adam"
-    """'adam', or 'muon': Muon for weight matrices between layers, Adam for the rest."""
+    optimizer: Literal["adam", "muon", "sgd"] = "adam"
+    """'adam'; 'muon', Muon for weight matrices between layers, Adam for the rest; 'sgd', gradient descent with momentum
+    0.9."""
     learning_rate: float = 1e-3
     """Peak learning rate; it decays to 0."""
     schedule: Literal["cosine", "linear"] = "linear"

@@ -29,6 +29,7 @@ from glimpse_gym.agents.tensor_envs import TensorEnvs
 _EPISODES_PER_RUN = 2**40
 # Matrices with a side below this are optimized by Adam even if the optimizer is Muon.
 _MIN_MUON_SIDE = 32
+_SGD_MOMENTUM = 0.9  # the paper's, section 4
 
 
 class Learner(ABC):
@@ -213,12 +214,14 @@ def _flush_denormals() -> Iterator[None]:
 
 
 def _make_optimizers(policy: Policy, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """Make the optimizers: Muon for the matrices between layers and Adam for the rest, or Adam for all."""
+    """Make the optimizers: SGD or Adam for all weights; or Muon for matrices between layers, Adam for the rest."""
 
     def uses_muon(weight: Tensor) -> bool:
         return config.optimizer == "muon" and weight.ndim == 2 and min(weight.shape) >= _MIN_MUON_SIDE
 
     weights = list(policy.parameters())
+    if config.optimizer == "sgd":
+        return [torch.optim.SGD(weights, lr=config.learning_rate, momentum=_SGD_MOMENTUM, fused=True)]
     optimizers: list[torch.optim.Optimizer] = []
     if matrices := [weight for weight in weights if uses_muon(weight)]:
         optimizers.append(Muon(matrices, lr=config.learning_rate))

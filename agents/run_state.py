@@ -26,7 +26,11 @@ HISTORY = ("episodes", "seconds", "validation_error", "training_error")
 """Entries that each record of a history has; losses follow, by name."""
 _FORMAT = "glimpse_gym run, format 3"
 _OLD_STATE = "training.safetensors"  # of glimpse_gym 0.2.0
-_OPTIMIZER_ENTRIES = {torch.optim.Adam: {"step", "exp_avg", "exp_avg_sq"}, Muon: {"momentum"}}
+_OPTIMIZER_ENTRIES = {
+    torch.optim.Adam: {"step", "exp_avg", "exp_avg_sq"},
+    torch.optim.SGD: {"momentum_buffer"},
+    Muon: {"momentum"},
+}
 _CHECKSUM_BYTES = hashlib.sha256().digest_size
 
 

@@ -77,7 +77,7 @@ def test_scripted_config_refuses_unknown_players():
     ("values", "message"),
     [
         ({"batch_size": 0}, "batch_size must be at least 1"),
-        ({"optimizer": "sgd"}, "optimizer must be one of 'adam', 'muon'"),
+        ({"optimizer": "lbfgs"}, "optimizer must be one of 'adam', 'muon', 'sgd'; got 'lbfgs'"),
         ({"schedule": "step"}, "schedule must be one of 'cosine', 'linear'"),
         ({"num_episodes": 2**53}, "num_episodes must be less than 2\\*\\*53, got 9007199254740992"),
         ({"batch_size": 10**5000}, "batch_size must be less than 2\\*\\*53, got an integer of 16,610 bits"),

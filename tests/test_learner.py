@@ -1,5 +1,7 @@
 """The base class of algorithms: episode seeds, optimizers, number formats, mismatches, and the env's interface."""
 
+import itertools
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -131,6 +133,21 @@ def test_muon_optimizes_the_matrices_between_layers_and_adam_the_rest():
     assert muon | adam == set(names.values())
     assert not muon & adam
     assert {"glimpse_network.where.weight", "location_network.mean.weight", "choice_network.logits.weight"} < adam
+
+
+def test_sgd_steps_along_the_mean_gradient_with_momentum():
+    images = {"images": np.zeros((20, 16, 16), np.uint8), "labels": [0, 1] * 10}
+    config = ReinforceConfig(num_episodes=16, batch_size=8, optimizer="sgd", learning_rate=0.5, warmup_updates=0)
+    learner = make_learner(IMAGES, images, config, RAMConfig())
+    (optimizer,) = learner.optimizers
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(learner.policy.parameters()))
+    bias, before = learner.policy.choice_network.logits.bias, []
+    for _ in range(3):
+        before.append(bias.detach().clone())
+        learner._optimizer_step(bias.sum() * 0.01)
+    first, second = (new - old for old, new in itertools.pairwise(before))
+    np.testing.assert_allclose(first, -0.5 * 0.01, rtol=1e-5)
+    np.testing.assert_allclose(second, -0.5 * 0.019, rtol=1e-5)  # 0.01 + 0.9 * 0.01
 
 
 def test_adam_alone_optimizes_everything():

@@ -5,6 +5,7 @@ import io
 import os
 import pickle
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -250,7 +251,12 @@ def test_full_disk_keeps_the_old_state_and_names_the_file(folder):
 
 def make_optimizer(kind, num_updates=2):
     weights = [torch.nn.Parameter(torch.arange(12.0).reshape(3, 4)), torch.nn.Parameter(torch.ones(4, 2))]
-    optimizer = torch.optim.Adam(weights, lr=0.1, fused=True) if kind == "adam" else Muon(weights, lr=0.1)
+    kinds = {
+        "adam": partial(torch.optim.Adam, fused=True),
+        "muon": Muon,
+        "sgd": partial(torch.optim.SGD, momentum=0.9, fused=True),
+    }
+    optimizer = kinds[kind](weights, lr=0.1)
     for _ in range(num_updates):
         for weight in weights:
             weight.grad = torch.ones_like(weight)
@@ -258,7 +264,7 @@ def make_optimizer(kind, num_updates=2):
     return optimizer
 
 
-@pytest.mark.parametrize("kind", ["adam", "muon"])
+@pytest.mark.parametrize("kind", ["adam", "muon", "sgd"])
 @pytest.mark.parametrize("num_updates", [0, 2])
 def test_loaded_optimizer_has_the_saved_state(kind, num_updates):
     saved, loaded = make_optimizer(kind, num_updates), make_optimizer(kind, 0)

@@ -114,7 +114,7 @@ def test_default_configs_of_the_env_are_used(tmp_path, env_kwargs):
 # ---------------------------------------------------------------------------------------- stop, kill, resume
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+@pytest.mark.parametrize("optimizer", ["adam", "muon", "sgd"])
 def test_resume_after_ctrl_c_is_bit_equal_for_reinforce(make_trainer, no_curve, optimizer):
     config = replace(CONFIG, optimizer=optimizer)
     whole = make_trainer("whole", config)
