@@ -37,7 +37,7 @@ def make_ram(envs, **config):
 
 
 def test_networks_of_the_paper_recipe_have_the_sizes_of_the_paper():
-    policy = RAM(TaskSpec((1, 8, 8), 1, "label", 10, True), load_recipe("paper-mnist").policy_config)
+    policy = RAM(TaskSpec((1, 8, 8), 1, "label", 10, True), load_recipe("paper-adam-mnist").policy_config)
     shapes = {name: tuple(weight.shape) for name, weight in policy.named_parameters() if name.endswith("weight")}
     assert shapes == {
         "glimpse_network.what.weight": (128, 64),
