@@ -96,7 +96,11 @@ def legend(figure):
 
 def test_error_figure():
     figure = error_figure(compare(ALL))
-    assert legend(figure) == ["Ann", "agent", "agent, random locations"]
+    assert legend(figure) == ["Ann", "agent", "agent, random locations", "chance"]
+    chance = figure.axes[0].get_lines()[-1]
+    num_labels = len(ALL[0].choice_names)
+    assert num_labels >= 2
+    np.testing.assert_allclose(chance.get_ydata(), [100 * (1 - 1 / num_labels)] * 2)
     assert [axes.get_title() for axes in figure.axes] == [TASK]
     assert "Wilson" in figure.get_supxlabel()
     assert "Gray" in figure.get_supxlabel()

@@ -19,8 +19,11 @@ from glimpse_gym.play.trials import Trial, mean_image
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from glimpse_gym.rendering.paper_figures import ErrorCurve
+
 _ACCURACY_COLUMNS = ("player", "task", "glimpses", "trials", "correct", "accuracy", "low", "high")
 _BASELINE_NOTE = "Gray: the agent at random locations, or fixed at the center."
+_CHANCE_NOTE = "Chance: a guess, with all labels equally likely."
 
 
 def format_comparison(comparison: Comparison) -> str:
@@ -155,7 +158,21 @@ def error_figure(comparison: Comparison) -> Figure:
         raise ValueError("an error against glimpses needs trials with guesses of labels; there are none")
     baseline = [_BASELINE_NOTE] if any(curve.is_baseline for curve in curves) else []
     notes = [note for note in comparison.notes if note != CENTER_NOTE]
-    return error_against_glimpses(curves, note="\n".join([*notes, *baseline]))
+    curves += _chance_curves(comparison.groups, curves)
+    return error_against_glimpses(curves, note="\n".join([*notes, *baseline, _CHANCE_NOTE]))
+
+
+def _chance_curves(groups: Sequence[Group], curves: Sequence[ErrorCurve]) -> list[ErrorCurve]:
+    """Make the curve of an equally likely guess at each task whose labels are known."""
+    from glimpse_gym.rendering.paper_figures import ErrorCurve
+
+    num_labels = {group.task: len(group.trials[0].choice_names) for group in groups}
+    lengths = {curve.task: max(len(each.errors) for each in curves if each.task == curve.task) for curve in curves}
+    return [
+        ErrorCurve("chance", *[[1 - 1 / num_labels[task]] * length] * 3, task, is_baseline=True)
+        for task, length in lengths.items()
+        if num_labels[task]
+    ]
 
 
 def heat_map_figure(groups: Sequence[Group], notes: Sequence[str] = ()) -> Figure:
