@@ -17,6 +17,7 @@ def test_error_by_glimpses_is_the_mean_over_seeds():
     drawn = curves(axes)
     glimpses = [*range(1, 9)]
     last_errors = {"RAM, learned locations": 2.5, "RAM, random locations": 25.0, "RAM, fixed at center": 50.0}
+    last_errors |= {"paper's model, Adam": 3.0, "paper's model, SGD with momentum": 5.0}
     for name, last in last_errors.items():
         x, y = drawn.pop(name)
         assert x == glimpses
@@ -25,6 +26,26 @@ def test_error_by_glimpses_is_the_mean_over_seeds():
     assert drawn.pop("CNN, whole image")[1] == pytest.approx([1.0, 1.0])
     assert not drawn
     assert axes.get_title() == "Cluttered, 60 × 60"
+
+
+def test_error_by_glimpses_has_the_range_between_seeds():
+    (axes,) = figures._error_by_glimpses(["cluttered60"], results_for_all_figures()).get_axes()
+    # Of our RAM at three kinds of locations, and of the paper's model with Adam; one seed has no range.
+    assert len(axes.collections) == 4
+    corners = axes.collections[0].get_paths()[0].vertices
+    at_last_glimpse = corners[corners[:, 0] == 8][:, 1]
+    assert [at_last_glimpse.min(), at_last_glimpse.max()] == pytest.approx([2.0, 3.0])
+
+
+def test_error_by_glimpses_of_mnist_has_the_agent_whose_first_glimpse_is_at_the_center():
+    results = [
+        make_result("ram-mnist", [make_score("test", [0.5, 0.2])]),
+        make_result("ram-center-mnist", [make_score("test", [0.4, 0.1])]),
+    ]
+    (axes,) = figures._error_by_glimpses(["mnist"], results).get_axes()
+    drawn = curves(axes)
+    assert drawn["RAM, learned locations"] == [[1.0, 2.0], pytest.approx([50.0, 20.0])]
+    assert drawn["RAM, learned, first at center"] == [[1.0, 2.0], pytest.approx([40.0, 10.0])]
 
 
 def test_error_by_values_counts_the_values_sensed():
@@ -40,10 +61,10 @@ def test_error_by_values_counts_the_values_sensed():
 def test_learning_has_a_line_for_each_seed():
     (axes,) = figures._learning(["cluttered60"], results_for_all_figures()).get_axes()
     lines = [np.array(line.get_data()).tolist() for line in axes.get_lines()]
-    ours, papers = pytest.approx([10.0, 5.0, 10 / 3]), pytest.approx([40.0, 20.0, 40 / 3])
-    assert lines == [[[1.0, 2.0, 3.0], errors] for errors in (ours, ours, papers)]
+    ours, sgd, adam = (pytest.approx([first, first / 2, first / 3]) for first in (10.0, 50.0, 40.0))
+    assert lines == [[[1.0, 2.0, 3.0], errors] for errors in (ours, ours, sgd, adam, adam)]
     labels = [text.get_text() for text in axes.figure.legends[0].get_texts()]
-    assert labels == ["our RAM", "RAM as in the paper, trained here"]
+    assert labels == ["our RAM", "paper's model, SGD with momentum", "paper's model, Adam"]
 
 
 def test_catch_has_balls_caught_and_gaze_distances():

@@ -14,7 +14,15 @@ from glimpse_gym.agents.configs import RAMConfig
 from glimpse_gym.agents.experiments import figures, report
 from glimpse_gym.agents.experiments.report import write_report
 from glimpse_gym.agents.experiments.result_files import ResultError, load_results
-from glimpse_gym.agents.experiments.tables import TASK_NAMES, ablation_table, baseline_table, headline_table, run_table
+from glimpse_gym.agents.experiments.tables import (
+    TASK_NAMES,
+    ablation_table,
+    baseline_table,
+    few_glimpses_table,
+    headline_table,
+    paper_model_table,
+    run_table,
+)
 from glimpse_gym.agents.ram import RAM
 from glimpse_gym.agents.task_envs import make_envs
 from hand_made_results import make_result, make_score, ram_results, results_for_all_figures, save_results
@@ -46,10 +54,12 @@ def test_page_has_all_tables_and_figures(tmp_path, no_agents):
     assert sorted(path for path in docs.rglob("*") if path.is_file()) == sorted(written)
     text = (docs / "results.md").read_text(encoding="utf-8")
     loaded = load_results(folder)
-    for table in (headline_table, baseline_table, ablation_table, run_table):
+    tables = (headline_table, paper_model_table, few_glimpses_table, baseline_table, ablation_table, run_table)
+    for table in tables:
         assert text.count(table(loaded)) == 1
     assert re.findall(r"^#+ (.*)", text, re.MULTILINE) == [
-        *("Results", "Results against the paper", "Baselines and controls", "Ablations", "Figures", "All runs")
+        *("Results", "Results against the paper", "The paper's model", "MNIST with few glimpses"),
+        *("Baselines and controls", "Ablations", "Figures", "All runs"),
     ]
     assert re.findall(r"!\[.*\]\((.*)\)", text) == [f"figures/{name}.png" for name in names]
     for name in names:
@@ -83,7 +93,8 @@ def test_page_of_a_single_result(tmp_path, no_agents):
 
 @pytest.mark.parametrize("split", ["test", "validation"])
 def test_page_of_results_that_lack_most_scores(tmp_path, no_agents, split):
-    recipes = [f"{kind}-{task}" for kind in ("ram", "ram2", "paper", "cnn", "fc256") for task in TASK_NAMES]
+    kinds = ("ram", "ram2", "ram-center", "ram2-center", "paper", "paper-adam", "paper-sgd", "cnn", "fc256")
+    recipes = [f"{kind}-{task}" for kind in kinds for task in TASK_NAMES]
     recipes += ["screen-catch", "ablation-adam", "ablation-augmentation", "ablation-of-mine"]
     nothing = {"history": [], "num_episodes": 0, "num_frames": 0, "training": {}, "training_seconds": 0}
     found = [make_result(recipe, [make_score(split, [0.01])], **nothing, gaze_distances=[]) for recipe in recipes]

@@ -118,6 +118,25 @@ def test_results_of_one_recipe_must_have_equal_numbers_of_errors(tmp_path):
         load_results(tmp_path)
 
 
+def test_results_of_one_recipe_must_have_equal_settings(tmp_path):
+    first = save_result(tmp_path, small_result(training={"learning_rate": 0.1, "batch_size": 8, "seed": 0}))
+    second = save_result(tmp_path, small_result(seed=1, training={"learning_rate": 0.2, "schedule": "cosine"}))
+    message = (
+        f"{first} and {second} are of two versions of a recipe, so that no mean can be taken: {second.name} has "
+        f"batch_size = None ({first.name}: 8), learning_rate = 0.2 ({first.name}: 0.1), "
+        f"schedule = cosine ({first.name}: None); run the older one again, or remove it"
+    )
+    with pytest.raises(ResultError, match=re.escape(message)):
+        load_results(tmp_path)
+
+
+def test_seeds_and_numbers_of_evaluations_of_one_recipe_may_differ(tmp_path):
+    for seed in range(2):
+        save_result(tmp_path, small_result(seed=seed, training={"seed": seed, "num_evaluations": 10 + seed}))
+    save_result(tmp_path, dataclasses.replace(small_result(training={"learning_rate": 0.3}), recipe="ram-other"))
+    assert len(load_results(tmp_path)) == 3
+
+
 # ------------------------------------------------------------------------------------------ files that are no results
 
 

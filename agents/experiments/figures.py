@@ -13,11 +13,26 @@ from matplotlib.figure import Figure
 
 from glimpse_gym.agents.experiments.literature import PAPER, PAPER_CATCH
 from glimpse_gym.agents.experiments.result_files import Result
-from glimpse_gym.agents.experiments.tables import LOCATION_NAMES, TASK_NAMES, error_curves, of_recipe
+from glimpse_gym.agents.experiments.table_cells import (
+    LOCATION_NAMES,
+    PAPER_MODELS,
+    TASK_NAMES,
+    error_curves,
+    of_recipe,
+)
 from glimpse_gym.atomic_io import atomic_write
 
 # Okabe-Ito colors, which color-blind readers can tell apart.
-_COLORS = {"learned": "#0072B2", "random": "#E69F00", "center": "#999999", "paper": "#D55E00", "image": "#009E73"}
+_COLORS = {
+    "learned": "#0072B2",
+    "random": "#E69F00",
+    "center": "#999999",
+    "first-center": "#56B4E9",
+    "paper": "#D55E00",
+    "paper-sgd": "#D55E00",
+    "paper-adam": "#CC79A7",
+    "image": "#009E73",
+}
 _CHANGES = {
     "canvas_size": "canvas size, pixels",
     "num_clutter": "pieces of clutter",
@@ -76,19 +91,31 @@ def _percent_axis(axes: Axes, quantity: str) -> None:
     axes.yaxis.set_minor_formatter(lambda x, _: f"{x:g}" if f"{x:e}"[0] in "2357" else "")
 
 
+def _plot_curves(axes: Axes, x: Sequence[int] | np.ndarray, curves: np.ndarray, color: str, label: str) -> None:
+    """Plot the mean of some curves, one per seed: float64 (S, T), and the range between the lowest and the highest."""
+    if curves.size:
+        axes.plot(x, curves.mean(axis=0), ".-", color=_COLORS[color], label=label)
+        if len(curves) > 1:
+            axes.fill_between(x, curves.min(axis=0), curves.max(axis=0), color=_COLORS[color], alpha=0.25, lw=0)
+
+
 def _plot_errors(axes: Axes, found: Sequence[Result], values_per_glimpse: int) -> None:
-    """Plot mean errors over seeds after each glimpse, one line for each source of locations."""
+    """Plot errors after each glimpse, one line for each source of locations."""
     for locations, name in LOCATION_NAMES.items():
-        if (curves := error_curves(found, locations)).size:
-            x = values_per_glimpse * np.arange(1, curves.shape[1] + 1)
-            axes.plot(x, curves.mean(axis=0), ".-", color=_COLORS[locations], label=f"RAM, {name}")
+        curves = error_curves(found, locations)
+        _plot_curves(axes, values_per_glimpse * np.arange(1, curves.shape[1] + 1), curves, locations, f"RAM, {name}")
 
 
 def _error_by_glimpses(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
     figure, panels = _panels(len(tasks))
+    others = {"ram-center": ("first-center", "RAM, learned, first at center")}
+    others |= {prefix: (prefix, f"paper's model, {optimizer}") for prefix, optimizer in PAPER_MODELS.items()}
     for axes, task in zip(panels, tasks, strict=True):
         _plot_errors(axes, of_recipe(results, f"ram-{task}"), values_per_glimpse=1)
-        axes.plot(*zip(*PAPER[task].items(), strict=True), "x", color=_COLORS["paper"], label="paper (published)")
+        for prefix, (color, label) in others.items():
+            curves = error_curves(of_recipe(results, f"{prefix}-{task}"))
+            _plot_curves(axes, range(1, curves.shape[1] + 1), curves, color, label)
+        axes.plot(*zip(*PAPER[task].items(), strict=True), "kx", zorder=3, label="paper (published)")
         if (errors := error_curves(of_recipe(results, f"cnn-{task}"))).size:
             axes.axhline(errors.mean(), color=_COLORS["image"], ls="--", label="CNN, whole image")
         axes.set(xlabel="glimpses", title=TASK_NAMES[task])
@@ -120,7 +147,7 @@ def _learning(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
     for axes, task in zip(panels, tasks, strict=True):
         for recipe, name, color in (
             ("ram", "our RAM", "learned"),
-            ("paper", "RAM as in the paper, trained here", "paper"),
+            *((prefix, f"paper's model, {optimizer}", prefix) for prefix, optimizer in PAPER_MODELS.items()),
         ):
             for i, result in enumerate(of_recipe(results, f"{recipe}-{task}")):
                 episodes = [record["episodes"] / 1e6 for record in result.history]

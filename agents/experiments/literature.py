@@ -25,6 +25,12 @@ PAPER: dict[str, dict[int, float]] = {
 The errors in the preprint are higher.
 """
 
+NUM_TEST_IMAGES = 10_000
+"""Test images of the paper's classification tasks, from which its errors have a standard error."""
+
+PREPRINT_MNIST: dict[int, float] = {2: 6.27, 3: 2.7, 4: 1.73, 5: 1.55, 6: 1.29, 7: 1.47}
+"""Errors on MNIST by number of glimpses in the preprint, arXiv 1406.6247v1."""
+
 PAPER_BASELINES: dict[str, float] = {
     "fc256-mnist": 1.69,
     "conv-mnist": 1.21,
@@ -42,6 +48,13 @@ PAPER_BASELINES: dict[str, float] = {
 
 PAPER_CATCH = PublishedError(23, 15.0, "approximate, read off figure 3, after 20M frames")
 """Balls missed by the paper's best agent."""
+
+PAPER_CATCH_STANDARD_ERROR = 2.5
+"""Standard error of ``PAPER_CATCH``, in points.
+
+A curve in a printed figure can be read to within about 5 points, which are taken as two standard errors. That includes
+the noise of the paper's games, whose number is unknown: from 1,000 games it would be 1.1 points.
+"""
 
 PUBLIC: dict[str, PublishedError] = {
     "mnist": PublishedError(6, 0.67, "github.com/dHonerkamp/Recurrent-Attention-Model"),

@@ -26,8 +26,8 @@ from glimpse_gym.agents.json_checks import (
     check_text,
     check_versions,
 )
-from glimpse_gym.agents.run_state import HISTORY
-from glimpse_gym.validation import check_number
+from glimpse_gym.agents.run_state import HISTORY, describe_differences
+from glimpse_gym.validation import check_number, printable
 
 _MAX_CHANGED = 20
 """Largest accepted number of keyword arguments that are changed for generalization: a figure has a panel for each."""
@@ -100,12 +100,13 @@ def load_results(folder: Path) -> list[Result]:
 
     Raises:
         ResultError: if the folder holds no results; if a file is damaged, was changed by hand, is in another format, or
-            is named for another run; or if results of one recipe have different numbers of errors.
+            is named for another run; or if results of one recipe have different settings, apart from the seed, or
+            different numbers of errors.
     """
     results = [_load(path) for path in sorted(folder.glob("[!.]*.json"))]
     if not results:
         raise ResultError(f"{folder} holds no results: make them with 'glimpse-gym reproduce'")
-    _check_lengths(folder, results)
+    _check_same_recipe(folder, results)
     return results
 
 
@@ -117,15 +118,20 @@ def _load(path: Path) -> Result:
     return Result(**_FORMAT.load(path))
 
 
-def _check_lengths(folder: Path, results: Sequence[Result]) -> None:
-    """Check that results of one recipe, over which tables and figures average, have equal numbers of errors."""
+def _check_same_recipe(folder: Path, results: Sequence[Result]) -> None:
+    """Check that results of one recipe, over which tables and figures average, are of the same kind of run."""
     firsts: dict[str, Result] = {}
     for result in results:
         first = firsts.setdefault(result.recipe, result)
+        paths = [folder / _file_name({"recipe": r.recipe, "seed": r.seed}) for r in (first, result)]
+        if differences := describe_differences(result.settings, first.settings, f"{paths[0].name}: {{}}"):
+            raise ResultError(
+                f"{paths[0]} and {paths[1]} are of two versions of a recipe, so that no mean can be taken: "
+                f"{paths[1].name} has {printable(differences)}; run the older one again, or remove it"
+            )
         if len(result.scores[0]["errors"]) != len(first.scores[0]["errors"]):
             raise ResultError(
-                f"{folder / _file_name(asdict(first))} and {folder / _file_name(asdict(result))} have different "
-                "numbers of errors, so that no mean can be taken: remove one"
+                f"{paths[0]} and {paths[1]} have different numbers of errors, so that no mean can be taken: remove one"
             )
 
 

@@ -2,59 +2,123 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from glimpse_gym.agents.experiments.literature import PAPER, PAPER_BASELINES, PAPER_CATCH, PUBLIC
-from glimpse_gym.agents.experiments.recipes import describe_ablation, is_single_factor, matches_recipe, recipe_names
+from glimpse_gym.agents.experiments.literature import (
+    PAPER,
+    PAPER_BASELINES,
+    PAPER_CATCH,
+    PAPER_CATCH_STANDARD_ERROR,
+    PREPRINT_MNIST,
+    PUBLIC,
+)
+from glimpse_gym.agents.experiments.recipes import (
+    ablated_settings,
+    describe_ablation,
+    is_single_factor,
+    matches_recipe,
+    recipe_names,
+)
 from glimpse_gym.agents.experiments.result_files import Result
+from glimpse_gym.agents.experiments.table_cells import (
+    LOCATION_NAMES,
+    NONE,
+    PAPER_MODELS,
+    TASK_NAMES,
+    format_against,
+    format_difference,
+    format_error,
+    format_runs,
+    format_seeds,
+    is_ablation,
+    mean_error,
+    of_paper_model,
+    of_ram,
+    of_recipe,
+)
 from glimpse_gym.agents.markdown import markdown_table
 
-TASK_NAMES = {
-    "mnist": "MNIST, 28 × 28",
-    "translated60": "Translated, 60 × 60",
-    "cluttered60": "Cluttered, 60 × 60",
-    "cluttered100": "Cluttered, 100 × 100",
-    "catch": "Catch, 24 × 24",
-}
-LOCATION_NAMES = {"learned": "learned locations", "random": "random locations", "center": "fixed at center"}
 MULTIPLE_CHANGES = "†"
 """Mark of an ablation that changes several settings."""
 OLDER_RECIPE = "‡"
 """Mark of a run whose settings differ from the current recipe."""
-_NONE = "–"
+_RUNS = "recipe, seeds, cost of each"
 
 
 def headline_table(results: Sequence[Result]) -> str:
-    """Make the headline table: the paper's error, the best public one, and ours, in bold if it is below the paper's.
+    """Make the headline table: the errors of the paper, the best public one, the paper's model trained here, and ours.
 
-    A row with n glimpses shows the agent trained for n glimpses (recipe ``ram<n>-TASK``) if there is one, else the
-    error after n glimpses of the agent for any number of glimpses (recipe ``ram-TASK``).
+    A row with n glimpses shows our agent trained for n glimpses (recipe ``ram<n>-TASK``) if there is one, else the
+    error after n glimpses of the agent for any number of glimpses (recipe ``ram-TASK``). The paper's model is that of
+    ``paper-adam-TASK`` and ``paper-sgd-TASK`` with the lower mean validation error. Errors that are significantly below
+    the paper's are in bold; see :mod:`glimpse_gym.agents.experiments.significance`.
     """
     rows = []
     for task, paper_errors in PAPER.items():
-        best, faithful, public = of_recipe(results, f"ram-{task}"), of_recipe(results, f"paper-{task}"), PUBLIC[task]
+        paper_model, public = of_paper_model(results, task), PUBLIC[task]
         for num_glimpses, error in paper_errors.items():
-            ours = of_recipe(results, f"ram{num_glimpses}-{task}") or best
+            ours = of_ram(results, task, num_glimpses)
             rows.append(
                 [
                     TASK_NAMES[task],
                     str(num_glimpses),
                     f"{error:.2f}",
-                    f"{public.error:.2f}" if public.num_glimpses == num_glimpses else _NONE,
-                    _format_error(faithful, num_glimpses) if num_glimpses == max(paper_errors) else _NONE,
-                    _format_against(error, ours, num_glimpses),
-                    _format_cost(ours),
+                    f"{public.error:.2f}" if public.num_glimpses == num_glimpses else NONE,
+                    format_against(error, paper_model, num_glimpses),
+                    format_against(error, ours, num_glimpses),
+                    format_runs(ours),
                 ]
             )
     catch = of_recipe(results, "ram-catch")
-    missed = _format_against(PAPER_CATCH.error, catch, 1)
+    missed = format_against(PAPER_CATCH.error, catch, 1, PAPER_CATCH_STANDARD_ERROR)
     published = [f"{PAPER_CATCH.error:.0f}", f"{PUBLIC['catch'].error:.0f}"]
-    rows.append(["Catch, balls missed", str(PAPER_CATCH.num_glimpses), *published, _NONE, missed, _format_cost(catch)])
-    header = ["task", "glimpses", "paper", "best public", "RAM as in the paper", "ours", "seeds, cost of each"]
+    rows.append(["Catch, balls missed", str(PAPER_CATCH.num_glimpses), *published, NONE, missed, format_runs(catch)])
+    header = ["task", "glimpses", "paper", "best public", "RAM as in the paper", "ours", _RUNS]
     return markdown_table(header, rows)
+
+
+def paper_model_table(results: Sequence[Result]) -> str:
+    """Make the table of the paper's model, trained here with each optimizer: errors after the last glimpse."""
+    rows = []
+    for task, paper_errors in PAPER.items():
+        num_glimpses = max(paper_errors)
+        error = paper_errors[num_glimpses]
+        for prefix, optimizer in PAPER_MODELS.items():
+            found = of_recipe(results, f"{prefix}-{task}")
+            rows.append(
+                [
+                    TASK_NAMES[task],
+                    optimizer,
+                    str(num_glimpses),
+                    f"{error:.2f}",
+                    format_against(error, found),
+                    format_difference(error, found),
+                    format_error(found, locations="random"),
+                    format_runs(found),
+                ]
+            )
+    header = ["task", "optimizer", "glimpses", "paper", "ours", "difference", LOCATION_NAMES["random"], _RUNS]
+    return markdown_table(header, rows)
+
+
+def few_glimpses_table(results: Sequence[Result]) -> str:
+    """Make the table of MNIST by number of glimpses, with the first one at a random location or at the center."""
+    rows = []
+    for num_glimpses, error in PAPER["mnist"].items():
+        readings = [of_ram(results, "mnist", num_glimpses, variant) for variant in ("", "center")]
+        rows.append(
+            [
+                str(num_glimpses),
+                f"{error:.2f}",
+                f"{PREPRINT_MNIST[num_glimpses]:.2f}",
+                *(format_against(error, found, num_glimpses) for found in readings),
+                "; ".join(format_seeds(found) for found in readings if found) or NONE,
+            ]
+        )
+    ours = ["ours, first glimpse random", "ours, first glimpse at the center"]
+    return markdown_table(["glimpses", "paper (NIPS)", "preprint", *ours, "recipes, seeds"], rows)
 
 
 def baseline_table(results: Sequence[Result]) -> str:
@@ -63,34 +127,33 @@ def baseline_table(results: Sequence[Result]) -> str:
     for task in TASK_NAMES:
         recipes = {result.recipe for result in results if result.task == task and not is_ablation(result)}
         for recipe in sorted(name for name in recipes if not name.startswith(("ram", "paper-"))):
-            found = of_recipe(results, recipe)
-            paper = f"{PAPER_BASELINES[recipe]:.2f}" if recipe in PAPER_BASELINES else _NONE
-            rows.append([TASK_NAMES[task], found[0].model, paper, _format_error(found), _format_cost(found)])
+            found, paper = of_recipe(results, recipe), PAPER_BASELINES.get(recipe)
+            errors = [NONE if paper is None else f"{paper:.2f}", format_error(found), format_difference(paper, found)]
+            rows.append([TASK_NAMES[task], found[0].model, *errors, format_runs(found)])
         if best := of_recipe(results, f"ram-{task}"):
-            model, cost = best[0].model, _format_cost(best)
-            for locations, text in LOCATION_NAMES.items():
-                error = _format_error(best, locations=locations)
-                rows.append([TASK_NAMES[task], f"{model}; {text}", _NONE, error, cost])
-            sampled = _format_error(best, sample=True)
-            rows.append([TASK_NAMES[task], f"{model}; sampled locations", _NONE, sampled, cost])
-    return markdown_table(["task", "model", "paper", "ours", "seeds, cost of each"], rows)
+            errors_at = {text: format_error(best, locations=name) for name, text in LOCATION_NAMES.items()}
+            errors_at["sampled locations"] = format_error(best, sample=True)
+            for text, error in errors_at.items():
+                rows.append([TASK_NAMES[task], f"{best[0].model}; {text}", NONE, error, NONE, format_runs(best)])
+    return markdown_table(["task", "model", "paper", "ours", "difference", _RUNS], rows)
 
 
 def ablation_table(results: Sequence[Result]) -> str:
     """Make the table of ablations: validation errors, lowest first, each row labeled with all its changes."""
     ablations = [of_recipe(results, name) for name in {result.recipe for result in results if is_ablation(result)}]
-    ablations.sort(key=lambda found: (_mean_error(found, split="validation"), found[0].recipe))
+    ablations.sort(key=lambda found: (mean_error(found, "validation"), found[0].recipe))
     rows = [
         [
             _ablation_label(found[0]),
-            *(_format_error(found, locations=locations, split="validation") for locations in ("learned", "random")),
+            *(format_error(found, locations=locations, split="validation") for locations in ("learned", "random")),
+            str(len(found)),
             f"{found[0].num_episodes:,}",
             f"{np.mean([result.training_seconds for result in found]) / 60:.1f} min",
         ]
         for found in ablations
     ]
     names = [LOCATION_NAMES["learned"], LOCATION_NAMES["random"]]
-    return markdown_table(["change from the default agent", *names, "episodes", "training"], rows)
+    return markdown_table(["change from the default agent", *names, "seeds", "episodes", "training"], rows)
 
 
 def run_table(results: Sequence[Result]) -> str:
@@ -115,70 +178,16 @@ def run_table(results: Sequence[Result]) -> str:
     return markdown_table(header, rows)
 
 
-def is_ablation(result: Result) -> bool:
-    """Return whether a result belongs to an ablation: a variant of the default agent, on the validation split."""
-    return result.recipe.startswith("ablation-")
-
-
-def of_recipe(results: Iterable[Result], recipe: str) -> list[Result]:
-    """Select the results of one recipe, one per seed."""
-    return [result for result in results if result.recipe == recipe]
-
-
-def error_curves(
-    found: Sequence[Result], locations: str = "learned", sample: bool = False, split: str = "test"
-) -> np.ndarray:
-    """Stack the errors in percent after each glimpse, one row per seed: float64 (S, T), or (0, 0) without any."""
-    curves = [curve for r in found if (curve := r.errors(locations, sample, split)) is not None]
-    return 100 * np.array(curves) if curves else np.zeros((0, 0))
-
-
 def _ablation_label(result: Result) -> str:
-    """List all changes from the default agent, with a mark if there are several: no single-factor comparison."""
+    """List all changes from the default agent, with a mark if there are several: no single-factor comparison.
+
+    An optimizer together with its learning rate counts as one change.
+    """
     if result.recipe not in recipe_names():
         return result.model
-    mark = "" if is_single_factor(result.recipe, result.settings) else f" {MULTIPLE_CHANGES}"
-    return describe_ablation(result.recipe, result.settings) + mark
-
-
-def _errors_after(
-    found: Sequence[Result], num_glimpses: int | None, locations: str, sample: bool, split: str
-) -> np.ndarray:
-    """Return the errors after some glimpses, None for all: float64 (S,), or (0,) if there were fewer glimpses."""
-    curves = error_curves(found, locations, sample, split)
-    last = curves.shape[1] if num_glimpses is None else num_glimpses
-    return curves[:, last - 1] if 0 < last <= curves.shape[1] else np.zeros(0)
-
-
-def _mean_error(found: Sequence[Result], num_glimpses: int | None = None, split: str = "test") -> float:
-    """Mean error at learned locations over seeds, as :func:`_errors_after`; infinity if there is none."""
-    errors = _errors_after(found, num_glimpses, "learned", False, split)
-    return float(errors.mean()) if errors.size else math.inf
-
-
-def _format_error(
-    found: Sequence[Result],
-    num_glimpses: int | None = None,
-    locations: str = "learned",
-    sample: bool = False,
-    split: str = "test",
-) -> str:
-    """Format the mean error over seeds, with the standard deviation between seeds if there are several."""
-    errors = _errors_after(found, num_glimpses, locations, sample, split)
-    if not errors.size:
-        return _NONE
-    spread = f" ± {np.std(errors, ddof=1):.2f}" if len(errors) > 1 else ""
-    return f"{np.mean(errors):.2f}{spread}"
-
-
-def _format_against(published: float, found: Sequence[Result], num_glimpses: int) -> str:
-    """Format the error, in bold if it is below the published one."""
-    error = _format_error(found, num_glimpses)
-    return f"**{error}**" if _mean_error(found, num_glimpses) < published else error
-
-
-def _format_cost(found: Sequence[Result]) -> str:
-    if not found or not found[0].num_episodes:  # scripted players are not trained
-        return _NONE
-    episodes, minutes = found[0].num_episodes / 1e6, np.mean([result.training_seconds for result in found]) / 60
-    return f"{len(found)}, {episodes:.1f}M episodes, {minutes:.0f} min"
+    if is_single_factor(result.recipe, result.settings):
+        return describe_ablation(result.recipe, result.settings)
+    changes = ablated_settings(result.recipe, result.settings)
+    if changes.keys() == {"optimizer", "learning_rate"}:
+        return f"optimizer = {changes['optimizer']} (learning rate re-tuned: {changes['learning_rate']})"
+    return f"{describe_ablation(result.recipe, result.settings)} {MULTIPLE_CHANGES}"
