@@ -10,6 +10,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "large": ("tifffile",),
     "sb3": ("pebble", "sb3_contrib", "stable_baselines3"),
     "ray": ("ray",),
+    "search": ("optuna",),
     "zoo": ("rl_zoo3",),
     "minari": ("minari", "h5py", "jax"),
     "video": ("moviepy",),

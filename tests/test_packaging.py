@@ -241,14 +241,14 @@ def test_every_package_is_in_both_lists():
 
 def test_every_import_is_a_requirement():
     declared = {"core": entries("options", "install_requires")}
-    for extra in ("agents", "large", "minari", "video", "sb3", "ray", "zoo", "test"):
+    for extra in ("agents", "large", "minari", "video", "sb3", "ray", "search", "zoo", "test"):
         declared[extra] = [line for line in entries("options.extras_require", extra) if not line.startswith("%")]
     names = {extra: {Requirement(line).name for line in lines} for extra, lines in declared.items()}
     core, agents = names["core"], names["core"] | names["agents"]
     allowed = {
         "glimpse_gym": agents | names["large"] | names["minari"] | names["video"],
         "envs": core,
-        "agents": agents | names["sb3"] | names["ray"] | names["zoo"],
+        "agents": agents | names["sb3"] | names["ray"] | names["search"] | names["zoo"],
     }
     # packaging is a requirement of build and pytest.
     allowed["tests"] = set().union(*names.values(), ["packaging"])
@@ -268,7 +268,7 @@ def test_every_requirement_is_pinned():
     pinned = {normal(Requirement(line).name): Requirement(line).specifier for line in pins}
     assert len(pinned) == len(pins), "some package is pinned twice"
     lines = entries("options", "install_requires")
-    for extra in ("agents", "minari", "video", "sb3", "ray", "zoo", "test"):
+    for extra in ("agents", "minari", "video", "sb3", "ray", "search", "zoo", "test"):
         lines += [line for line in entries("options.extras_require", extra) if not line.startswith("%")]
     for requirement in map(Requirement, lines):
         (pin,) = pinned[normal(requirement.name)]

@@ -145,6 +145,11 @@ def describe_ablation(name: str, settings: Mapping[str, Any]) -> str:
     return text or "no change"
 
 
+def format_value(value: Any) -> str:
+    """Format the value of a setting for a table: 1,000, 0.0003, true, muon."""
+    return f"{value:,}" if type(value) is int else f"{value:g}" if type(value) is float else str(value).lower()
+
+
 def _is_reference(name: str) -> bool:
     """Return whether this is the reference ablation, with which the others are compared: its base is no ablation."""
     base = _entries()[name]["base"]
@@ -160,9 +165,8 @@ def _describe_setting(name: str, value: Any) -> str:
     if name == "augmentation" and isinstance(value, dict):
         values = ", ".join(f"{key} {low} to {high}" for key, (low, high) in value.items())
         return f"augmentation = {values or 'none'}"
-    text = f"{value:,}" if type(value) is int else f"{value:g}" if type(value) is float else str(value).lower()
     off = _SWITCHED_OFF.get((name, value)) if isinstance(value, (int, float)) else None
-    return f"{name} = {text}" + (f" ({off})" if off else "")
+    return f"{name} = {format_value(value)}" + (f" ({off})" if off else "")
 
 
 @cache

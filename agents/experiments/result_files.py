@@ -153,7 +153,7 @@ def _check(entries: dict[str, Any]) -> None:
     check_amount("training_seconds", entries["training_seconds"])
     for name in ("env_kwargs", "policy_config"):
         check_settings(name, entries[name])
-    _check_training("training", entries["training"])
+    check_training("training", entries["training"])
     check_versions("versions", entries["versions"], ("glimpse_gym", "torch"))
     _check_scores(check_list("scores", entries["scores"], check_score))
     _check_history(check_list("history", entries["history"], _check_evaluation))
@@ -162,7 +162,8 @@ def _check(entries: dict[str, Any]) -> None:
         check_list("gaze_distances", entries["gaze_distances"], check_amount)
 
 
-def _check_training(name: str, training: Any) -> None:
+def check_training(name: str, training: Any) -> None:
+    """Check settings of a training run by name; raise ValueError if they are none."""
     augmentation = training.get("augmentation", {}) if type(training) is dict else {}
     check_ranges(f"{name}.augmentation", augmentation)
     # The other settings are plain values, or lists of them.

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import gymnasium as gym
 
-from glimpse_gym.cli import benchmark, commands, compare, large, play, replay, watch
+from glimpse_gym.cli import benchmark, commands, compare, large, play, replay, search, watch
 from glimpse_gym.cli.commands import FAILURE, INTERRUPTED
 from glimpse_gym.cli.trust import add_trust_option
 from glimpse_gym.images.datasets import DATA_SETS, SPLITS
@@ -97,6 +97,7 @@ def _make_parser() -> argparse.ArgumentParser:
     _add_reproduce(
         add("reproduce", commands.reproduce, "Train and evaluate an agent by a recipe, and save the result.")
     )
+    search.add_search_command(add)
     _add_report(add("report", commands.report, "Write the results page, with its tables and figures."))
     play.add_play_command(add)
     watch.add_watch_command(add)
