@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -10,14 +11,19 @@ from pathlib import Path
 import pytest
 
 import glimpse_gym
+from cli_runs import send_signals_at
 from glimpse_gym import ENV_IDS
+from glimpse_gym.agents.experiments import search_spaces
 from glimpse_gym.agents.experiments.recipes import recipe_names
+from glimpse_gym.agents.experiments.search_journal import Journal
+from glimpse_gym.agents.experiments.search_spaces import search_names
 from glimpse_gym.cli import commands
 from glimpse_gym.extras import EXTRAS, require_extra
 from glimpse_gym.images import DataError, datasets, download
+from small_searches import make_search
 from tiny_data import CONTENTS, NAMES, place
 
-COMMANDS = ("envs", "data", "train", "eval", "reproduce", "report", "bench")
+COMMANDS = ("envs", "data", "train", "eval", "reproduce", "search", "report", "bench")
 
 
 # ---------------------------------------------------------------- help and usage errors
@@ -166,12 +172,81 @@ def test_reproduce_refuses_an_unknown_recipe(cli, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+# ---------------------------------------------------------------- search
+
+
+def test_search_without_a_name_lists_all(cli):
+    status, out, err = cli("search")
+    assert (status, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()] == search_names()
+    assert "16 trials of 800,000 episodes: learning_rate, sigma, copies_per_image" in out
+
+
+def test_search_refuses_an_unknown_name_and_a_wrong_number(cli, tmp_path):
+    result = cli("search", "nothing", "--runs", tmp_path, "--results", tmp_path)
+    assert result.status == 1
+    assert "there is no search 'nothing'; the searches are" in result.message
+    result = cli("search", search_names()[0], "--num-trials=0", "--runs", tmp_path, "--results", tmp_path)
+    assert result.status == 1
+    assert "num_trials must be an integer from 1" in result.message
+    assert os.listdir(tmp_path) == []
+
+
+def test_search_prints_the_table(cli, monkeypatch, tmp_path):
+    search = make_search(tmp_path)
+    monkeypatch.setattr(search_spaces, "load_search", lambda name: search)
+    folders = ("--runs", tmp_path / "runs", "--results", tmp_path / "results")
+    status, out, _ = cli("search", "paper-mine", "--num-trials=1", *folders)
+    assert status == 0
+    assert "Random search for the settings of `paper-mine`: 1 trial of 190 episodes, " in out
+    assert "| trial | learning_rate | sigma |" in out
+    assert os.listdir(tmp_path / "results" / "searches") == ["paper-mine.json"]
+
+
+@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT, signal.SIGTERM]])
+def test_search_that_is_stopped_says_how_to_resume(cli, monkeypatch, tmp_path, signals):
+    search = make_search(tmp_path)
+    monkeypatch.setattr(search_spaces, "load_search", lambda name: search)
+    folders = ("--runs", tmp_path / "runs", "--results", tmp_path / "results")
+    with monkeypatch.context() as patch:
+        send_signals_at(patch, 3, *signals)
+        status, out, err = cli("search", "paper-mine", *folders)
+    assert (status, err.splitlines()[-1]) == (130, "stopped; the same command resumes the search")
+    assert len(out.splitlines()) == 1
+    status, out, _ = cli("search", "paper-mine", *folders)
+    assert status == 0
+    assert ": 3 trials of 190 episodes each, " in out
+
+
+def test_search_that_is_stopped_between_trials_says_how_to_resume(cli, monkeypatch, tmp_path):
+    search = make_search(tmp_path)
+    monkeypatch.setattr(search_spaces, "load_search", lambda name: search)
+    monkeypatch.setattr(Journal, "finish_trial", lambda *arguments: signal.raise_signal(signal.SIGTERM))
+    status, _, err = cli("search", "paper-mine", "--runs", tmp_path / "runs", "--results", tmp_path / "results")
+    assert (status, err.splitlines()[-1]) == (130, "stopped; the same command resumes the search")
+
+
+def test_search_needs_optuna(cli, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    result = cli("search", search_names()[0])
+    assert result.status == 1
+    assert result.message == "glimpse-gym search: optuna is not installed: pip install 'glimpse_gym[search]'"
+    assert os.listdir(tmp_path) == []
+
+
 # ---------------------------------------------------------------- packages that are not installed
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["train", "glimpse_gym/Catch-v0"], ["eval", "ram-catch"], ["reproduce", "ram-catch"], ["report"]],
+    [
+        ["train", "glimpse_gym/Catch-v0"],
+        ["eval", "ram-catch"],
+        ["reproduce", "ram-catch"],
+        ["report"],
+        ["search", search_names()[0]],
+    ],
     ids=lambda arguments: arguments[0],
 )
 def test_missing_packages_are_all_named_at_once(cli, monkeypatch, tmp_path, arguments):

@@ -155,6 +155,7 @@ def test_the_metadata(metadata):
         "minari",
         "ray",
         "sb3",
+        "search",
         "test",
         "video",
         "zoo",

@@ -24,7 +24,7 @@ from glimpse_gym.agents.experiments.search_files import Outcome, Trial, check_ou
 from glimpse_gym.agents.experiments.search_spaces import Choices, Range, Search, Space, check_values, round_value
 from glimpse_gym.agents.run_state import describe_differences
 from glimpse_gym.atomic_io import atomic_write
-from glimpse_gym.safe_io import MAX_JSON_BYTES, read_bytes
+from glimpse_gym.safe_io import MAX_JSON_BYTES, parse_json, read_bytes
 from glimpse_gym.validation import printable
 
 JOURNAL = "journal.log"
@@ -111,20 +111,21 @@ class Journal:
             f"{JOURNAL}.lock*"
         ):  # of a killed process: this one has the folder's lock
             leftover.unlink()
-        self._remove_partial_line()
+        self._repair()
         try:
             lock = JournalFileOpenLock(str(self.path))
             storage = JournalStorage(JournalFileBackend(str(self.path), lock))
             names = optuna.get_all_study_names(storage)
             if names not in ([], [self.search.name]):
                 raise ValueError(f"it holds the studies {names}")
-            return optuna.create_study(study_name=self.search.name, storage=storage, load_if_exists=True)
+            open_study = optuna.load_study if names else optuna.create_study
+            return open_study(study_name=self.search.name, storage=storage)
         except OSError:
             raise
         except Exception as error:  # optuna raises many types for a damaged file
             raise self._damaged(error) from error
 
-    def _remove_partial_line(self) -> None:
+    def _repair(self) -> None:
         """Remove the last line if a killed process wrote a part of it, lest the next one be appended to it."""
         try:
             content = read_bytes(self.path, MAX_JSON_BYTES)
@@ -132,9 +133,15 @@ class Journal:
             return
         except ValueError as error:
             raise self._damaged(error) from error
-        if content and not content.endswith(b"\n"):
+        *lines, partial_line = content.split(b"\n")
+        try:
+            for line in lines:
+                parse_json(line)  # optuna overlooks a damaged line if it is the last one
+        except ValueError as error:
+            raise self._damaged(error) from error
+        if partial_line:
             with atomic_write(self.path) as temporary:
-                temporary.write_bytes(content[: content.rfind(b"\n") + 1])
+                temporary.write_bytes(content.removesuffix(partial_line))
 
     def _check_configuration(self) -> None:
         """Check that the study is of the same configuration, or store the configuration in a new study."""
