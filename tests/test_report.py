@@ -14,6 +14,8 @@ from glimpse_gym.agents.configs import RAMConfig
 from glimpse_gym.agents.experiments import figures, report
 from glimpse_gym.agents.experiments.report import write_report
 from glimpse_gym.agents.experiments.result_files import ResultError, load_results
+from glimpse_gym.agents.experiments.search_files import save_search
+from glimpse_gym.agents.experiments.search_tables import search_caption, search_table
 from glimpse_gym.agents.experiments.tables import (
     TASK_NAMES,
     ablation_table,
@@ -26,6 +28,7 @@ from glimpse_gym.agents.experiments.tables import (
 from glimpse_gym.agents.ram import RAM
 from glimpse_gym.agents.task_envs import make_envs
 from hand_made_results import make_result, make_score, ram_results, results_for_all_figures, save_results
+from small_searches import make_search_result
 
 ENV = "glimpse_gym/Images-v0"
 SMALL = {"glimpse_network": "fc", "glimpse_units": 8, "location_units": 8, "glimpse_features": 16, "hidden_units": 16}
@@ -72,7 +75,7 @@ def test_page_explains_the_marks_it_has(tmp_path, no_agents):
     (result, _) = ram_results()
     older = dataclasses.replace(result, training=result.training | {"batch_size": 64})
     for name, results, explained in (
-        ("ablations", results_for_all_figures(), {"†"}),
+        ("ablations", results_for_all_figures(), {"†", "‡"}),
         ("older", [older], {"‡"}),
         ("neither", [result], set()),
     ):
@@ -80,6 +83,20 @@ def test_page_explains_the_marks_it_has(tmp_path, no_agents):
         text = (tmp_path / name / "docs" / "results.md").read_text(encoding="utf-8")
         assert {line[0] for line in text.splitlines() if line[:1] in ("†", "‡")} == explained
         assert {mark for mark in "†‡" if mark in text} == explained
+
+
+def test_page_has_the_searches_after_the_paper_s_model(tmp_path, no_agents):
+    results = save_results(tmp_path / "results", ram_results())
+    write_report(results, tmp_path / "without")
+    assert "Random searches" not in (tmp_path / "without" / "results.md").read_text(encoding="utf-8")
+    search = make_search_result()
+    save_search(results, search)
+    write_report(results, tmp_path / "docs")
+    text = (tmp_path / "docs" / "results.md").read_text(encoding="utf-8")
+    before, after = text.split("### Random searches")
+    assert "## The paper's model" in before
+    assert "## MNIST with few glimpses" in after
+    assert f"{search_caption(search)}\n\n{search_table(search)}" in after
 
 
 def test_page_of_a_single_result(tmp_path, no_agents):

@@ -9,6 +9,8 @@ from glimpse_gym.agents.experiments.figures import save_figures
 from glimpse_gym.agents.experiments.literature import PAPER_CATCH_STANDARD_ERROR
 from glimpse_gym.agents.experiments.recipes import matches_recipe
 from glimpse_gym.agents.experiments.result_files import Result, load_results
+from glimpse_gym.agents.experiments.search_files import SearchResult, load_searches
+from glimpse_gym.agents.experiments.search_tables import search_caption, search_table
 from glimpse_gym.agents.experiments.table_cells import is_ablation
 from glimpse_gym.agents.experiments.tables import (
     MULTIPLE_CHANGES,
@@ -56,6 +58,12 @@ _PAPER_MODEL = (
     "difference is ours minus the paper's, in points. As a control, the same agents at random locations show how much "
     "they depend on the locations that they choose."
 )
+_SEARCHES = (
+    "The paper chose its learning rate and the variance of locations by random search, and does not give them. Ours, "
+    "`glimpse-gym search NAME`, also draws the number of copies of an image, the weight of REINFORCE, and whether its "
+    "gradient stops at the location network. Training errors are those of sampled locations since the last but one "
+    "evaluation."
+)
 _FEW_GLIMPSES = (
     "The preprint of the paper (arXiv 1406.6247v1) says that the first glimpse is at a random location. The NIPS "
     "version, whose errors are lower, no longer says where it is. This table has both readings: the first glimpse at a "
@@ -96,13 +104,13 @@ def write_report(results_folder: Path, docs: Path, readme: Path | None = None) -
         OSError: if the readme cannot be read, or is not a regular file.
         ValueError: if the readme lacks the marker comments, is not a text, or is larger than 10 MB.
     """
-    results = load_results(results_folder)
+    results, searches = load_results(results_folder), load_searches(results_folder)
     (docs / "figures").mkdir(parents=True, exist_ok=True)
     figures = save_figures(docs / "figures", results)
     scanpaths = _save_scanpaths(docs / "figures")
     page = docs / "results.md"
     with atomic_write(page) as temporary:
-        temporary.write_text(_page(results, figures, scanpaths), encoding="utf-8")
+        temporary.write_text(_page(results, searches, figures, scanpaths), encoding="utf-8")
     if readme:
         _replace_headline(readme, headline_table(results))
     return [page, *figures, *scanpaths, *([readme] if readme else [])]
@@ -134,10 +142,13 @@ def _save_scanpaths(folder: Path) -> list[Path]:
     return paths
 
 
-def _page(results: list[Result], figures: list[Path], scanpaths: list[Path]) -> str:
+def _page(results: list[Result], searches: list[SearchResult], figures: list[Path], scanpaths: list[Path]) -> str:
     parts = ["# Results", _INTRODUCTION]
     parts += ["## Results against the paper", _AGAINST_PAPER, headline_table(results)]
     parts += ["## The paper's model", _PAPER_MODEL, paper_model_table(results)]
+    if searches:
+        parts += ["### Random searches", _SEARCHES]
+        parts += [part for search in searches for part in (search_caption(search), search_table(search))]
     parts += ["## MNIST with few glimpses", _FEW_GLIMPSES, few_glimpses_table(results)]
     parts += ["## Baselines and controls", _BASELINES, baseline_table(results)]
     if any(map(is_ablation, results)):
