@@ -9,6 +9,7 @@ from glimpse_gym.agents.experiments.tables import (
     baseline_table,
     few_glimpses_table,
     headline_table,
+    length_table,
     paper_model_table,
     run_table,
 )
@@ -192,6 +193,36 @@ def test_few_glimpses_without_an_agent_of_one_reading():
     center = make_result("ram-center-mnist", [make_score("test", decreasing(0.01, 7))])
     assert [row[3:] for row in rows_of(few_glimpses_table([center]))][-1] == ["–", "1.00", "`ram-center-mnist`, 1 seed"]
     assert all(row[3:] == ["–", "–", "–"] for row in rows_of(few_glimpses_table([])))
+
+
+# ------------------------------------------------------------------------------------------- longer training
+
+
+def long_result(seed, validation, test):
+    scores = [make_score("validation", decreasing(validation, 8)), make_score("test", decreasing(test, 8))]
+    return make_result("ram-long-cluttered60", scores, seed=seed, num_episodes=8_000_000, training_seconds=4500.0)
+
+
+def test_headline_takes_longer_training_when_it_has_as_many_seeds_and_a_lower_validation_error():
+    short = ram_results()
+    cases = {
+        "one seed": ([long_result(0, 0.01, 0.01)], "2.50 ± 0.71"),
+        "lower": ([long_result(0, 0.01, 0.01), long_result(1, 0.012, 0.012)], "**1.10 ± 0.14**"),
+        "higher": ([long_result(0, 0.95, 0.01), long_result(1, 0.95, 0.012)], "2.50 ± 0.71"),
+    }
+    for found, expected in cases.values():
+        rows = [row for row in rows_of(headline_table([*short, *found])) if row[0] == CLUTTERED]
+        assert rows[-1][5].strip("*") == expected.strip("*")
+    assert rows_of(headline_table(cases["lower"][0]))[11][6] == "`ram-long-cluttered60`, 2 seeds, 8.0M episodes, 75 min"
+
+
+def test_table_of_lengths_has_tasks_with_both():
+    short = ram_results()
+    assert rows_of(length_table(short)) == []
+    assert rows_of(length_table([*short, long_result(0, 0.011, 0.012)])) == [
+        [CLUTTERED, "90.00 ± 0.00", "2.50 ± 0.71", "`ram-cluttered60`, 2 seeds, 3.0M episodes, 15 min"],
+        [CLUTTERED, "1.10", "1.20", "`ram-long-cluttered60`, 1 seed, 8.0M episodes, 75 min"],
+    ]
 
 
 # -------------------------------------------------------------------------------------------------- baselines

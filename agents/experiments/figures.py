@@ -16,8 +16,10 @@ from glimpse_gym.agents.experiments.result_files import Result
 from glimpse_gym.agents.experiments.table_cells import (
     LOCATION_NAMES,
     PAPER_MODELS,
+    RAM_LENGTHS,
     TASK_NAMES,
     error_curves,
+    of_ram,
     of_recipe,
 )
 from glimpse_gym.atomic_io import atomic_write
@@ -43,7 +45,7 @@ _CHANGES = {
 
 def save_figures(folder: Path, results: Sequence[Result]) -> list[Path]:
     """Draw every figure for which there are results, into an existing folder."""
-    tasks = [task for task in TASK_NAMES if of_recipe(results, f"ram-{task}")]
+    tasks = [task for task in TASK_NAMES if of_ram(results, task)]
     image_tasks = [task for task in tasks if task in PAPER]
     changed_tasks = [task for task in image_tasks if _generalization_errors(results, task)]
     return [
@@ -111,7 +113,7 @@ def _error_by_glimpses(tasks: Sequence[str], results: Sequence[Result]) -> Figur
     others = {"ram-center": ("first-center", "RAM, learned, first at center")}
     others |= {prefix: (prefix, f"paper's model, {optimizer}") for prefix, optimizer in PAPER_MODELS.items()}
     for axes, task in zip(panels, tasks, strict=True):
-        _plot_errors(axes, of_recipe(results, f"ram-{task}"), values_per_glimpse=1)
+        _plot_errors(axes, of_ram(results, task), values_per_glimpse=1)
         for prefix, (color, label) in others.items():
             curves = error_curves(of_recipe(results, f"{prefix}-{task}"))
             _plot_curves(axes, range(1, curves.shape[1] + 1), curves, color, label)
@@ -127,7 +129,7 @@ def _error_by_glimpses(tasks: Sequence[str], results: Sequence[Result]) -> Figur
 def _error_by_values(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
     figure, panels = _panels(len(tasks))
     for axes, task in zip(panels, tasks, strict=True):
-        found = of_recipe(results, f"ram-{task}")
+        found = of_ram(results, task)
         _plot_errors(axes, found, found[0].values_per_glimpse)
         for recipe, marker in (("fc256", "s"), ("conv", "^"), ("cnn", "D")):
             baseline = of_recipe(results, f"{recipe}-{task}")
@@ -146,7 +148,7 @@ def _learning(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
     figure, panels = _panels(len(tasks))
     for axes, task in zip(panels, tasks, strict=True):
         for recipe, name, color in (
-            ("ram", "our RAM", "learned"),
+            *((prefix, "our RAM", "learned") for prefix in RAM_LENGTHS),
             *((prefix, f"paper's model, {optimizer}", prefix) for prefix, optimizer in PAPER_MODELS.items()),
         ):
             for i, result in enumerate(of_recipe(results, f"{recipe}-{task}")):
@@ -196,7 +198,7 @@ def _generalization(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
 def _generalization_errors(results: Sequence[Result], task: str) -> list[tuple[str, float, float]]:
     """List (changed keyword argument, its value, mean error over seeds) for all generalization envs of a task."""
     errors: dict[tuple[str, float], list[float]] = {}
-    for result in of_recipe(results, f"ram-{task}"):
+    for result in of_ram(results, task):
         for entry in result.generalization:
             ((name, value),) = entry["env_kwargs"].items()
             errors.setdefault((name, value), []).append(100 * entry["score"]["errors"][-1])

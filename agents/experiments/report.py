@@ -19,6 +19,7 @@ from glimpse_gym.agents.experiments.tables import (
     baseline_table,
     few_glimpses_table,
     headline_table,
+    length_table,
     paper_model_table,
     run_table,
 )
@@ -61,8 +62,12 @@ _PAPER_MODEL = (
 _SEARCHES = (
     "The paper chose its learning rate and the variance of locations by random search, and does not give them. Ours, "
     "`glimpse-gym search NAME`, also draws the batch size, the number of copies of an image, the weight of REINFORCE, "
-    "and whether its gradient stops at the location network. Training errors are those of sampled locations since the last but one "
-    "evaluation."
+    "and whether its gradient stops at the location network. Training errors are those of sampled locations since the "
+    "last but one evaluation."
+)
+_LENGTHS = (
+    "`ram-long-TASK` trains `ram-TASK` longer. Other tables and figures show the one with more seeds or, if both have "
+    "as many, the lower validation error."
 )
 _FEW_GLIMPSES = (
     "The preprint of the paper (arXiv 1406.6247v1) says that the first glimpse is at a random location. The NIPS "
@@ -149,6 +154,8 @@ def _page(results: list[Result], searches: list[SearchResult], figures: list[Pat
     if searches:
         parts += ["### Random searches", _SEARCHES]
         parts += [part for search in searches for part in (search_caption(search), search_table(search))]
+    if any(result.recipe.startswith("ram-long-") for result in results):
+        parts += ["## Longer training", _LENGTHS, length_table(results)]
     parts += ["## MNIST with few glimpses", _FEW_GLIMPSES, few_glimpses_table(results)]
     parts += ["## Baselines and controls", _BASELINES, baseline_table(results)]
     if any(map(is_ablation, results)):

@@ -21,6 +21,8 @@ TASK_NAMES = {
 LOCATION_NAMES = {"learned": "learned locations", "random": "random locations", "center": "fixed at center"}
 PAPER_MODELS = {"paper-sgd": "SGD with momentum", "paper-adam": "Adam"}
 """Recipes of the paper's model, without the task, and their optimizers."""
+RAM_LENGTHS = ("ram", "ram-long")
+"""Recipes of our RAM, without the task, by length of training."""
 NONE = "–"
 
 
@@ -34,14 +36,17 @@ def of_recipe(results: Iterable[Result], recipe: str) -> list[Result]:
     return [result for result in results if result.recipe == recipe]
 
 
-def of_ram(results: Sequence[Result], task: str, num_glimpses: int, variant: str = "") -> list[Result]:
-    """Select the results of our RAM for a number of glimpses.
+def of_ram(results: Sequence[Result], task: str, num_glimpses: int | None = None, variant: str = "") -> list[Result]:
+    """Select the results of our RAM: those of the recipe for a number of glimpses, ``ram<n>-[VARIANT-]TASK``, if any.
 
-    These are of the recipe for this number of glimpses, ``ram<n>-[VARIANT-]TASK``, if there are any, else of the agent
-    for any number, ``ram-[VARIANT-]TASK``.
+    Otherwise they are those of ``ram-[VARIANT-]TASK`` or of the longer training ``ram-long-[VARIANT-]TASK``: whichever
+    has more seeds or, if both have as many, the lower mean validation error.
     """
     name = f"{variant}-{task}" if variant else task
-    return of_recipe(results, f"ram{num_glimpses}-{name}") or of_recipe(results, f"ram-{name}")
+    if found := of_recipe(results, f"ram{num_glimpses}-{name}"):
+        return found
+    lengths = [of_recipe(results, f"{prefix}-{name}") for prefix in RAM_LENGTHS]
+    return min(lengths, key=lambda runs: (-len(runs), mean_error(runs, "validation")))
 
 
 def of_paper_model(results: Sequence[Result], task: str) -> list[Result]:

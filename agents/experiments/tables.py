@@ -26,6 +26,7 @@ from glimpse_gym.agents.experiments.table_cells import (
     LOCATION_NAMES,
     NONE,
     PAPER_MODELS,
+    RAM_LENGTHS,
     TASK_NAMES,
     format_against,
     format_difference,
@@ -50,8 +51,8 @@ _RUNS = "recipe, seeds, cost of each"
 def headline_table(results: Sequence[Result]) -> str:
     """Make the headline table: the errors of the paper, the best public one, the paper's model trained here, and ours.
 
-    A row with n glimpses shows our agent trained for n glimpses (recipe ``ram<n>-TASK``) if there is one, else the
-    error after n glimpses of the agent for any number of glimpses (recipe ``ram-TASK``). The paper's model is that of
+    A row with n glimpses shows our agent trained for n glimpses if there is one, else the error after n glimpses of the
+    agent for any number of glimpses; see :func:`table_cells.of_ram`. The paper's model is that of
     ``paper-adam-TASK`` and ``paper-sgd-TASK`` with the lower mean validation error. Errors that are significantly below
     the paper's are in bold; see :mod:`glimpse_gym.agents.experiments.significance`.
     """
@@ -103,6 +104,19 @@ def paper_model_table(results: Sequence[Result]) -> str:
     return markdown_table(header, rows)
 
 
+def length_table(results: Sequence[Result]) -> str:
+    """Make the table of our RAM by length of training: errors after the last glimpse."""
+    rows = []
+    for task in TASK_NAMES:
+        found = [of_recipe(results, f"{prefix}-{task}") for prefix in RAM_LENGTHS]
+        if all(found):
+            rows += [
+                [TASK_NAMES[task], format_error(runs, split="validation"), format_error(runs), format_runs(runs)]
+                for runs in found
+            ]
+    return markdown_table(["task", "validation error", "test error", _RUNS], rows)
+
+
 def few_glimpses_table(results: Sequence[Result]) -> str:
     """Make the table of MNIST by number of glimpses, with the first one at a random location or at the center."""
     rows = []
@@ -130,7 +144,7 @@ def baseline_table(results: Sequence[Result]) -> str:
             found, paper = of_recipe(results, recipe), PAPER_BASELINES.get(recipe)
             errors = [NONE if paper is None else f"{paper:.2f}", format_error(found), format_difference(paper, found)]
             rows.append([TASK_NAMES[task], found[0].model, *errors, format_runs(found)])
-        if best := of_recipe(results, f"ram-{task}"):
+        if best := of_ram(results, task):
             errors_at = {text: format_error(best, locations=name) for name, text in LOCATION_NAMES.items()}
             errors_at["sampled locations"] = format_error(best, sample=True)
             for text, error in errors_at.items():
