@@ -218,6 +218,12 @@ class ReinforceConfig(TrainConfig):
 
     copies_per_image: int = 1
     """Episodes with the same image, canvas and first glimpse (the paper's M)."""
+    candidates_per_episode: int = 1
+    """Episodes that are played for each one that is learned from. They are played without gradients first; then a batch
+    of them, drawn with probabilities about proportional to their losses, is played again and learned from (online batch
+    selection; Loshchilov and Hutter, 2016). 1: no selection."""
+    selection_start: float = 0.2
+    """Fraction of the run after which the selection begins: before, losses are high everywhere."""
     loss_weighting: Literal["uniform", "linear", "last"] = "linear"
     """Weights of the cross-entropy after each glimpse.
     'uniform': equal weights. 'linear': the t-th glimpse counts t times.
@@ -232,7 +238,13 @@ class ReinforceConfig(TrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        validate_fields(self, minimum={"copies_per_image": 1, "reinforce_weight": 0, "pathwise_max_norm": 0})
+        minimum = {"copies_per_image": 1, "candidates_per_episode": 1, "selection_start": 0}
+        validate_fields(self, minimum=minimum | {"reinforce_weight": 0, "pathwise_max_norm": 0})
+        if self.candidates_per_episode > 1 and self.copies_per_image > 1:
+            raise ValueError(
+                f"candidates_per_episode must be 1 with copies_per_image={self.copies_per_image}, "
+                f"got {self.candidates_per_episode}"
+            )
         if self.batch_size % self.copies_per_image:
             raise ValueError(
                 f"batch_size must be a multiple of copies_per_image={self.copies_per_image}, got {self.batch_size}"

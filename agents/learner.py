@@ -130,6 +130,11 @@ class Learner(ABC):
         """Number of training episodes so far."""
         return self.num_updates_done * self.config.batch_size
 
+    @property
+    def num_episodes_played(self) -> int:
+        """Number of episodes played in training so far, those that were not learned from included."""
+        return self.num_episodes_done
+
     def update(self) -> tuple[dict[str, float], float]:
         """Collect one batch of episodes and update the policy on it.
 
@@ -151,11 +156,14 @@ class Learner(ABC):
     def _learn(self) -> tuple[dict[str, float], float]:
         """Do one update: rollout, loss, optimizer steps. See :meth:`update` for what is returned."""
 
+    def _update_seeds(self, number: int) -> np.ndarray:
+        """Return the seeds of the episodes of the current update, uint64 (number,), the same in all processes."""
+        first = self.config.seed * _EPISODES_PER_RUN + self.num_updates_done * number
+        return np.arange(first, first + number, dtype=np.uint64)
+
     def _episode_seeds(self, copies: int = 1) -> np.ndarray:
         """Return the seeds of this process's episodes in the current update, uint64, each ``copies`` times in a row."""
-        number = self.config.batch_size // copies
-        first = self.config.seed * _EPISODES_PER_RUN + self.num_updates_done * number
-        seeds = np.repeat(np.arange(first, first + number, dtype=np.uint64), copies)
+        seeds = np.repeat(self._update_seeds(self.config.batch_size // copies), copies)
         return seeds[self.parallel.own_rows(self.config.batch_size)]
 
     def _autocast(self) -> torch.autocast:

@@ -55,6 +55,14 @@ class Parallel:
         samples = sampler(torch.cat([parameters] * self.world_size))
         return samples[self.own_rows(len(samples))]
 
+    def all_rows(self, values: Tensor) -> Tensor:
+        """Return the values of all rows, float32 (..., b * P), on the CPU.
+
+        Args:
+            values: of this process's rows, float32 (..., b).
+        """
+        return values.cpu()
+
     def average(self, weights: Sequence[Tensor], values: dict[str, Tensor]) -> dict[str, float]:
         """Average the gradients of weights, in place, and scalars over the processes.
 
@@ -125,6 +133,14 @@ class ProcessGroup(Parallel):
                 timeout=_TIMEOUT,
             )
         self._buffer = torch.empty(0)
+
+    def all_rows(self, values: Tensor) -> Tensor:
+        """See :meth:`Parallel.all_rows`."""
+        own = values.cpu().contiguous()
+        parts = [torch.empty_like(own) for _ in range(self.world_size)]
+        with self._peer_errors():
+            dist.all_gather(parts, own)
+        return torch.cat(parts, dim=-1)
 
     def average(self, weights: Sequence[Tensor], values: dict[str, Tensor]) -> dict[str, float]:
         """See :meth:`Parallel.average`. There is one exchange, and the gradients become views of its buffer."""

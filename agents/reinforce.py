@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -15,6 +16,8 @@ from glimpse_gym.agents.configs import ReinforceConfig
 from glimpse_gym.agents.learner import Learner
 from glimpse_gym.agents.pathwise import with_pathwise_gradient
 from glimpse_gym.agents.ram import RAM, RAMOutput
+
+_MIN_LOSS = 1e-4  # added to losses, so that any episode can be chosen
 
 
 class Rollout(NamedTuple):
@@ -51,18 +54,58 @@ class Reinforce(Learner):
 
     def _learn(self) -> tuple[dict[str, float], float]:
         with self._autocast():
-            rollout = self.rollout()
+            seeds, correct = self._choose_episodes()
+            rollout = self.rollout(seeds)
             losses = self.loss(rollout)
-        values = self._optimizer_step(losses.total, losses._asdict() | {"correct": rollout.correct.float().mean()})
+        # The error is that of all candidates, since chosen episodes are difficult.
+        correct = rollout.correct if correct is None else correct
+        values = self._optimizer_step(losses.total, losses._asdict() | {"correct": correct.float().mean()})
         self.num_steps_done += self.horizon * self.config.batch_size
         error = 1.0 - values.pop("correct")
         return values, error
 
-    def rollout(self) -> Rollout:
-        """Play one episode in every sub-env with sampled locations, keeping gradients. All episodes have T steps."""
+    def _choose_episodes(self) -> tuple[np.ndarray, Tensor | None]:
+        """Choose the episodes to learn from.
+
+        Returns:
+            Seeds of this process's episodes, uint64 (B,), and whether its candidates were correct, bool; None if there
+            was no choice.
+        """
+        config = self.config
+        own_rows = self.parallel.own_rows(config.batch_size)
+        if config.candidates_per_episode == 1:
+            return self._episode_seeds(config.copies_per_image), None
+        seeds = self._update_seeds(config.batch_size * config.candidates_per_episode)
+        if self.progress < config.selection_start:
+            return seeds[: config.batch_size][own_rows], None
+        losses, correct = [], []
+        for part in np.split(seeds, config.candidates_per_episode):
+            with torch.no_grad():
+                rollout = self.rollout(part[own_rows])
+                cross_entropy = self._cross_entropy(rollout)
+            losses.append(cross_entropy[len(cross_entropy) // 2 :].mean(0))  # in the second half of the glimpses
+            correct.append(rollout.correct)
+        self.num_steps_done += self.horizon * len(seeds)
+        all_losses = torch.cat([self.parallel.all_rows(part) for part in losses])
+        chosen = draw_by_weight(all_losses + _MIN_LOSS, config.batch_size, self.policy.generator)
+        return seeds[chosen.numpy()][own_rows], torch.stack(correct)
+
+    @property
+    def num_episodes_played(self) -> int:
+        """See :meth:`Learner.num_episodes_played`."""
+        return self.num_steps_done // self.horizon
+
+    def rollout(self, seeds: np.ndarray | None = None) -> Rollout:
+        """Play one episode in every sub-env with sampled locations, keeping gradients. All episodes have T steps.
+
+        Args:
+            seeds: of the episodes, uint64 (B,); None takes those of the current update.
+        """
+        if seeds is None:
+            seeds = self._episode_seeds(self.config.copies_per_image)
         policy = self.policy
         half_size, max_norm = self._half_image_size(), self._pathwise_max_norm()
-        observation, _ = self.envs.reset(seed=self._episode_seeds(self.config.copies_per_image))  # type: ignore[arg-type]
+        observation, _ = self.envs.reset(seed=seeds)  # type: ignore[arg-type]
         glimpse, location = observation["glimpse"], observation["location"]
         state: Tensor | None = None
         outputs: list[RAMOutput] = []
@@ -93,12 +136,9 @@ class Reinforce(Learner):
     def loss(self, rollout: Rollout) -> Losses:
         """Compute the hybrid loss: cross-entropy plus REINFORCE with a learned baseline (section 3, equation 2)."""
         config, outputs = self.config, rollout.outputs
-        num_glimpses, batch = outputs.logits.shape[:2]
-        cross_entropy = functional.cross_entropy(
-            outputs.logits.flatten(0, 1), rollout.labels.repeat(num_glimpses), reduction="none"
-        ).view(num_glimpses, batch)
+        cross_entropy = self._cross_entropy(rollout)
         classification = self._classification_loss(cross_entropy)
-        if num_glimpses == 1 or self.policy.config.location_policy != "learned":  # the policy chose no location
+        if len(cross_entropy) == 1 or self.policy.config.location_policy != "learned":  # the policy chose no location
             zero = classification.new_zeros(())
             return Losses(classification, classification, zero, zero)
         returns = self._returns(cross_entropy.detach(), rollout.returns)
@@ -109,6 +149,13 @@ class Reinforce(Learner):
         baseline = functional.mse_loss(values, returns)
         total = classification + config.reinforce_weight * reinforce + baseline
         return Losses(total, classification, reinforce, baseline)
+
+    @staticmethod
+    def _cross_entropy(rollout: Rollout) -> Tensor:
+        """Compute the cross-entropy of each episode after each glimpse, (T, B)."""
+        logits = rollout.outputs.logits
+        losses = functional.cross_entropy(logits.flatten(0, 1), rollout.labels.repeat(len(logits)), reduction="none")
+        return losses.view(logits.shape[:2])
 
     def _classification_loss(self, cross_entropy: Tensor) -> Tensor:
         """Average the cross-entropy, (T, B), over episodes and, with weights, over glimpses."""
@@ -145,3 +192,20 @@ class Reinforce(Learner):
         """Return the maximum norm of the pathwise gradient; 0 if it is not used."""
         has_gradient = self.policy.config.location_policy == "learned" and self.policy.task_spec.num_scales > 1
         return self.config.pathwise_max_norm if has_gradient else 0.0
+
+
+def draw_by_weight(weights: Tensor, number: int, generator: torch.Generator) -> Tensor:
+    """Draw distinct indices one after another, each with a probability proportional to its weight.
+
+    With exponential times at these rates, the smallest come in this order (Efraimidis and Spirakis, 2006).
+
+    Args:
+        weights: positive, (n,).
+        number: of indices, at most n.
+        generator: on the CPU.
+
+    Returns:
+        Indices in ascending order, int64 (number,).
+    """
+    times = torch.empty_like(weights).exponential_(generator=generator) / weights
+    return times.topk(number, largest=False).indices.sort().values

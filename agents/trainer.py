@@ -150,7 +150,7 @@ class Trainer:
 
     def _train(self, progress: bool) -> None:
         # Of evaluations after the last save, which are repeated now, TensorBoard shows the later ones.
-        log = EventLog(self.folder / "tensorboard", first_step=self.learner.num_episodes_done + 1)
+        log = EventLog(self.folder / "tensorboard", first_step=self.learner.num_episodes_played + 1)
         with set_threads(self.config.num_threads):
             with stop_requests() as stop, self._progress_bar(progress) as bar:
                 self._loop(stop.is_set, bar, log)
@@ -212,8 +212,8 @@ class Trainer:
             **{f"{name}_loss": value for name, value in losses.items()},
         }
         self._recent_errors.clear()
-        log.add(self.learner.num_episodes_done, values)
-        self.history.append({"episodes": self.learner.num_episodes_done, "seconds": self.seconds, **values})
+        log.add(self.learner.num_episodes_played, values)
+        self.history.append({"episodes": self.learner.num_episodes_played, "seconds": self.seconds, **values})
 
     def _progress_bar(self, progress: bool) -> tqdm[Any]:
         total = self.config.num_updates * self.config.batch_size
@@ -228,7 +228,7 @@ class Trainer:
 
     def summary(self) -> str:
         """Summarize the run in one line."""
-        num_episodes = self.learner.num_episodes_done
+        num_episodes = self.learner.num_episodes_played
         return (
             f"validation error {self.history[-1]['validation_error']:.2%} after {num_episodes} episodes in "
             f"{self.seconds:.0f} s ({num_episodes / self.seconds:.0f} episodes/s)"

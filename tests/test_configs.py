@@ -104,6 +104,12 @@ def test_settings_shared_by_all_algorithms_refuse(config_class, values, message)
     [
         ({"batch_size": 10, "copies_per_image": 3}, "batch_size must be a multiple of copies_per_image=3, got 10"),
         ({"loss_weighting": "first"}, "loss_weighting must be one of 'uniform', 'linear', 'last'"),
+        ({"candidates_per_episode": 0}, "candidates_per_episode must be at least 1, got 0"),
+        ({"selection_start": -0.1}, "selection_start must be at least 0"),
+        (
+            {"copies_per_image": 2, "candidates_per_episode": 4},
+            "candidates_per_episode must be 1 with copies_per_image=2, got 4",
+        ),
         ({"pathwise_max_norm": -0.1}, "pathwise_max_norm must be at least 0"),
         ({"reinforce_weight": -1.0}, "reinforce_weight must be at least 0"),
     ],

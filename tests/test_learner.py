@@ -75,7 +75,7 @@ def test_gradients_are_clipped_to_max_grad_norm():
 def test_policy_is_in_training_mode_during_updates_only(monkeypatch):
     learner, modes = make_reinforce(), []
     rollout = learner.rollout
-    monkeypatch.setattr(learner, "rollout", lambda: modes.append(learner.policy.training) or rollout())
+    monkeypatch.setattr(learner, "rollout", lambda seeds: modes.append(learner.policy.training) or rollout(seeds))
     learner.update()
     assert modes == [True]
     assert not learner.policy.training

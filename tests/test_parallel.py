@@ -135,6 +135,7 @@ def test_a_process_that_does_not_answer_counts_as_lost(tmp_path, monkeypatch):
 CASES = {
     "reinforce": (noise_images(), CONFIG, RAM),
     "copies": (noise_images(), replace(CONFIG, copies_per_image=4, loss_weighting="last"), RAM),
+    "candidates": (noise_images(), replace(CONFIG, candidates_per_episode=3, selection_start=0.25), RAM),
     "random-locations": (noise_images(), replace(CONFIG, optimizer="adam"), replace(RAM, location_policy="random")),
     "rule": (noise_images(), CONFIG, replace(RAM, location_policy="raster")),
     "supervised": (

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 import oracles
+from glimpse_gym.agents import reinforce
 from glimpse_gym.agents.evaluation import EvalConditions, evaluate
 from glimpse_gym.agents.networks import CORES
 from glimpse_gym.agents.ram import RAMOutput
-from glimpse_gym.agents.reinforce import Rollout
+from glimpse_gym.agents.reinforce import Rollout, draw_by_weight
 from runs import IMAGES, assert_same_weights, make_reinforce, noise_images, run_updates, square_images
 
 T, B = 4, 6
@@ -249,13 +250,88 @@ def test_random_locations_are_uniform_and_not_trained():
     assert policy.choice_network.logits.weight.grad.abs().max() > 0
 
 
+# ------------------------------------------------------------------------------------------------ selection
+
+
+def test_draw_by_weight_is_proportional_and_without_replacement():
+    weights, generator = torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.Generator().manual_seed(0)
+    ones = torch.cat([draw_by_weight(weights, 1, generator) for _ in range(20_000)])
+    frequencies = np.bincount(ones, minlength=4) / len(ones)
+    np.testing.assert_allclose(frequencies, [0.1, 0.2, 0.3, 0.4], atol=0.015)
+    twos = torch.stack([draw_by_weight(weights, 2, generator) for _ in range(20_000)])
+    assert (twos[:, 0] < twos[:, 1]).all()
+    # The last two are drawn in either order: 0.3 * 0.4 / 0.7 + 0.4 * 0.3 / 0.6.
+    assert ((twos == torch.tensor([2, 3])).all(1).float().mean().item()) == pytest.approx(0.3714, abs=0.015)
+    assert draw_by_weight(weights, 4, generator).tolist() == [0, 1, 2, 3]
+
+
+def recorded_rollouts(learner, monkeypatch):
+    """List to which every update adds (seeds, rollout) of each of its rollouts."""
+    found, rollout = [], learner.rollout
+    monkeypatch.setattr(
+        learner, "rollout", lambda seeds: found.append((seeds.tolist(), rollout(seeds))) or found[-1][1]
+    )
+    return found
+
+
+def test_batches_are_chosen_among_candidates_from_a_part_of_the_run_on(monkeypatch):
+    learner = make_reinforce(
+        noise_images(), num_episodes=60, batch_size=12, candidates_per_episode=3, selection_start=0.4, seed=0
+    )
+    found = recorded_rollouts(learner, monkeypatch)
+    for _ in range(2):
+        learner.update()
+    assert [seeds for seeds, _ in found] == [[*range(12)], [*range(36, 48)]]
+    assert learner.num_episodes_played == learner.num_episodes_done == 24
+    found.clear()
+    _, error = learner.update()
+    *candidates, (chosen, rollout) = found
+    assert [seeds for seeds, _ in candidates] == [[*range(n, n + 12)] for n in (72, 84, 96)]
+    assert not any(each.outputs.logits.requires_grad for _, each in candidates)
+    assert rollout.outputs.logits.requires_grad
+    assert len({*chosen}) == 12
+    assert {*chosen} <= {*range(72, 108)}
+    correct = torch.cat([each.correct for _, each in candidates]).float().mean().item()
+    assert error == pytest.approx(1 - correct)
+    assert learner.num_episodes_done == 36
+    assert learner.num_episodes_played == 24 + 48
+    assert learner.num_steps_done == T * (24 + 48)
+
+
+def test_difficult_episodes_are_chosen_more_often(monkeypatch):
+    learner = make_reinforce(
+        noise_images(), num_episodes=60, batch_size=12, candidates_per_episode=4, selection_start=0.0
+    )
+    weights = []
+    monkeypatch.setattr(
+        reinforce, "draw_by_weight", lambda w, number, _: weights.append(w) or w.topk(number).indices.sort().values
+    )
+    found = recorded_rollouts(learner, monkeypatch)
+    learner.update()
+    *candidates, (chosen, _) = found
+    labels = torch.cat([each.labels for _, each in candidates])
+    logits = torch.cat([each.outputs.logits for _, each in candidates], dim=1)
+    probabilities = logits.softmax(-1).gather(-1, labels.expand(T, -1)[..., None])[..., 0]
+    torch.testing.assert_close(weights[0], -probabilities[T // 2 :].log().mean(0) + 1e-4)
+    seeds = [seed for seeds, _ in candidates for seed in seeds]
+    assert chosen == sorted(seeds[i] for i in weights[0].topk(12).indices)
+
+
+def test_selection_is_bit_equal_with_the_same_seed():
+    def weights():
+        changes = {"num_episodes": 320, "candidates_per_episode": 2, "selection_start": 0.5}
+        return run_updates(make_reinforce(batch_size=16, **changes), 20).policy.state_dict()
+
+    assert_same_weights(weights(), weights())
+
+
 # ------------------------------------------------------------------------------------------------- learning
 
 
 def test_update_returns_the_losses_and_the_training_error(monkeypatch):
     learner = make_reinforce(noise_images(), batch_size=12)
     rollouts, rollout = [], learner.rollout
-    monkeypatch.setattr(learner, "rollout", lambda: rollouts.append(rollout()) or rollouts[-1])
+    monkeypatch.setattr(learner, "rollout", lambda seeds: rollouts.append(rollout(seeds)) or rollouts[-1])
     losses, error = learner.update()
     assert error == pytest.approx(1 - rollouts[0].correct.float().mean().item())
     assert losses.keys() == {"total", "classification", "reinforce", "baseline"}

@@ -114,9 +114,13 @@ def test_default_configs_of_the_env_are_used(tmp_path, env_kwargs):
 # ---------------------------------------------------------------------------------------- stop, kill, resume
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "muon", "sgd"])
-def test_resume_after_ctrl_c_is_bit_equal_for_reinforce(make_trainer, no_curve, optimizer):
-    config = replace(CONFIG, optimizer=optimizer)
+@pytest.mark.parametrize(
+    "changes",
+    [*({"optimizer": name} for name in ("adam", "muon", "sgd")), {"candidates_per_episode": 2, "selection_start": 0.3}],
+    ids=str,
+)
+def test_resume_after_ctrl_c_is_bit_equal_for_reinforce(make_trainer, no_curve, changes):
+    config = replace(CONFIG, **changes)
     whole = make_trainer("whole", config)
     whole.train(progress=False)
     stopped = make_trainer("stopped", config)

@@ -59,7 +59,7 @@ class Result:
     history: list[dict[str, float]]
     """Evaluations during training: episodes and seconds so far, validation_error, training_error."""
     num_episodes: int
-    """Training episodes."""
+    """Episodes played in training."""
     num_frames: int
     """Glimpses taken in training."""
     training_seconds: float

@@ -68,12 +68,12 @@ def _train_and_measure(recipe: Recipe, seed: int, folder: Path, progress: bool) 
         return None
     result = _measure(recipe, seed, trainer.policy, trainer.metadata, progress)
     add_scores(folder, trainer.metadata, result.scores)
-    num_episodes = trainer.learner.num_episodes_done
+    num_episodes = trainer.learner.num_episodes_played
     return replace(
         result,
         history=[{name: record[name] for name in HISTORY} for record in trainer.history],
         num_episodes=num_episodes,
-        num_frames=num_episodes * trainer.learner.horizon,
+        num_frames=trainer.learner.num_steps_done,
         training_seconds=trainer.seconds,
     )
 

@@ -77,9 +77,9 @@ def _run_trial(search: Search, number: int, values: dict[str, Any], folder: Path
     except (ArithmeticError, ValueError) as error:
         if not _is_divergence(error):
             raise
-        return Outcome(None, None, trainer.learner.num_episodes_done, trainer.seconds)
-    last = trainer.history[-1]
-    return Outcome(last["validation_error"], last["training_error"], trainer.learner.num_episodes_done, trainer.seconds)
+        return Outcome(None, None, trainer.learner.num_episodes_played, trainer.seconds)
+    last, episodes = trainer.history[-1], trainer.learner.num_episodes_played
+    return Outcome(last["validation_error"], last["training_error"], episodes, trainer.seconds)
 
 
 def _is_divergence(error: Exception) -> bool:

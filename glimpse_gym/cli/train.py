@@ -149,7 +149,7 @@ def _train(
         parallel=parallel,
     )
     if not trainer.train():
-        num_episodes = trainer.learner.num_episodes_done
+        num_episodes = trainer.learner.num_episodes_played
         print(f"stopped after {num_episodes} episodes; the same command with --resume resumes", file=sys.stderr)
         return INTERRUPTED
     print(f"{trainer.summary()}\nThe agent, its log and its learning curve (curve.png) are in {folder}")
