@@ -16,7 +16,7 @@ from glimpse_gym.agents.experiments.result_files import Result
 from glimpse_gym.agents.experiments.table_cells import (
     LOCATION_NAMES,
     PAPER_MODELS,
-    RAM_LENGTHS,
+    RAM_RECIPES,
     TASK_NAMES,
     error_curves,
     of_ram,
@@ -148,7 +148,7 @@ def _learning(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
     figure, panels = _panels(len(tasks))
     for axes, task in zip(panels, tasks, strict=True):
         for recipe, name, color in (
-            *((prefix, "our RAM", "learned") for prefix in RAM_LENGTHS),
+            *((prefix, "our RAM", "learned") for prefix in RAM_RECIPES),
             *((prefix, f"paper's model, {optimizer}", prefix) for prefix, optimizer in PAPER_MODELS.items()),
         ):
             for i, result in enumerate(of_recipe(results, f"{recipe}-{task}")):

@@ -26,7 +26,7 @@ from glimpse_gym.agents.experiments.table_cells import (
     LOCATION_NAMES,
     NONE,
     PAPER_MODELS,
-    RAM_LENGTHS,
+    RAM_RECIPES,
     TASK_NAMES,
     format_against,
     format_difference,
@@ -104,11 +104,11 @@ def paper_model_table(results: Sequence[Result]) -> str:
     return markdown_table(header, rows)
 
 
-def length_table(results: Sequence[Result]) -> str:
-    """Make the table of our RAM by length of training: errors after the last glimpse."""
+def selection_table(results: Sequence[Result]) -> str:
+    """Make the table of our RAM without and with a choice of difficult episodes: errors after the last glimpse."""
     rows = []
     for task in TASK_NAMES:
-        found = [of_recipe(results, f"{prefix}-{task}") for prefix in RAM_LENGTHS]
+        found = [of_recipe(results, f"{prefix}-{task}") for prefix in RAM_RECIPES]
         if all(found):
             rows += [
                 [TASK_NAMES[task], format_error(runs, split="validation"), format_error(runs), format_runs(runs)]
