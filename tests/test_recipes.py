@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,10 +21,12 @@ from glimpse_gym.agents.experiments.recipes import (
     matches_recipe,
     recipe_names,
 )
+from glimpse_gym.agents.experiments.search_files import load_searches
 from glimpse_gym.agents.experiments.tables import TASK_NAMES
 from glimpse_gym.agents.registry import algorithm_name, make_policy, policy_name
 from glimpse_gym.agents.task_envs import make_envs
 
+RESULTS = Path(__file__).parent.parent / "results"
 SIDES = {"mnist": 28, "translated60": 60, "cluttered60": 60, "cluttered100": 100, "catch": 24}
 TABLES = {"env_kwargs", "augmentation", "policy_config", "training"}
 VALUES = {"base", "task", "model", "env_id", "policy", "algorithm", "test", "generalization_envs"}
@@ -166,6 +169,16 @@ def test_changing_a_recipe_leaves_the_next_load_as_it_was():
         recipe.env_kwargs["num_glimpses"] = 5
         recipe.augmentation.clear()
     assert load_recipe("ram-mnist").augmentation == {"rotation": [-12, 12], "zoom": [0.9, 1.1]}
+
+
+@pytest.mark.parametrize("search", load_searches(RESULTS), ids=lambda search: search.name)
+def test_recipe_has_the_values_of_the_best_trial_of_its_search(search):
+    best = min(
+        (trial for trial in search.trials if trial.outcome.validation_error is not None),
+        key=lambda trial: trial.outcome.validation_error,
+    )
+    settings = load_recipe(search.name).settings
+    assert {name: settings[name] for name in search.space} == best.values
 
 
 def test_importing_recipes_loads_no_torch():
