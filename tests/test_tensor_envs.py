@@ -24,6 +24,12 @@ TRAINING = {"num_episodes": 48, "batch_size": 8}
 CASES = {
     "reinforce": (IMAGES, noise_images(), ReinforceConfig(**TRAINING, copies_per_image=2), RAMConfig(**SMALL_RAM)),
     "last-loss": (IMAGES, noise_images(), ReinforceConfig(**TRAINING, loss_weighting="last"), RAMConfig(**SMALL_RAM)),
+    "candidates": (
+        IMAGES,
+        noise_images(),
+        ReinforceConfig(**TRAINING, candidates_per_episode=3, selection_start=0.2),
+        RAMConfig(**SMALL_RAM),
+    ),
     "ppo": (
         CATCH,
         {"num_glimpses": 3, "patch_size": 3, "num_scales": 2},
