@@ -61,7 +61,8 @@ def test_page_has_all_tables_and_figures(tmp_path, no_agents):
     for table in tables:
         assert text.count(table(loaded)) == 1
     assert re.findall(r"^#+ (.*)", text, re.MULTILINE) == [
-        *("Results", "Results against the paper", "The paper's model", "MNIST with few glimpses"),
+        *("Results", "Results against the paper", "The paper's model"),
+        *("Recipes of our RAM", "MNIST with few glimpses"),
         *("Baselines and controls", "Ablations", "Figures", "All runs"),
     ]
     assert re.findall(r"!\[.*\]\((.*)\)", text) == [f"figures/{name}.png" for name in names]

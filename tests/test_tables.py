@@ -11,7 +11,7 @@ from glimpse_gym.agents.experiments.tables import (
     headline_table,
     paper_model_table,
     run_table,
-    selection_table,
+    variant_table,
 )
 from hand_made_results import (
     ablation_results,
@@ -218,10 +218,10 @@ def test_headline_takes_the_recipe_with_selection_when_it_has_as_many_seeds_and_
     )
 
 
-def test_table_of_selection_has_tasks_with_both():
+def test_table_of_recipes_has_tasks_with_several():
     short = ram_results()
-    assert rows_of(selection_table(short)) == []
-    assert rows_of(selection_table([*short, selection_result(0, 0.011, 0.012)])) == [
+    assert rows_of(variant_table(short)) == []
+    assert rows_of(variant_table([*short, selection_result(0, 0.011, 0.012)])) == [
         [CLUTTERED, "90.00 ± 0.00", "2.50 ± 0.71", "`ram-cluttered60`, 2 seeds, 3.0M episodes, 15 min"],
         [CLUTTERED, "1.10", "1.20", "`ram-select-cluttered60`, 1 seed, 8.0M episodes, 75 min"],
     ]

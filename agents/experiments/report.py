@@ -21,7 +21,7 @@ from glimpse_gym.agents.experiments.tables import (
     headline_table,
     paper_model_table,
     run_table,
-    selection_table,
+    variant_table,
 )
 from glimpse_gym.agents.pretrained import agent_folder, pretrained_names
 from glimpse_gym.agents.scanpaths import record_scanpaths, scanpath_figure
@@ -65,10 +65,11 @@ _SEARCHES = (
     "and whether its gradient stops at the location network. Training errors are those of sampled locations since the "
     "last but one evaluation."
 )
-_SELECTION = (
+_VARIANTS = (
     "`ram-select-TASK` plays several episodes for each that it learns from, and chooses the difficult ones; the number "
-    "of episodes is that of all. Other tables and figures show the recipe with more seeds or, if both have equally "
-    "many, the lower validation error."
+    "of episodes is that of all. `ram-long-mnist` trains longer than `ram-mnist`, with images that are also shifted by "
+    "up to a pixel. Other tables and figures show the recipe with the most seeds and, of those with equally many, the "
+    "lowest validation error."
 )
 _FEW_GLIMPSES = (
     "The preprint of the paper (arXiv 1406.6247v1) says that the first glimpse is at a random location. The NIPS "
@@ -155,8 +156,7 @@ def _page(results: list[Result], searches: list[SearchResult], figures: list[Pat
     if searches:
         parts += ["### Random searches", _SEARCHES]
         parts += [part for search in searches for part in (search_caption(search), search_table(search))]
-    if any(result.recipe.startswith("ram-select-") for result in results):
-        parts += ["## Selection of episodes", _SELECTION, selection_table(results)]
+    parts += ["## Recipes of our RAM", _VARIANTS, variant_table(results)]
     parts += ["## MNIST with few glimpses", _FEW_GLIMPSES, few_glimpses_table(results)]
     parts += ["## Baselines and controls", _BASELINES, baseline_table(results)]
     if any(map(is_ablation, results)):

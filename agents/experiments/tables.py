@@ -104,12 +104,12 @@ def paper_model_table(results: Sequence[Result]) -> str:
     return markdown_table(header, rows)
 
 
-def selection_table(results: Sequence[Result]) -> str:
-    """Make the table of our RAM without and with a choice of difficult episodes: errors after the last glimpse."""
+def variant_table(results: Sequence[Result]) -> str:
+    """Make the table of the recipes of our RAM, for tasks with several: errors after the last glimpse."""
     rows = []
     for task in TASK_NAMES:
-        found = [of_recipe(results, f"{prefix}-{task}") for prefix in RAM_RECIPES]
-        if all(found):
+        found = [runs for prefix in RAM_RECIPES if (runs := of_recipe(results, f"{prefix}-{task}"))]
+        if len(found) > 1:
             rows += [
                 [TASK_NAMES[task], format_error(runs, split="validation"), format_error(runs), format_runs(runs)]
                 for runs in found
