@@ -195,7 +195,7 @@ def test_few_glimpses_without_an_agent_of_one_reading():
     assert all(row[3:] == ["–", "–", "–"] for row in rows_of(few_glimpses_table([])))
 
 
-# ------------------------------------------------------------------------------------------- longer training
+# ------------------------------------------------------------------------------------------- selection of episodes
 
 
 def selection_result(seed, validation, test):

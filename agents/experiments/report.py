@@ -67,8 +67,8 @@ _SEARCHES = (
 )
 _SELECTION = (
     "`ram-select-TASK` plays several episodes for each that it learns from, and chooses the difficult ones; the number "
-    "of episodes is that of all. Other tables and figures show the recipe with more seeds or, if both have equally "
-    "many, the lower validation error."
+    "of episodes is that of all. Learning curves and the table of all runs have both recipes. Other tables and figures "
+    "have the recipe with more seeds or, if both have equally many, the lower validation error."
 )
 _FEW_GLIMPSES = (
     "The preprint of the paper (arXiv 1406.6247v1) says that the first glimpse is at a random location. The NIPS "

@@ -39,14 +39,14 @@ def of_recipe(results: Iterable[Result], recipe: str) -> list[Result]:
 def of_ram(results: Sequence[Result], task: str, num_glimpses: int | None = None, variant: str = "") -> list[Result]:
     """Select the results of our RAM: those of the recipe for a number of glimpses, ``ram<n>-[VARIANT-]TASK``, if any.
 
-    Otherwise they are those of ``ram-[VARIANT-]TASK`` or of ``ram-select-[VARIANT-]TASK``: whichever
-    has more seeds or, if both have as many, the lower mean validation error.
+    Otherwise they are those of ``ram-[VARIANT-]TASK`` or of ``ram-select-[VARIANT-]TASK``: whichever has more seeds or,
+    if both have equally many, the lower mean validation error.
     """
     name = f"{variant}-{task}" if variant else task
     if found := of_recipe(results, f"ram{num_glimpses}-{name}"):
         return found
-    lengths = [of_recipe(results, f"{prefix}-{name}") for prefix in RAM_RECIPES]
-    return min(lengths, key=lambda runs: (-len(runs), mean_error(runs, "validation")))
+    choices = [of_recipe(results, f"{prefix}-{name}") for prefix in RAM_RECIPES]
+    return min(choices, key=lambda runs: (-len(runs), mean_error(runs, "validation")))
 
 
 def of_paper_model(results: Sequence[Result], task: str) -> list[Result]:
