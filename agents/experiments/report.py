@@ -62,8 +62,8 @@ _PAPER_MODEL = (
 _SEARCHES = (
     "The paper chose its learning rate and the variance of locations by random search, and does not give them. Ours, "
     "`glimpse-gym search NAME`, also draws the batch size, the number of copies of an image, the weight of REINFORCE, "
-    "and whether its gradient stops at the location network. Training errors are those of sampled locations since the "
-    "last but one evaluation."
+    "and whether its gradient stops at the location network. Training errors are measured with sampled locations "
+    "between the last two evaluations."
 )
 _SELECTION = (
     "`ram-select-TASK` plays several episodes for each that it learns from, and chooses the difficult ones; the number "
