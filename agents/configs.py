@@ -221,7 +221,7 @@ class ReinforceConfig(TrainConfig):
     candidates_per_episode: int = 1
     """Episodes that are played for each one that is learned from. They are played without gradients first; then a batch
     of them, drawn with probabilities about proportional to their losses, is played again and learned from (online batch
-    selection; Loshchilov and Hutter, 2016). 1: no selection."""
+    selection; Loshchilov and Hutter, 2016). num_episodes and batch_size count those learned from. 1: no selection."""
     selection_start: float = 0.2
     """Fraction of the run after which the selection begins: before, losses are high everywhere."""
     loss_weighting: Literal["uniform", "linear", "last"] = "linear"

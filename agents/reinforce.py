@@ -53,8 +53,8 @@ class Reinforce(Learner):
     config: ReinforceConfig
 
     def _learn(self) -> tuple[dict[str, float], float]:
+        seeds, correct = self._choose_episodes()
         with self._autocast():
-            seeds, correct = self._choose_episodes()
             rollout = self.rollout(seeds)
             losses = self.loss(rollout)
         # The error is that of all candidates, since chosen episodes are difficult.
@@ -80,7 +80,8 @@ class Reinforce(Learner):
             return seeds[: config.batch_size][own_rows], None
         losses, correct = [], []
         for part in np.split(seeds, config.candidates_per_episode):
-            with torch.no_grad():
+            # Autocast of its own: until it ends, older versions of torch reuse weights that were cast without gradient.
+            with torch.no_grad(), self._autocast():
                 rollout = self.rollout(part[own_rows])
                 cross_entropy = self._cross_entropy(rollout)
             losses.append(cross_entropy[len(cross_entropy) // 2 :].mean(0))  # in the second half of the glimpses

@@ -179,7 +179,7 @@ def test_search_without_a_name_lists_all(cli):
     status, out, err = cli("search")
     assert (status, err) == (0, "")
     assert [line.split()[0] for line in out.splitlines()] == search_names()
-    assert "16 trials of 800,000 episodes: learning_rate, sigma, copies_per_image" in out
+    assert "12 trials of 800,000 episodes: learning_rate, sigma, batch_size, copies_per_image" in out
 
 
 def test_search_refuses_an_unknown_name_and_a_wrong_number(cli, tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from glimpse_gym.agents.experiments import figures
-from hand_made_results import make_result, make_score, ram_results, results_for_all_figures
+from hand_made_results import make_history, make_result, make_score, ram_results, results_for_all_figures
 
 
 def curves(axes):
@@ -62,9 +62,18 @@ def test_learning_has_a_line_for_each_seed():
     (axes,) = figures._learning(["cluttered60"], results_for_all_figures()).get_axes()
     lines = [np.array(line.get_data()).tolist() for line in axes.get_lines()]
     ours, sgd, adam = (pytest.approx([first, first / 2, first / 3]) for first in (10.0, 50.0, 40.0))
-    assert lines == [[[1.0, 2.0, 3.0], errors] for errors in (ours, ours, sgd, adam, adam)]
+    assert lines == [[[1.0, 2.0, 3.0], errors] for errors in (ours, ours, sgd, adam, adam, adam)]
     labels = [text.get_text() for text in axes.figure.legends[0].get_texts()]
     assert labels == ["our RAM", "paper's model, SGD with momentum", "paper's model, Adam"]
+
+
+def test_learning_tells_runs_with_selection_from_those_without():
+    scores, history = [make_score("test", [0.1])], make_history(0.1)
+    found = [make_result(f"{name}-cluttered60", scores, history=history) for name in ("ram", "ram-select")]
+    (axes,) = figures._learning(["cluttered60"], found).get_axes()
+    without, selected = axes.get_lines()
+    assert [without.get_label(), selected.get_label()] == ["our RAM", "our RAM, with selection"]
+    assert without.get_color() != selected.get_color()
 
 
 def test_catch_has_balls_caught_and_gaze_distances():

@@ -317,6 +317,22 @@ def test_difficult_episodes_are_chosen_more_often(monkeypatch):
     assert chosen == sorted(seeds[i] for i in weights[0].topk(12).indices)
 
 
+def test_weights_cast_without_gradients_are_not_used_with_gradients(monkeypatch):
+    learner = make_reinforce(
+        noise_images(), batch_size=12, candidates_per_episode=2, selection_start=0.0, precision="bfloat16"
+    )
+    found = []
+
+    def draw(weights, number, generator):
+        found.append((weights.dtype, torch.is_autocast_enabled("cpu")))
+        return draw_by_weight(weights, number, generator)
+
+    monkeypatch.setattr(reinforce, "draw_by_weight", draw)
+    learner.update()
+    assert found == [(torch.float32, False)]  # the end of autocast empties its cache of cast weights
+    assert all(weight.grad.abs().max() > 0 for weight in learner.policy.parameters())
+
+
 def test_selection_is_bit_equal_with_the_same_seed():
     def weights():
         changes = {"num_episodes": 320, "candidates_per_episode": 2, "selection_start": 0.5}

@@ -73,7 +73,7 @@ def test_page_has_all_tables_and_figures(tmp_path, no_agents):
 
 
 def test_page_explains_the_marks_it_has(tmp_path, no_agents):
-    (result, _) = ram_results()
+    result, *_ = ram_results()
     older = dataclasses.replace(result, training=result.training | {"batch_size": 64})
     for name, results, explained in (
         ("ablations", results_for_all_figures(), {"†", "‡"}),

@@ -35,9 +35,11 @@ def test_standard_error_of_less_than_two_seeds_is_unknown():
 @pytest.mark.parametrize(("published", "expected"), [(22.61, True), (22.59, False), (20.0, False), (10.0, False)])
 def test_below_is_more_than_two_standard_errors_of_the_difference(published, expected):
     # 0.5 of ours and 1.2 of the published error are 1.3 of the difference.
-    assert is_below([19.7, 20.3], 10_000, published, 1.2) == expected
+    spread = 0.3 * 1.5**0.5  # sd / sqrt(3) is 0.3
+    assert is_below([20 - spread * 2**0.5, 20.0, 20 + spread * 2**0.5], 10_000, published, 1.2) == expected
 
 
-def test_less_than_two_seeds_are_never_below():
-    assert not is_below([0.0], 10_000, 99.0, 0.1)
-    assert not is_below([], 10_000, 99.0, 0.1)
+def test_less_than_three_seeds_are_never_below():
+    for errors in ([], [0.0], [0.0, 0.0]):
+        assert not is_below(errors, 10_000, 99.0, 0.1)
+    assert is_below([0.0, 0.0, 0.0], 10_000, 99.0, 0.1)

@@ -16,7 +16,6 @@ from glimpse_gym.agents.experiments.result_files import Result
 from glimpse_gym.agents.experiments.table_cells import (
     LOCATION_NAMES,
     PAPER_MODELS,
-    RAM_RECIPES,
     TASK_NAMES,
     error_curves,
     of_ram,
@@ -30,6 +29,7 @@ _COLORS = {
     "random": "#E69F00",
     "center": "#999999",
     "first-center": "#56B4E9",
+    "ram-select": "#56B4E9",
     "paper": "#D55E00",
     "paper-sgd": "#D55E00",
     "paper-adam": "#CC79A7",
@@ -148,7 +148,9 @@ def _learning(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
     figure, panels = _panels(len(tasks))
     for axes, task in zip(panels, tasks, strict=True):
         for recipe, name, color in (
-            *((prefix, "our RAM", "learned") for prefix in RAM_RECIPES),
+            ("ram", "our RAM", "learned"),
+            ("ram-long", "our RAM, longer", "first-center"),
+            ("ram-select", "our RAM, with selection", "ram-select"),
             *((prefix, f"paper's model, {optimizer}", prefix) for prefix, optimizer in PAPER_MODELS.items()),
         ):
             for i, result in enumerate(of_recipe(results, f"{recipe}-{task}")):

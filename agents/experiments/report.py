@@ -44,7 +44,8 @@ _INTRODUCTION = (
     "and first glimpses, then over seeds, ± the standard deviation between seeds. All choices were made on the "
     "validation split.\n\n"
     "An error is **bold** if it is below the paper's by more than two standard errors of the difference, which include "
-    "the deviation between seeds and the choice of test images. An error from a single seed is never bold."
+    "the deviation between our seeds and the choice of test images for both. An error from fewer than three seeds is "
+    "never bold."
 )
 _AGAINST_PAPER = (
     '"Paper" is the NIPS version of [Recurrent Models of Visual Attention](https://arxiv.org/abs/1406.6247), "best '
@@ -62,14 +63,15 @@ _PAPER_MODEL = (
 _SEARCHES = (
     "The paper chose its learning rate and the variance of locations by random search, and does not give them. Ours, "
     "`glimpse-gym search NAME`, also draws the batch size, the number of copies of an image, the weight of REINFORCE, "
-    "and whether its gradient stops at the location network. Training errors are those of sampled locations since the "
-    "last but one evaluation."
+    "and whether its gradient stops at the location network. Training errors are measured with sampled locations "
+    "between the last two evaluations."
 )
 _VARIANTS = (
-    "`ram-select-TASK` plays several episodes for each that it learns from, and chooses the difficult ones; the number "
-    "of episodes is that of all. `ram-long-mnist` trains longer than `ram-mnist`, with images that are also shifted by "
-    "up to a pixel. Other tables and figures show the recipe with the most seeds and, of those with equally many, the "
-    "lowest validation error."
+    "`ram-select-TASK` plays four episodes for each that it learns from, and chooses the difficult ones, with twice "
+    "the learning rate and half as many updates as `ram-TASK`; the number of episodes is that of all that were played, "
+    "a chosen one twice. `ram-long-mnist` trains longer than `ram-mnist`, with images that are also shifted by up to a "
+    "pixel. Learning curves and the table of all runs have all recipes. Other tables and figures have the one with the "
+    "most seeds and, of those with equally many, the lowest validation error."
 )
 _FEW_GLIMPSES = (
     "The preprint of the paper (arXiv 1406.6247v1) says that the first glimpse is at a random location. The NIPS "

@@ -35,7 +35,7 @@ class Outcome:
     validation_error: float | None
     """Validation error at the end; None if the training diverged: locations were no longer finite."""
     training_error: float | None
-    """Training error since the evaluation before the last; None if the training diverged."""
+    """Training error between the last two evaluations; None if the training diverged."""
     episodes: int
     """Training episodes."""
     seconds: float

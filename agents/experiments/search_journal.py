@@ -107,9 +107,8 @@ class Journal:
 
     def _open(self) -> optuna.Study:
         """Open the study in the file, or create it."""
-        for leftover in self.path.parent.glob(
-            f"{JOURNAL}.lock*"
-        ):  # of a killed process: this one has the folder's lock
+        # Locks of the journal are of killed processes: this one has the folder's lock.
+        for leftover in self.path.parent.glob(f"{JOURNAL}.lock*"):
             leftover.unlink()
         self._repair()
         try:

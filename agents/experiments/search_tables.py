@@ -8,6 +8,7 @@ from typing import Any
 
 from glimpse_gym.agents.experiments.recipes import format_value
 from glimpse_gym.agents.experiments.search_files import Outcome, SearchResult
+from glimpse_gym.agents.experiments.significance import binomial_standard_error
 from glimpse_gym.agents.markdown import markdown_table
 
 _DIVERGED = "diverged"
@@ -56,5 +57,5 @@ def _format_errors(outcome: Outcome, validation_episodes: int) -> list[str]:
     error, training_error = outcome.validation_error, outcome.training_error
     if error is None or training_error is None:
         return [_DIVERGED, _DIVERGED]
-    standard_error = math.sqrt(error * (1 - error) / validation_episodes)
-    return [f"{100 * error:.2f} ± {100 * standard_error:.2f}", f"{100 * training_error:.2f}"]
+    standard_error = binomial_standard_error(100 * error, validation_episodes)
+    return [f"{100 * error:.2f} ± {standard_error:.2f}", f"{100 * training_error:.2f}"]

@@ -9,6 +9,8 @@ import numpy as np
 
 NUM_STANDARD_ERRORS = 2
 """An error is below a published one if their difference is larger than this many of its standard errors."""
+MIN_SEEDS = 3
+"""Fewer seeds say too little about the deviation between seeds."""
 
 
 def binomial_standard_error(error: float, num_episodes: int) -> float:
@@ -26,9 +28,8 @@ def standard_error_of_mean(errors: Sequence[float] | np.ndarray, num_episodes: i
 
     Two independent sources of error are added as variances. The deviation between seeds contributes sd / sqrt(S). It
     does not show the choice of test images, because all seeds have the same ones; that contributes the binomial
-    standard error of a single agent, whatever the number of seeds. The larger of the two alone would leave out the
-    other, even where both are alike. The sum is an upper bound: images that one seed classifies wrongly by chance and
-    others do not count in both.
+    standard error of a single agent, whatever the number of seeds. The sum is an upper bound: images that one seed
+    classifies wrongly by chance, and others do not, count in both.
 
     Args:
         errors: one for each seed, percent.
@@ -46,7 +47,7 @@ def is_below(
     """Return whether the mean over seeds is below a published error by more than two standard errors.
 
     The variances of both are added, as of two independent samples of test images. Where both were measured on the same
-    images, the true standard error of the difference is smaller. Never True for fewer than two seeds.
+    images, the true standard error of the difference is smaller. Never True for fewer than MIN_SEEDS seeds.
 
     Args:
         errors: ours, one for each seed, percent.
@@ -54,7 +55,7 @@ def is_below(
         published: percent.
         published_standard_error: points.
     """
-    if len(errors) < 2:
+    if len(errors) < MIN_SEEDS:
         return False
     standard_error = math.hypot(standard_error_of_mean(errors, num_episodes), published_standard_error)
     return published - float(np.mean(errors)) > NUM_STANDARD_ERRORS * standard_error

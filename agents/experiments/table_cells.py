@@ -45,8 +45,8 @@ def of_ram(results: Sequence[Result], task: str, num_glimpses: int | None = None
     name = f"{variant}-{task}" if variant else task
     if found := of_recipe(results, f"ram{num_glimpses}-{name}"):
         return found
-    found = [of_recipe(results, f"{prefix}-{name}") for prefix in RAM_RECIPES]
-    return min(found, key=lambda runs: (-len(runs), mean_error(runs, "validation")))
+    choices = [of_recipe(results, f"{prefix}-{name}") for prefix in RAM_RECIPES]
+    return min(choices, key=lambda runs: (-len(runs), mean_error(runs, "validation")))
 
 
 def of_paper_model(results: Sequence[Result], task: str) -> list[Result]:
