@@ -240,6 +240,8 @@ class ReinforceConfig(TrainConfig):
         super().__post_init__()
         minimum = {"copies_per_image": 1, "candidates_per_episode": 1, "selection_start": 0}
         validate_fields(self, minimum=minimum | {"reinforce_weight": 0, "pathwise_max_norm": 0})
+        if self.selection_start > 1:
+            raise ValueError(f"selection_start must be at most 1, got {self.selection_start}")
         if self.candidates_per_episode > 1 and self.copies_per_image > 1:
             raise ValueError(
                 f"candidates_per_episode must be 1 with copies_per_image={self.copies_per_image}, "

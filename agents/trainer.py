@@ -165,8 +165,9 @@ class Trainer:
         )
         for update in updates:
             self._recent_errors.append(update.error)
-            bar.total = round(self.learner.num_episodes_done / self.learner.progress)
-            bar.update(self.config.batch_size)
+            played = self.learner.num_episodes_played
+            bar.total = round(played / self.learner.progress)
+            bar.update(played - bar.n)
             now = time.monotonic()
             if self._evaluation_is_due(progress):
                 self.seconds, start = self.seconds + now - start, now
@@ -220,7 +221,7 @@ class Trainer:
         return tqdm(
             desc="training",
             total=total,
-            initial=self.learner.num_episodes_done,
+            initial=self.learner.num_episodes_played,
             unit="episode",
             unit_scale=True,
             disable=not progress,

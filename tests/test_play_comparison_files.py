@@ -103,7 +103,7 @@ def test_error_figure():
     np.testing.assert_allclose(chance.get_ydata(), [100 * (1 - 1 / num_labels)] * 2)
     assert [axes.get_title() for axes in figure.axes] == [TASK]
     assert "Wilson" in figure.get_supxlabel()
-    assert "Gray" in figure.get_supxlabel()
+    assert "In gray" in figure.get_supxlabel()
     assert "time warping" not in figure.get_supxlabel()
 
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from glimpse_gym.rendering.paper_figures import ErrorCurve
 
 _ACCURACY_COLUMNS = ("player", "task", "glimpses", "trials", "correct", "accuracy", "low", "high")
-_BASELINE_NOTE = "Gray: the agent at random locations, or fixed at the center."
-_CHANCE_NOTE = "Chance: a guess, with all labels equally likely."
+_BASELINE_NOTE = "In gray, the agent at random locations, or fixed at the center."
+_CHANCE_NOTE = "Chance is a guess, with all labels equally likely."
 
 
 def format_comparison(comparison: Comparison) -> str:
@@ -156,10 +156,11 @@ def error_figure(comparison: Comparison) -> Figure:
     ]
     if not curves:
         raise ValueError("an error against glimpses needs trials with guesses of labels; there are none")
-    baseline = [_BASELINE_NOTE] if any(curve.is_baseline for curve in curves) else []
     notes = [note for note in comparison.notes if note != CENTER_NOTE]
-    curves += _chance_curves(comparison.groups, curves)
-    return error_against_glimpses(curves, note="\n".join([*notes, *baseline, _CHANCE_NOTE]))
+    notes += [_BASELINE_NOTE] * any(curve.is_baseline for curve in curves)
+    chance = _chance_curves(comparison.groups, curves)
+    notes += [_CHANCE_NOTE] * bool(chance)
+    return error_against_glimpses([*curves, *chance], note="\n".join(notes))
 
 
 def _chance_curves(groups: Sequence[Group], curves: Sequence[ErrorCurve]) -> list[ErrorCurve]:
