@@ -101,10 +101,15 @@ def test_pretrained_agent_performs_well_in_the_env_of_its_recipe(name):
 
 
 @pytest.mark.parametrize("name", pretrained.pretrained_names())
-def test_pretrained_agent_is_that_of_the_result_with_the_lowest_validation_error(name):
+def test_pretrained_agent_is_that_of_a_result_with_the_lowest_validation_error(name):
     metadata, task = load_metadata(pretrained.PRETRAINED / name), load_recipe(name).task
     recipes = [f"{prefix}-{task}" for prefix in RAM_RECIPES]
-    results = [result for result in load_results(RESULTS) if result.recipe in recipes]
-    best = min(results, key=lambda result: result.errors(split="validation")[-1])
-    assert metadata.command == f"glimpse-gym reproduce {best.recipe} --seed {best.seed}"
-    assert (best.training, best.scores) == (metadata.training, metadata.scores)
+    errors = {}
+    for result in load_results(RESULTS):
+        if result.recipe in recipes:
+            score = next(s for s in result.scores if (s["split"], s["locations"]) == ("validation", "learned"))
+            errors[f"glimpse-gym reproduce {result.recipe} --seed {result.seed}"] = result, score["errors"][-1]
+    result, error = errors[metadata.command]
+    assert (result.training, result.scores) == (metadata.training, metadata.scores)
+    lowest = min(error for _, error in errors.values())
+    assert error <= lowest + (lowest * (1 - lowest) / 10_000) ** 0.5  # one standard error
