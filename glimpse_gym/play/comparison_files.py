@@ -169,11 +169,12 @@ def _chance_curves(groups: Sequence[Group], curves: Sequence[ErrorCurve]) -> lis
 
     num_labels = {group.task: len(group.trials[0].choice_names) for group in groups}
     lengths = {curve.task: max(len(each.errors) for each in curves if each.task == curve.task) for curve in curves}
-    return [
-        ErrorCurve("chance", *[[1 - 1 / num_labels[task]] * length] * 3, task, is_baseline=True)
-        for task, length in lengths.items()
-        if num_labels[task]
-    ]
+    chance = []
+    for task, length in lengths.items():
+        if num_labels[task]:
+            errors = [1 - 1 / num_labels[task]] * length
+            chance.append(ErrorCurve("chance", errors, errors, errors, task, is_baseline=True))
+    return chance
 
 
 def heat_map_figure(groups: Sequence[Group], notes: Sequence[str] = ()) -> Figure:
