@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from glimpse_gym.agents.configs import RAMConfig
 from glimpse_gym.agents.experiments import figures, report
 from glimpse_gym.agents.experiments.report import write_report
 from glimpse_gym.agents.experiments.result_files import ResultError, load_results
-from glimpse_gym.agents.experiments.search_files import save_search
+from glimpse_gym.agents.experiments.search_files import load_searches, save_search
 from glimpse_gym.agents.experiments.search_tables import search_caption, search_table
 from glimpse_gym.agents.experiments.tables import (
     TASK_NAMES,
@@ -24,6 +25,7 @@ from glimpse_gym.agents.experiments.tables import (
     headline_table,
     paper_model_table,
     run_table,
+    variant_table,
 )
 from glimpse_gym.agents.ram import RAM
 from glimpse_gym.agents.task_envs import make_envs
@@ -159,6 +161,16 @@ def test_readme_gets_a_new_headline_and_nothing_else(tmp_path, no_agents):
         assert write_report(folder, tmp_path / "docs", readme)[-1] == readme
         expected = f"# Title\n\n{begin}\n{headline}\n{end}\n\nMore – of it.\n"
         assert readme.read_text(encoding="utf-8") == expected
+
+
+def test_committed_pages_have_the_tables_of_the_committed_results():
+    root = Path(__file__).parent.parent
+    results = load_results(root / "results")
+    readme, page = ((root / name).read_text(encoding="utf-8") for name in ("README.md", "docs/results.md"))
+    assert headline_table(results) in readme
+    tables = (headline_table, paper_model_table, variant_table, few_glimpses_table, baseline_table, ablation_table)
+    assert all(table(results) in page for table in (*tables, run_table))
+    assert all(search_table(search) in page for search in load_searches(root / "results"))
 
 
 @pytest.mark.parametrize("kind", ["fifo", "bytes"])
