@@ -15,6 +15,7 @@ from glimpse_gym.validation import check_choice, shown
 MAX_SEEDS = 2**23
 """Seeds of training runs are below this number; see :mod:`glimpse_gym.agents.learner`."""
 
+_MAX_CANDIDATES = 1000
 _MAX_INTEGER = 2**53  # floats represent smaller integers exactly
 
 
@@ -240,8 +241,9 @@ class ReinforceConfig(TrainConfig):
         super().__post_init__()
         minimum = {"copies_per_image": 1, "candidates_per_episode": 1, "selection_start": 0}
         validate_fields(self, minimum=minimum | {"reinforce_weight": 0, "pathwise_max_norm": 0})
-        if self.selection_start > 1:
-            raise ValueError(f"selection_start must be at most 1, got {self.selection_start}")
+        for name, maximum in (("candidates_per_episode", _MAX_CANDIDATES), ("selection_start", 1)):
+            if getattr(self, name) > maximum:
+                raise ValueError(f"{name} must be at most {maximum}, got {getattr(self, name)}")
         if self.candidates_per_episode > 1 and self.copies_per_image > 1:
             raise ValueError(
                 f"candidates_per_episode must be 1 with copies_per_image={self.copies_per_image}, "

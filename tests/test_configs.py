@@ -106,6 +106,7 @@ def test_settings_shared_by_all_algorithms_refuse(config_class, values, message)
         ({"loss_weighting": "first"}, "loss_weighting must be one of 'uniform', 'linear', 'last'"),
         ({"candidates_per_episode": 0}, "candidates_per_episode must be at least 1, got 0"),
         ({"selection_start": -0.1}, "selection_start must be at least 0"),
+        ({"candidates_per_episode": 1001}, "candidates_per_episode must be at most 1000, got 1001"),
         ({"selection_start": 1.1}, "selection_start must be at most 1, got 1.1"),
         (
             {"copies_per_image": 2, "candidates_per_episode": 4},

@@ -25,7 +25,6 @@ from glimpse_gym.agents.experiments.tables import (
     headline_table,
     paper_model_table,
     run_table,
-    variant_table,
 )
 from glimpse_gym.agents.ram import RAM
 from glimpse_gym.agents.task_envs import make_envs
@@ -63,8 +62,7 @@ def test_page_has_all_tables_and_figures(tmp_path, no_agents):
     for table in tables:
         assert text.count(table(loaded)) == 1
     assert re.findall(r"^#+ (.*)", text, re.MULTILINE) == [
-        *("Results", "Results against the paper", "The paper's model"),
-        *("Recipes of our RAM", "MNIST with few glimpses"),
+        *("Results", "Results against the paper", "The paper's model", "MNIST with few glimpses"),
         *("Baselines and controls", "Ablations", "Figures", "All runs"),
     ]
     assert re.findall(r"!\[.*\]\((.*)\)", text) == [f"figures/{name}.png" for name in names]
@@ -168,7 +166,7 @@ def test_committed_pages_have_the_tables_of_the_committed_results():
     results = load_results(root / "results")
     readme, page = ((root / name).read_text(encoding="utf-8") for name in ("README.md", "docs/results.md"))
     assert headline_table(results) in readme
-    tables = (headline_table, paper_model_table, variant_table, few_glimpses_table, baseline_table, ablation_table)
+    tables = (headline_table, paper_model_table, few_glimpses_table, baseline_table, ablation_table)
     assert all(table(results) in page for table in (*tables, run_table))
     assert all(search_table(search) in page for search in load_searches(root / "results"))
 

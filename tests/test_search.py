@@ -146,6 +146,15 @@ def test_more_trials_are_added(made, tmp_path):
     assert more.trials[3].values == draw_values(search.space, 3)
 
 
+def test_trials_made_elsewhere_are_not_lost(made, tmp_path):
+    search, folder, _ = made
+    shutil.copytree(folder / "results", tmp_path / "results")
+    before = load_searches(tmp_path / "results")
+    with pytest.raises(SearchError, match=r"has 3 trials that are not in .*search-paper-mine, and would be lost"):
+        run(search, tmp_path)
+    assert load_searches(tmp_path / "results") == before
+
+
 def test_lost_journal_is_made_again_from_the_trials(made, tmp_path, monkeypatch):
     search, folder, result = made
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)

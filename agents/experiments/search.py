@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from glimpse_gym.agents.experiments.search_files import Outcome, SearchResult, save_search
-from glimpse_gym.agents.experiments.search_journal import Journal
+from glimpse_gym.agents.experiments.search_files import Outcome, SearchResult, Trial, load_search_file, save_search
+from glimpse_gym.agents.experiments.search_journal import Journal, SearchError
 from glimpse_gym.agents.experiments.search_spaces import Search
 from glimpse_gym.agents.experiments.search_tables import describe_outcome, describe_values
 from glimpse_gym.agents.json_checks import check_count
@@ -32,7 +32,9 @@ def run_search(
         All finished trials, or None if a training was interrupted.
 
     Raises:
-        SearchError: if the folder holds trials of another configuration, or a damaged journal.
+        SearchError: if the folder holds trials of another configuration, or a damaged journal; or if the file of the
+            search has trials that are not in the folder.
+        ResultError: if the file of the search is damaged.
         CheckpointError: if the folder of a trial holds a different training, or a damaged one.
         FolderInUseError: if another process runs the search at this moment; the message names it.
         OSError: if a file cannot be written; the message names it.
@@ -43,11 +45,12 @@ def run_search(
     folder.mkdir(parents=True, exist_ok=True)
     with lock_folder(folder):
         journal = Journal(folder, search)
+        _check_known(results, search.name, journal.finished(), folder)
         for number in journal.unfinished(number_of_trials):
             values = journal.start_trial(number)
             if progress:
                 print(f"trial {number}: {describe_values(values)}", flush=True)
-            outcome = _run_trial(search, number, values, folder / f"trial-{number}", progress)
+            outcome = _run_trial(search, number, values, _trial_folder(folder, number), progress)
             if outcome is None:
                 return None
             journal.finish_trial(number, outcome)
@@ -55,6 +58,23 @@ def run_search(
             if progress:
                 print(f"trial {number}: {describe_outcome(outcome)}", flush=True)
         return _save(results, search, journal)
+
+
+def _check_known(results: Path, name: str, trials: list[Trial], folder: Path) -> None:
+    """Raise SearchError if the file of the search has trials that are not in the folder: they would be lost."""
+    found = load_search_file(results, name)
+    lost = (
+        [t for t in found.trials if t not in trials and not _trial_folder(folder, t.number).is_dir()] if found else []
+    )
+    if lost:
+        raise SearchError(
+            f"the file of the search {name} in {results} has {len(lost)} trials that are not in {folder}, and would be "
+            "lost: continue the search where they were made (--runs), or use another folder of results (--results)"
+        )
+
+
+def _trial_folder(folder: Path, number: int) -> Path:
+    return folder / f"trial-{number}"
 
 
 def _run_trial(search: Search, number: int, values: dict[str, Any], folder: Path, progress: bool) -> Outcome | None:

@@ -78,6 +78,16 @@ def save_search(results: Path, search: SearchResult) -> Path:
     return _FORMAT.save(results / _FOLDER, asdict(search), f"the result of the search {search.name}")
 
 
+def load_search_file(results: Path, name: str) -> SearchResult | None:
+    """Load the search of a name; None if there is no file of it.
+
+    Raises:
+        ResultError: if the file is damaged, was changed by hand, is in another format, or is named for another search.
+    """
+    path = results / _FOLDER / f"{name}.json"
+    return _load(path) if path.exists() else None
+
+
 def load_searches(results: Path) -> list[SearchResult]:
     """Load all searches of a folder of results, sorted by file name; an empty list if it has none.
 

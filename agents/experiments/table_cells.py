@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from glimpse_gym.agents.experiments.literature import NUM_TEST_IMAGES
+from glimpse_gym.agents.experiments.recipes import matches_recipe
 from glimpse_gym.agents.experiments.result_files import Result
 from glimpse_gym.agents.experiments.significance import binomial_standard_error, is_below
 
@@ -23,6 +24,8 @@ PAPER_MODELS = {"paper-sgd": "SGD with momentum", "paper-adam": "Adam"}
 """Recipes of the paper's model, without the task, and their optimizers."""
 RAM_RECIPES = ("ram", "ram-long", "ram-select")
 """Recipes of our RAM, without the task: the basic one, longer training, and learning from difficult episodes."""
+OLDER_RECIPE = "‡"
+"""Mark of runs whose settings differ from the current recipe."""
 NONE = "–"
 
 
@@ -113,10 +116,11 @@ def format_difference(published: float | None, found: Sequence[Result]) -> str:
 
 
 def format_seeds(found: Sequence[Result]) -> str:
-    """Format the recipe and the number of seeds."""
+    """Format the recipe, with a mark if it has changed since the runs, and the number of seeds."""
     if not found:
         return NONE
-    return f"`{found[0].recipe}`, {len(found)} seed" + ("s" if len(found) > 1 else "")
+    mark = "" if all(matches_recipe(r.recipe, r.settings) for r in found) else f" {OLDER_RECIPE}"
+    return f"`{found[0].recipe}`{mark}, {len(found)} seed" + ("s" if len(found) > 1 else "")
 
 
 def format_runs(found: Sequence[Result]) -> str:

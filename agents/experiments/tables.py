@@ -25,6 +25,7 @@ from glimpse_gym.agents.experiments.result_files import Result
 from glimpse_gym.agents.experiments.table_cells import (
     LOCATION_NAMES,
     NONE,
+    OLDER_RECIPE,
     PAPER_MODELS,
     RAM_RECIPES,
     TASK_NAMES,
@@ -43,8 +44,6 @@ from glimpse_gym.agents.markdown import markdown_table
 
 MULTIPLE_CHANGES = "†"
 """Mark of an ablation that changes several settings."""
-OLDER_RECIPE = "‡"
-"""Mark of a run whose settings differ from the current recipe."""
 _RUNS = "recipe, seeds, cost of each"
 
 
