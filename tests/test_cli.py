@@ -218,6 +218,15 @@ def test_search_that_is_stopped_says_how_to_resume(cli, monkeypatch, tmp_path, s
     assert ": 3 trials of 190 episodes each, " in out
 
 
+@pytest.fixture
+def _default_handler_of_sigterm():
+    """Other tests may leave another one behind: that of Ray ends the process."""
+    previous = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGTERM, previous)
+
+
+@pytest.mark.usefixtures("_default_handler_of_sigterm")
 def test_search_that_is_stopped_between_trials_says_how_to_resume(cli, monkeypatch, tmp_path):
     search = make_search(tmp_path)
     monkeypatch.setattr(search_spaces, "load_search", lambda name: search)
