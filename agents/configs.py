@@ -20,7 +20,10 @@ _MAX_INTEGER = 2**53  # floats represent smaller integers exactly
 
 
 def validate_fields(
-    config: Any, minimum: Mapping[str, float] | None = None, above: Mapping[str, float] | None = None
+    config: Any,
+    minimum: Mapping[str, float] | None = None,
+    above: Mapping[str, float] | None = None,
+    maximum: Mapping[str, float] | None = None,
 ) -> None:
     """Raise ValueError for the first field that has the wrong type, is not finite, or is out of range.
 
@@ -28,6 +31,7 @@ def validate_fields(
         config: a dataclass whose fields are int, float, bool, or a Literal of strings. An int is accepted for a float.
         minimum: the smallest accepted values, by field name.
         above: exclusive lower bounds, by field name.
+        maximum: the largest accepted values, by field name.
     """
     hints = get_type_hints(type(config))
     for field in fields(config):
@@ -46,6 +50,8 @@ def validate_fields(
             raise ValueError(f"{name} must be at least {minimum[name]}, got {value}")
         if above and name in above and value <= above[name]:
             raise ValueError(f"{name} must be greater than {above[name]}, got {value}")
+        if maximum and name in maximum and value > maximum[name]:
+            raise ValueError(f"{name} must be at most {maximum[name]}, got {value}")
 
 
 @dataclass(frozen=True)
@@ -239,11 +245,12 @@ class ReinforceConfig(TrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        minimum = {"copies_per_image": 1, "candidates_per_episode": 1, "selection_start": 0}
-        validate_fields(self, minimum=minimum | {"reinforce_weight": 0, "pathwise_max_norm": 0})
-        for name, maximum in (("candidates_per_episode", _MAX_CANDIDATES), ("selection_start", 1)):
-            if getattr(self, name) > maximum:
-                raise ValueError(f"{name} must be at most {maximum}, got {getattr(self, name)}")
+        validate_fields(
+            self,
+            minimum=dict.fromkeys(("copies_per_image", "candidates_per_episode"), 1)
+            | dict.fromkeys(("selection_start", "reinforce_weight", "pathwise_max_norm"), 0),
+            maximum={"candidates_per_episode": _MAX_CANDIDATES, "selection_start": 1},
+        )
         if self.candidates_per_episode > 1 and self.copies_per_image > 1:
             raise ValueError(
                 f"candidates_per_episode must be 1 with copies_per_image={self.copies_per_image}, "

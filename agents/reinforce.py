@@ -87,7 +87,7 @@ class Reinforce(Learner):
             losses.append(cross_entropy[len(cross_entropy) // 2 :].mean(0))  # in the second half of the glimpses
             correct.append(rollout.correct)
         self.num_steps_done += self.horizon * len(seeds)
-        all_losses = torch.cat([self.parallel.all_rows(part) for part in losses])
+        all_losses = self.parallel.all_rows(torch.stack(losses)).flatten()
         chosen = draw_by_weight(all_losses + _MIN_LOSS, config.batch_size, self.policy.generator)
         return seeds[chosen.numpy()][own_rows], torch.stack(correct)
 

@@ -107,8 +107,8 @@ def test_pretrained_agent_is_that_of_a_result_with_the_lowest_validation_error(n
     errors = {}
     for result in load_results(RESULTS):
         if result.recipe in recipes:
-            score = next(s for s in result.scores if (s["split"], s["locations"]) == ("validation", "learned"))
-            errors[f"glimpse-gym reproduce {result.recipe} --seed {result.seed}"] = result, score["errors"][-1]
+            command = f"glimpse-gym reproduce {result.recipe} --seed {result.seed}"
+            errors[command] = result, result.errors(split="validation")[-1]
     result, error = errors[metadata.command]
     assert (result.training, result.scores) == (metadata.training, metadata.scores)
     lowest = min(error for _, error in errors.values())

@@ -16,6 +16,7 @@ from glimpse_gym.agents.experiments.result_files import Result
 from glimpse_gym.agents.experiments.table_cells import (
     LOCATION_NAMES,
     PAPER_MODELS,
+    RAM_RECIPES,
     TASK_NAMES,
     error_curves,
     of_ram,
@@ -29,6 +30,8 @@ _COLORS = {
     "random": "#E69F00",
     "center": "#999999",
     "first-center": "#56B4E9",
+    "ram": "#0072B2",
+    "ram-long": "#E69F00",
     "ram-select": "#56B4E9",
     "paper": "#D55E00",
     "paper-sgd": "#D55E00",
@@ -148,9 +151,7 @@ def _learning(tasks: Sequence[str], results: Sequence[Result]) -> Figure:
     figure, panels = _panels(len(tasks))
     for axes, task in zip(panels, tasks, strict=True):
         for recipe, name, color in (
-            ("ram", "our RAM", "learned"),
-            ("ram-long", "our RAM, longer", "first-center"),
-            ("ram-select", "our RAM, with selection", "ram-select"),
+            *((prefix, label, prefix) for prefix, label in RAM_RECIPES.items()),
             *((prefix, f"paper's model, {optimizer}", prefix) for prefix, optimizer in PAPER_MODELS.items()),
         ):
             for i, result in enumerate(of_recipe(results, f"{recipe}-{task}")):

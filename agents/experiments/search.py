@@ -62,11 +62,9 @@ def run_search(
 
 def _check_known(results: Path, name: str, trials: list[Trial], folder: Path) -> None:
     """Raise SearchError if the file of the search has trials that are not in the folder: they would be lost."""
-    found = load_search_file(results, name)
-    lost = (
-        [t for t in found.trials if t not in trials and not _trial_folder(folder, t.number).is_dir()] if found else []
-    )
-    if lost:
+    saved = load_search_file(results, name)
+    others = [trial for trial in saved.trials if trial not in trials] if saved else []
+    if lost := [trial for trial in others if not _trial_folder(folder, trial.number).is_dir()]:
         raise SearchError(
             f"the file of the search {name} in {results} has {len(lost)} trials that are not in {folder}, and would be "
             "lost: continue the search where they were made (--runs), or use another folder of results (--results)"

@@ -30,7 +30,7 @@ _FOLDER = "searches"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the training of a trial led to."""
+    """Outcome of the training of a trial."""
 
     validation_error: float | None
     """Validation error at the end; None if the training diverged: locations were no longer finite."""

@@ -22,8 +22,8 @@ TASK_NAMES = {
 LOCATION_NAMES = {"learned": "learned locations", "random": "random locations", "center": "fixed at center"}
 PAPER_MODELS = {"paper-sgd": "SGD with momentum", "paper-adam": "Adam"}
 """Recipes of the paper's model, without the task, and their optimizers."""
-RAM_RECIPES = ("ram", "ram-long", "ram-select")
-"""Recipes of our RAM, without the task: the basic one, longer training, and learning from difficult episodes."""
+RAM_RECIPES = {"ram": "our RAM", "ram-long": "our RAM, longer", "ram-select": "our RAM, with selection"}
+"""Recipes of our RAM, without the task, and their labels."""
 OLDER_RECIPE = "‡"
 """Mark of runs whose settings differ from the current recipe."""
 NONE = "–"
@@ -50,6 +50,12 @@ def of_ram(results: Sequence[Result], task: str, num_glimpses: int | None = None
         return found
     choices = [of_recipe(results, f"{prefix}-{name}") for prefix in RAM_RECIPES]
     return min(choices, key=lambda runs: (-len(runs), mean_error(runs, "validation")))
+
+
+def of_ram_variants(results: Sequence[Result], task: str) -> list[list[Result]]:
+    """Select the results of each of RAM_RECIPES that has any; an empty list if fewer than two have."""
+    found = [runs for prefix in RAM_RECIPES if (runs := of_recipe(results, f"{prefix}-{task}"))]
+    return found if len(found) > 1 else []
 
 
 def of_paper_model(results: Sequence[Result], task: str) -> list[Result]:
@@ -115,12 +121,16 @@ def format_difference(published: float | None, found: Sequence[Result]) -> str:
     return f"{round(float(errors.mean()) - published, 2) + 0:+.2f}"  # + 0 turns -0.0 into 0.0
 
 
+def older_mark(found: Iterable[Result]) -> str:
+    """Return a space and the mark of older recipes if the recipe has changed since some of the runs, else nothing."""
+    return "" if all(matches_recipe(result.recipe, result.settings) for result in found) else f" {OLDER_RECIPE}"
+
+
 def format_seeds(found: Sequence[Result]) -> str:
     """Format the recipe, with a mark if it has changed since the runs, and the number of seeds."""
     if not found:
         return NONE
-    mark = "" if all(matches_recipe(r.recipe, r.settings) for r in found) else f" {OLDER_RECIPE}"
-    return f"`{found[0].recipe}`{mark}, {len(found)} seed" + ("s" if len(found) > 1 else "")
+    return f"`{found[0].recipe}`{older_mark(found)}, {len(found)} seed" + ("s" if len(found) > 1 else "")
 
 
 def format_runs(found: Sequence[Result]) -> str:

@@ -18,16 +18,13 @@ from glimpse_gym.agents.experiments.recipes import (
     ablated_settings,
     describe_ablation,
     is_single_factor,
-    matches_recipe,
     recipe_names,
 )
 from glimpse_gym.agents.experiments.result_files import Result
 from glimpse_gym.agents.experiments.table_cells import (
     LOCATION_NAMES,
     NONE,
-    OLDER_RECIPE,
     PAPER_MODELS,
-    RAM_RECIPES,
     TASK_NAMES,
     format_against,
     format_difference,
@@ -38,7 +35,9 @@ from glimpse_gym.agents.experiments.table_cells import (
     mean_error,
     of_paper_model,
     of_ram,
+    of_ram_variants,
     of_recipe,
+    older_mark,
 )
 from glimpse_gym.agents.markdown import markdown_table
 
@@ -107,12 +106,9 @@ def variant_table(results: Sequence[Result]) -> str:
     """Make the table of the recipes of our RAM, for tasks with several: errors after the last glimpse."""
     rows = []
     for task in TASK_NAMES:
-        found = [runs for prefix in RAM_RECIPES if (runs := of_recipe(results, f"{prefix}-{task}"))]
-        if len(found) > 1:
-            rows += [
-                [TASK_NAMES[task], format_error(runs, split="validation"), format_error(runs), format_runs(runs)]
-                for runs in found
-            ]
+        for runs in of_ram_variants(results, task):
+            errors = format_error(runs, split="validation"), format_error(runs)
+            rows.append([TASK_NAMES[task], *errors, format_runs(runs)])
     return markdown_table(["task", "validation error", "test error", _RUNS], rows)
 
 
@@ -176,10 +172,9 @@ def run_table(results: Sequence[Result]) -> str:
         mean_scores = [s for s in r.scores if s["locations"] == "learned" and not s["sample"]]
         score = next((s for s in mean_scores if s["split"] == "test"), mean_scores[0])
         error, standard_error = 100 * score["errors"][-1], 100 * score["standard_errors"][-1]
-        mark = "" if matches_recipe(r.recipe, r.settings) else f" {OLDER_RECIPE}"
         rows.append(
             [
-                f"`glimpse-gym reproduce {r.recipe} --seed {r.seed}`{mark}",
+                f"`glimpse-gym reproduce {r.recipe} --seed {r.seed}`{older_mark([r])}",
                 f"{score['split']} {error:.2f} ± {standard_error:.2f}",
                 f"{r.num_parameters:,}",
                 f"{r.num_frames / 1e6:.1f}M",
