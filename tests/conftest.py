@@ -57,6 +57,16 @@ def mirrors():
         mirror.close()
 
 
+@pytest.fixture(scope="module")
+def no_curves():
+    """Trainers draw no learning curves, which would take longer than tiny trainings."""
+    from glimpse_gym.agents.trainer import Trainer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "_save_curve", lambda trainer: None)
+        yield
+
+
 @pytest.fixture
 def register_tiny(monkeypatch, tmp_path):
     """Registers the data set "tiny" in an empty folder of its own, and returns the folder."""

@@ -38,6 +38,15 @@ def noise_images(**changes):
     return kwargs | changes
 
 
+def save_shades(path):
+    """Save 200 images of 3 classes that differ in brightness, and return the path."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 200)
+    images = 60 * labels[:, None, None] + rng.integers(0, 130, (200, 1, 1)) + rng.integers(0, 5, (200, 8, 8))
+    np.savez(path, images=images.astype(np.uint8), labels=labels)
+    return path
+
+
 def noise_file(folder):
     """Env kwargs that JSON can store: 200 noise images of 3 classes in a file, 1 scale, 3 glimpses."""
     rng = np.random.default_rng(0)

@@ -1,11 +1,10 @@
 """A search whose trials take a fraction of a second, and results of searches made by hand."""
 
-import numpy as np
-
 from glimpse_gym.agents.configs import RAMConfig, ReinforceConfig
 from glimpse_gym.agents.experiments.recipes import Recipe
 from glimpse_gym.agents.experiments.search_files import Outcome, SearchResult, Trial
 from glimpse_gym.agents.experiments.search_spaces import Search, parse_space
+from runs import save_shades
 
 SMALL = {"glimpse_network": "fc", "glimpse_units": 8, "location_units": 8, "glimpse_features": 16, "hidden_units": 16}
 SPACE = {
@@ -20,10 +19,7 @@ def make_search(folder, space=SPACE, num_trials=3, **training):
     """A search for the settings of a tiny recipe. Its images are a file in the folder."""
     path = folder / "images.npz"
     if not path.exists():
-        rng = np.random.default_rng(0)
-        labels = rng.integers(0, 3, 200)
-        images = 60 * labels[:, None, None] + rng.integers(0, 130, (200, 1, 1)) + rng.integers(0, 5, (200, 8, 8))
-        np.savez(path, images=images.astype(np.uint8), labels=labels)
+        save_shades(path)
     recipe = Recipe(
         name="paper-mine",
         group="paper",

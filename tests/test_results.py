@@ -15,29 +15,20 @@ from glimpse_gym.agents.experiments.recipes import Recipe, load_recipe
 from glimpse_gym.agents.experiments.result_files import load_results, save_result
 from glimpse_gym.agents.experiments.results import reproduce
 from glimpse_gym.agents.reinforce import Reinforce
-from glimpse_gym.agents.trainer import Trainer
 from glimpse_gym.envs import CatchVectorEnv
+from runs import save_shades
 
 ENV, CATCH = "glimpse_gym/Images-v0", "glimpse_gym/Catch-v0"
 SMALL = {"glimpse_network": "fc", "glimpse_units": 8, "location_units": 8, "glimpse_features": 16, "hidden_units": 16}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _no_curves():
-    """Drawing them would take longer than the tiny trainings."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "_save_curve", lambda trainer: None)
-        yield
+pytestmark = pytest.mark.usefixtures("no_curves")
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     """A recipe that is trained in a second."""
-    path = tmp_path_factory.mktemp("images") / "images.npz"
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 3, 200)
-    images = 60 * labels[:, None, None] + rng.integers(0, 130, (200, 1, 1)) + rng.integers(0, 5, (200, 8, 8))
-    np.savez(path, images=images.astype(np.uint8), labels=labels)
+    path = save_shades(tmp_path_factory.mktemp("images") / "images.npz")
     return Recipe(
         name="ram-mnist",
         group="headline",

@@ -19,13 +19,7 @@ from glimpse_gym.folder_lock import FolderInUseError, lock_folder
 from kills import die, run_forked, running
 from small_searches import make_search
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _no_curves():
-    """Drawing them would take longer than the tiny trainings."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "_save_curve", lambda trainer: None)
-        yield
+pytestmark = pytest.mark.usefixtures("no_curves")
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ This module does not import torch.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib import resources
@@ -73,7 +73,7 @@ def load_recipe(name: str) -> Recipe:
     """
     if name not in _entries():
         raise ValueError(f"there is no recipe {name!r}; the recipes are {', '.join(recipe_names())}")
-    entry = _resolve(name)
+    entry = resolve_entry(name, _entries(), _MERGED)
     has_training = "algorithm" in entry
     recipe = Recipe(
         name=name,
@@ -185,13 +185,17 @@ def _entries() -> dict[str, dict[str, Any]]:
     }
 
 
-def _resolve(name: str) -> dict[str, Any]:
-    """Merge a recipe's entry with what it inherits from its base."""
-    entry = _entries()[name]
-    if "base" not in entry:
-        return entry | {table: dict(entry.get(table, {})) for table in _MERGED}
-    inherited = _resolve(entry["base"])
-    return inherited | entry | {table: inherited[table] | entry.get(table, {}) for table in _MERGED}
+def resolve_entry(name: str, entries: Mapping[str, dict[str, Any]], merged: Collection[str]) -> dict[str, Any]:
+    """Merge an entry with what it inherits from its base, and that from its own.
+
+    Args:
+        name: of the entry.
+        entries: all entries by name; "base" is the name of another one.
+        merged: keys of tables that are merged key by key.
+    """
+    entry = entries[name]
+    inherited = resolve_entry(entry["base"], entries, merged) if "base" in entry else {}
+    return inherited | entry | {table: inherited.get(table, {}) | entry.get(table, {}) for table in merged}
 
 
 def _generalization_envs(names: list[str]) -> tuple[dict[str, Any], ...]:

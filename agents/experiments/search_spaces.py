@@ -13,7 +13,7 @@ from importlib import resources
 from typing import Any
 
 from glimpse_gym.agents.configs import TrainConfig
-from glimpse_gym.agents.experiments.recipes import Recipe, format_value, load_recipe
+from glimpse_gym.agents.experiments.recipes import Recipe, format_value, load_recipe, resolve_entry
 from glimpse_gym.agents.json_checks import MAX_NUMBER, check_count, check_entries, check_name, check_settings
 from glimpse_gym.validation import check_number, shown
 
@@ -165,7 +165,9 @@ def load_search(name: str) -> Search:
     """
     if name not in _table():
         raise ValueError(f"there is no search {name!r}; the searches are {', '.join(search_names())}")
-    entry = check_entries(name, _table()[name], ("num_trials", "training", "space"))
+    entry = resolve_entry(name, _table(), ("training", "space"))
+    entry.pop("base", None)
+    check_entries(name, entry, ("num_trials", "training", "space"))
     return Search(load_recipe(name), entry["num_trials"], entry["training"], parse_space("space", entry["space"]))
 
 

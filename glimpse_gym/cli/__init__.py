@@ -17,6 +17,7 @@ import gymnasium as gym
 
 from glimpse_gym.cli import benchmark, commands, compare, large, play, replay, search, watch
 from glimpse_gym.cli.commands import FAILURE, INTERRUPTED
+from glimpse_gym.cli.folder_options import add_results_option, add_run_options
 from glimpse_gym.cli.trust import add_trust_option
 from glimpse_gym.images.datasets import DATA_SETS, SPLITS
 from glimpse_gym.interrupts import raised_interrupts
@@ -136,18 +137,11 @@ def _add_eval(parser: argparse.ArgumentParser) -> None:
 def _add_reproduce(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", metavar="RECIPE", nargs="?", help="name of a recipe; without it, list all recipes")
     parser.add_argument("--seed", type=int, default=0, help="seed of the run")
-    parser.add_argument(
-        "--runs",
-        metavar="DIR",
-        type=Path,
-        default=Path("runs"),
-        help="parent of the run folders; an unfinished run is resumed",
-    )
-    parser.add_argument("--results", metavar="DIR", type=Path, default=Path("results"), help="folder of result files")
+    add_run_options(parser, "run folders", "run")
 
 
 def _add_report(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--results", metavar="DIR", type=Path, default=Path("results"), help="folder of result files")
+    add_results_option(parser)
     parser.add_argument(
         "--docs", metavar="DIR", type=Path, default=Path("docs"), help="folder of the page and its figures"
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from glimpse_gym.cli.commands import INTERRUPTED
+from glimpse_gym.cli.folder_options import add_run_options
 from glimpse_gym.extras import require_extra
 
 
@@ -18,14 +18,7 @@ def add_search_command(add: Callable[..., argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--num-trials", metavar="N", type=int, help="number of trials, finished ones included (default: the search's)"
     )
-    parser.add_argument(
-        "--runs",
-        metavar="DIR",
-        type=Path,
-        default=Path("runs"),
-        help="parent of the folder of the search; an unfinished search is resumed",
-    )
-    parser.add_argument("--results", metavar="DIR", type=Path, default=Path("results"), help="folder of result files")
+    add_run_options(parser, "folder of the search", "search")
 
 
 def _search(parsed: argparse.Namespace) -> int | None:
