@@ -99,7 +99,7 @@ def use_results(rng: Any, results: list[Any], folder: Path) -> None:
         result.errors()
         _ = result.settings
     check_lines(tables.run_table(results), 2 + len(results))
-    check_lines(report._page(results, [], []))
+    check_lines(report._page(results, [], [], []))
     if rng.random() < DRAWN:
         figures.save_figures(folder, results)
 
