@@ -60,6 +60,8 @@ class RecurrentConfig:
 
     glimpse_network: Literal["fc", "conv"] = "conv"
     """Network on the glimpse: 'fc', the paper's fully connected layer; 'conv', two convolutional layers before it."""
+    glimpse_filters: int = 32
+    """Filters of the first convolution of 'conv'; the second has twice as many. Without effect in 'fc'."""
     glimpse_units: int = 256
     """ReLU units on the flattened glimpse; 128 in the paper."""
     location_units: int = 64
@@ -74,7 +76,7 @@ class RecurrentConfig:
     """Size of the core's output h."""
 
     def __post_init__(self) -> None:
-        sizes = ("glimpse_units", "location_units", "glimpse_features", "hidden_units")
+        sizes = ("glimpse_filters", "glimpse_units", "location_units", "glimpse_features", "hidden_units")
         validate_fields(self, minimum=dict.fromkeys(sizes, 1), above={"scale_gain": 0})
 
 

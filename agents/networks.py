@@ -20,9 +20,9 @@ from glimpse_gym.agents.layers import conv_features, gru_step
 
 
 class FCGlimpseEncoder(nn.Linear):
-    """The paper's glimpse encoder: one fully connected layer of ReLU units."""
+    """The paper's glimpse encoder: one fully connected layer of ReLU units, which has no ``filters``."""
 
-    def __init__(self, glimpse_shape: tuple[int, ...], units: int) -> None:
+    def __init__(self, glimpse_shape: tuple[int, ...], units: int, filters: int = 0) -> None:
         super().__init__(math.prod(glimpse_shape), units)
 
     def forward(self, glimpse: Tensor) -> Tensor:
@@ -33,18 +33,17 @@ class FCGlimpseEncoder(nn.Linear):
 class ConvGlimpseEncoder(nn.Module):
     """Convolutional glimpse encoder: 4 x 4 at stride 2, 2 x 2 at stride 2, then a fully connected layer, with ReLUs.
 
-    The glimpse is zero-padded by one cell, and further to a multiple of four cells.
+    The first convolution has ``filters`` filters, the second twice as many. The glimpse is zero-padded by one cell,
+    and further to a multiple of four cells.
     """
 
-    num_filters_1, num_filters_2 = 32, 64
-
-    def __init__(self, glimpse_shape: tuple[int, ...], units: int) -> None:
+    def __init__(self, glimpse_shape: tuple[int, ...], units: int, filters: int = 32) -> None:
         super().__init__()
         depth, side, _ = glimpse_shape
         self.side = -(-side // 4)
-        self.first = nn.Linear(4 * 4 * depth, self.num_filters_1)  # inputs in the order (row, column, channel)
-        self.second = nn.Linear(2 * 2 * self.num_filters_1, self.num_filters_2)
-        self.linear = nn.Linear(self.side**2 * self.num_filters_2, units)
+        self.first = nn.Linear(4 * 4 * depth, filters)  # inputs in the order (row, column, channel)
+        self.second = nn.Linear(2 * 2 * filters, 2 * filters)
+        self.linear = nn.Linear(self.side**2 * 2 * filters, units)
 
     def forward(self, glimpse: Tensor) -> Tensor:
         """Map (B, k*C, g, g) to (B, units)."""
@@ -68,6 +67,7 @@ class GlimpseNetwork(nn.Module):
         location_units: ReLU units on the location.
         features: size of the output.
         scale_gain: scale s of the glimpse is multiplied by ``scale_gain**s``.
+        filters: of the first convolution, where the encoder has one.
     """
 
     gains: Tensor
@@ -81,9 +81,10 @@ class GlimpseNetwork(nn.Module):
         location_units: int,
         features: int,
         scale_gain: float,
+        filters: int = 32,
     ) -> None:
         super().__init__()
-        self.what = GLIMPSE_ENCODERS[encoder](glimpse_shape, units)
+        self.what = GLIMPSE_ENCODERS[encoder](glimpse_shape, units, filters)
         self.where = nn.Linear(2, location_units)
         self.what_out = nn.Linear(units, features)
         self.where_out = nn.Linear(location_units, features)

@@ -43,6 +43,7 @@ class RecurrentPolicy(Policy):
             location_units=config.location_units,
             features=config.glimpse_features,
             scale_gain=config.scale_gain,
+            filters=config.glimpse_filters,
         )
         self.core_network = CORES[config.core](config.glimpse_features, config.hidden_units)
 

@@ -186,11 +186,12 @@ def test_scale_gain_of_four_makes_a_single_pixel_equally_bright_at_every_scale()
 
 
 @pytest.mark.parametrize("shape", [(3, 12, 12), (1, 8, 8), (2, 4, 4), (2, 6, 6), (1, 7, 7), (1, 1, 1)])
-def test_conv_encoder_equals_torch_convolutions(shape):
+@pytest.mark.parametrize("filters", [32, 5])
+def test_conv_encoder_equals_torch_convolutions(shape, filters):
     torch.manual_seed(0)
-    network, glimpse = ConvGlimpseEncoder(shape, units=7), torch.rand(5, *shape, requires_grad=True)
-    first = network.first.weight.view(32, 4, 4, shape[0]).permute(0, 3, 1, 2)
-    second = network.second.weight.view(64, 2, 2, 32).permute(0, 3, 1, 2)
+    network, glimpse = ConvGlimpseEncoder(shape, units=7, filters=filters), torch.rand(5, *shape, requires_grad=True)
+    first = network.first.weight.view(filters, 4, 4, shape[0]).permute(0, 3, 1, 2)
+    second = network.second.weight.view(2 * filters, 2, 2, filters).permute(0, 3, 1, 2)
     extra = -shape[1] % 4
     padded = functional.pad(glimpse, (1, 1 + extra, 1, 1 + extra))
     expected = functional.conv2d(padded, first, network.first.bias, stride=2).relu()

@@ -73,7 +73,7 @@ _SEARCHES = (
 )
 _VARIANTS = (
     "`ram-select-TASK` plays four episodes for each that it learns from, and chooses the difficult ones, with twice "
-    "the learning rate and fewer updates than `ram-TASK`; the number of episodes is that of all that were played, a "
+    "the learning rate, twice the filters and fewer updates than `ram-TASK`; the number of episodes is that of all that were played, a "
     "chosen one twice. `ram-long-mnist` trains longer than `ram-mnist`, with images that are also shifted by up to a "
     "pixel. Learning curves and the table of all runs have all recipes. Other tables and figures have the one with the "
     "most seeds and, of those with equally many, the lowest validation error."
