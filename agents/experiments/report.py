@@ -73,10 +73,10 @@ _SEARCHES = (
 )
 _VARIANTS = (
     "`ram-select-TASK` plays four episodes for each that it learns from, and chooses the difficult ones, with twice "
-    "the learning rate, twice the filters and fewer updates than `ram-TASK`; the number of episodes is that of all that were played, a "
-    "chosen one twice. `ram-long-mnist` trains longer than `ram-mnist`, with images that are also shifted by up to a "
-    "pixel. Learning curves and the table of all runs have all recipes. Other tables and figures have the one with the "
-    "most seeds and, of those with equally many, the lowest validation error."
+    "the learning rate, twice the filters and fewer updates than `ram-TASK`; the number of episodes is that of all "
+    "that were played, a chosen one twice. `ram-long-mnist` trains longer than `ram-mnist`, with images that are also "
+    "shifted by up to a pixel. Learning curves and the table of all runs have all recipes. Other tables and figures "
+    "have the one with the most seeds and, of those with equally many, the lowest validation error."
 )
 _FEW_GLIMPSES = (
     "The preprint of the paper (arXiv 1406.6247v1) says that the first glimpse is at a random location. The NIPS "
