@@ -1,0 +1,41 @@
+"""Configuration of Sphinx. ``make docs`` writes the sources to _build/source first; see CONTRIBUTING.md."""
+
+import os
+
+os.environ["SDL_VIDEODRIVER"] = "dummy"  # modules that draw open no window
+
+from glimpse_gym.version import __version__  # noqa: E402
+
+project = "glimpse_gym"
+author = "the authors of glimpse_gym"
+copyright = author
+version = release = __version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+]
+myst_enable_extensions = ["attrs_inline", "colon_fence"]
+myst_heading_anchors = 4  # as on the pages of the repository
+suppress_warnings = ["myst.header"]  # a page may begin below the first level
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+python_use_unqualified_type_names = True
+napoleon_numpy_docstring = False
+napoleon_use_rtype = False
+
+html_theme = "furo"
+html_title = f"glimpse_gym {version}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_favicon = "_static/favicon.svg"
+html_show_sphinx = False
+html_copy_source = False
+pygments_style = "friendly"
+pygments_dark_style = "monokai"
+copybutton_exclude = ".linenos, .gp, .go"
