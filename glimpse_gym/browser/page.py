@@ -1,8 +1,8 @@
 """Builder of the page: one HTML file with everything in it, which plays the envs and runs the agents in a browser.
 
-The rules, the retina and the networks are written again in JavaScript, because a browser runs no Python; tests compare
-both, bit by bit where no agent is involved. Each ``.js`` file is a classic script of functions and classes. They are put
-one after the other, in a fixed order, into a function of their own.
+The rules, the retina and the networks are written again in JavaScript, because a browser runs no Python. Tests compare
+both: bit by bit, and the answers of agents within 0.001. Each ``.js`` file is a classic script of functions and
+classes. They are put one after the other, in a fixed order, into a function of their own.
 """
 
 from __future__ import annotations

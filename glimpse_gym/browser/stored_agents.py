@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,11 @@ import numpy as np
 
 from glimpse_gym.agents.checkpoint_files import METADATA, WEIGHTS, CheckpointError, read_checkpoint
 from glimpse_gym.agents.configs import RAMConfig
+from glimpse_gym.agents.json_checks import check_fraction, check_list
 from glimpse_gym.agents.pretrained import agent_folder
 from glimpse_gym.agents.registry import make_policy_config
 from glimpse_gym.browser.weights import is_rounded
+from glimpse_gym.validation import check_types
 
 _GATES = {"gru": 3, "lstm": 4}
 
@@ -56,58 +58,58 @@ class StoredAgent:
         }
 
 
-def read_agent(name_or_path: str | Path, env_ids: Collection[str]) -> StoredAgent:
+def read_agent(name_or_path: str | Path, envs: Mapping[str, dict[str, Any]]) -> StoredAgent:
     """Read an agent for the page.
 
     Args:
         name_or_path: name of a pretrained agent, or path of a checkpoint folder.
-        env_ids: envs of the page.
+        envs: envs of the page, as of :func:`glimpse_gym.browser.page_envs.describe_page_envs`.
 
     Raises:
         CheckpointError: if there is no such agent, or a file is missing, damaged, or not a checkpoint.
         ValueError: if the page cannot run it; the message says which agents it can.
     """
     folder = agent_folder(name_or_path)
-    entries, content = read_checkpoint(folder, lambda entries: _parse(folder, entries, env_ids))
-    config, shape = entries["policy_config"], tuple(entries["task_spec"]["glimpse_shape"])
-    expected = expected_shapes(config, shape, entries["task_spec"]["num_choices"])
+    entries, content = read_checkpoint(folder, lambda entries: _parse(folder, entries, envs))
+    config, (*glimpse_shape, num_choices) = entries["policy_config"], entries["sizes"]
     return StoredAgent(
         name=folder.resolve().name,
         env_id=entries["env_id"],
         config=config,
-        glimpse_shape=shape,
-        tensors=_read_tensors(content, expected, folder),
-        test_errors=_test_errors(entries["scores"]),
+        glimpse_shape=tuple(glimpse_shape),
+        tensors=_read_tensors(content, expected_shapes(config, tuple(glimpse_shape), num_choices), folder),
+        test_errors=entries["test_errors"],
     )
 
 
-def _parse(folder: Path, entries: dict[str, Any], env_ids: Collection[str]) -> dict[str, Any]:
-    """Check that the page can run an agent, and return the entries with the configuration as an object."""
+def _parse(folder: Path, entries: dict[str, Any], envs: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Check that the page can run an agent, and return what is needed of the entries, some of them converted."""
     try:
         policy, env_id, env_kwargs = entries["policy"], entries["env_id"], entries["env_kwargs"]
         config = make_policy_config(policy, entries["policy_config"])
-        task, checksum, scores = entries["task_spec"], entries["weights_checksum"], entries["scores"]
-        sizes = [*task["glimpse_shape"], task["num_choices"]]
-        if len(sizes) != 4 or any(type(size) is not int for size in sizes) or not isinstance(checksum, str):
-            raise ValueError("its sizes must be integers, and its checksum a text")
-        if type(scores) is not list:
-            raise TypeError(f"its scores must be a list, got {type(scores).__name__}")
-    except (KeyError, TypeError, ValueError) as error:
+        sizes = [*entries["task_spec"]["glimpse_shape"], entries["task_spec"]["num_choices"]]
+        check_types(entries, env_id=str, env_kwargs=dict, weights_checksum=str)
+        test_errors = _test_errors(entries["scores"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{folder / METADATA} is incomplete or damaged: {error!r:.500}") from error
     problem = ""
-    if env_id not in env_ids:
-        problem = f"acts in {env_id}, which the page does not have"
-    elif env_kwargs:
-        problem = f"was trained in {env_id} with other settings, {env_kwargs!r:.200}, and the page has no such env"
-    elif policy != "ram" or config.location_policy != "learned":
+    if policy != "ram" or config.location_policy != "learned":
         kind = f" with location_policy={config.location_policy!r}" if policy == "ram" else ""
         problem = f"is of the kind {policy!r}{kind}"
+    elif env_id not in envs:
+        problem = f"acts in {env_id!r:.100}, which the page does not have"
+    elif env_kwargs:
+        problem = f"acts in {env_id} with the settings {env_kwargs!r:.200}, and the page has it without"
     if problem:
         raise ValueError(
-            f"the agent in {folder} {problem}: the page runs agents of the kind 'ram' with learned locations, trained "
-            f"in one of {', '.join(env_ids)} as registered; leave it out, or train such an agent with 'glimpse-gym train'"
+            f"the agent in {folder} {problem}: the page runs agents of the kind 'ram' with learned locations that act "
+            f"in one of {', '.join(envs)} without settings of its own; leave it out, or train such an agent"
         )
-    return entries | {"policy_config": config}
+    env = envs[env_id]
+    if sizes != [env["numScales"], env["patchSize"], env["patchSize"], len(env["choiceNames"])]:
+        task = entries["task_spec"]
+        raise CheckpointError(f"{folder / METADATA} is damaged: its task_spec is not that of {env_id}: {task!r:.300}")
+    return entries | {"policy_config": config, "sizes": sizes, "test_errors": test_errors}
 
 
 def _read_tensors(content: bytes, expected: dict[str, tuple[int, ...]], folder: Path) -> dict[str, np.ndarray]:
@@ -158,8 +160,10 @@ def expected_shapes(config: RAMConfig, glimpse_shape: tuple[int, ...], num_choic
     return shapes
 
 
-def _test_errors(scores: list[dict[str, Any]]) -> list[float] | None:
+def _test_errors(scores: Any) -> list[float] | None:
     """Average the errors of an agent as it acts in the page over the seeds of its tests."""
     conditions = {"split": "test", "locations": "learned", "sample": False}
-    tests = [score["errors"] for score in scores if conditions.items() <= score.items()]
+    tests = [
+        check_list("errors", score["errors"], check_fraction) for score in scores if conditions.items() <= score.items()
+    ]
     return np.mean(tests, axis=0).tolist() if tests else None

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Rounding steps in the root mean square of a row, times the square root of the number of weights of the matrix: matrices
-# contribute about equally to the output, so that errors are smallest if the larger ones are rounded more coarsely.
+# Rounding steps in the root mean square of a row, times the square root of the number of weights of the matrix. All
+# matrices contribute about equally to the output, so that errors are smallest if larger ones have coarser steps.
 _STEPS = 750_000
 _MAX_INTEGER = 2**15 - 1
 _MIN_ROUNDED = 4096  # smaller tensors cost little
