@@ -1,10 +1,11 @@
 """Configuration of Sphinx. ``make docs`` writes the sources to _build/source first; see CONTRIBUTING.md."""
 
 import os
+from pathlib import Path
 
 os.environ["SDL_VIDEODRIVER"] = "dummy"  # modules that draw open no window
 
-from glimpse_gym.version import __version__  # noqa: E402
+from glimpse_gym.version import __version__
 
 project = "glimpse_gym"
 author = "the authors of glimpse_gym"
@@ -39,3 +40,18 @@ html_copy_source = False
 pygments_style = "friendly"
 pygments_dark_style = "monokai"
 copybutton_exclude = ".linenos, .gp, .go"
+
+
+def write_play_page(app, exception):
+    """Write the page to play on in the browser, play/index.html."""
+    if exception is None and app.builder.name == "html":
+        from glimpse_gym.browser.page import write_page
+
+        folder = Path(app.outdir, "play")
+        folder.mkdir(exist_ok=True)
+        write_page(folder / "index.html")
+
+
+def setup(app):
+    """Connect the extension above."""
+    app.connect("build-finished", write_play_page)

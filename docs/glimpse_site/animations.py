@@ -48,7 +48,9 @@ def draw_animations(folder: Path) -> None:
 def _images_for(name: str, folder: Path) -> dict[str, Any]:
     """Return keyword arguments of a world: made images if it needs them, else the test split if there is one."""
     if needs_your_images(name):
-        subprocess.run([sys.executable, SHAPES, "--out", folder, "--number", "4"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [sys.executable, SHAPES, "--out", folder, "--number", "4"], check=True, stdout=subprocess.DEVNULL
+        )
         return {"images": str(folder)}
     return {"split": "test"} if "split" in WORLDS[name][1] else {}
 

@@ -5,11 +5,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from glimpse_site.animations import agents_by_env
-from glimpse_site.speed import speed_table
 from gymnasium.envs.registration import load_env_creator
 
 from glimpse_gym.registration import ACTION_INFIXES, WORLDS, env_id, make_without_data, needs_your_images
+from glimpse_site.animations import agents_by_env
+from glimpse_site.speed import speed_table
 
 SUMMARIES = {
     "MNIST": "Classify a digit of 28 × 28 pixels through a window of 8 × 8.",
@@ -20,12 +20,6 @@ SUMMARIES = {
     "Catch": "Move a paddle under a falling ball, watching through a retina.",
 }
 """One sentence about each world."""
-
-_FORMS = {
-    "hybrid": "where to look and what to choose, together",
-    "discrete": "one number",
-    "continuous": "one vector",
-}
 
 
 def write_env_pages(folder: Path, speeds: dict[str, Any]) -> None:
@@ -45,9 +39,14 @@ def write_env_pages(folder: Path, speeds: dict[str, Any]) -> None:
 
 def index_page() -> str:
     """Make the page that shows all envs."""
-    cards = "\n".join(
-        f'<a class="card" href="{name}.html"><img src="{name}.gif" alt="An episode of {name}" loading="lazy">'
-        f"<strong>{name}</strong><span>{SUMMARIES[name]}</span></a>"
+    cards = "\n\n".join(
+        f""":::{{container}} card
+[![An episode of {name}]({name}.gif)]({name}.md)
+
+**[{name}]({name}.md)**
+
+{SUMMARIES[name]}
+:::"""
         for name in WORLDS
     )
     return f"""# Environments
@@ -55,20 +54,19 @@ def index_page() -> str:
 Every env shows an image through a retina, one glimpse at a time. The pictures are what `render()` returns while a
 pretrained agent plays.
 
-<div class="cards">
+::::{{container}} cards
 {cards}
-</div>
+::::
 
 Each env has three ids, one for each form of its actions:
 
 | id | actions | for |
 | --- | --- | --- |
-| `glimpse_gym/MNIST-v0` | hybrid: a `Dict` of a location and a choice | the agents of this package, policies with two heads |
+| `glimpse_gym/MNIST-v0` | hybrid: a `Dict` of a location and a choice | policies with two heads, as our agents |
 | `glimpse_gym/MNISTDiscrete-v0` | `Discrete` | PPO, A2C, DQN |
 | `glimpse_gym/MNISTContinuous-v0` | `Box` | SAC, TD3, PPO with a Gaussian |
 
-[Train your own algorithm](../algorithms.md) says which form suits which algorithm, and [Adding worlds](../extending.md) how to
-make an env of your own.
+[](../algorithms.md) says which form suits which algorithm, and [](../extending.md) how to make an env of your own.
 
 ```{{toctree}}
 :hidden:
@@ -109,18 +107,21 @@ def _sections(docstring: str) -> dict[str, str]:
     """Split a docstring at its headings; the text before the first has the key ``""``."""
     first, *rest = re.split(r"^## (.+)\n", docstring, flags=re.MULTILINE)
     sections = {"": first} | dict(zip(rest[::2], rest[1::2], strict=True))
-    linked = {heading: re.sub(r"\bdocs/(\w+)\.md", r"[this page](../\1.md)", text) for heading, text in sections.items()}
+    linked = {
+        heading: re.sub(r"\bdocs/(\w+)\.md", r"[this page](../\1.md)", text) for heading, text in sections.items()
+    }
     return {heading: text.strip() for heading, text in linked.items()}
 
 
 def _facts(name: str) -> str:
-    rows = []
-    for actions, infix in ACTION_INFIXES.items():
+    rows = ["| id | action space |\n| --- | --- |"]
+    for actions in ACTION_INFIXES:
         env = make_without_data(name, actions=actions)
-        rows.append((f"Action Space of `{name}{infix}-v0`", f"`{env.action_space}`"))
-    rows.append(("Observation Space", f"`{env.observation_space}`"))
-    note = "\n\nK, here 10, depends on your images." if needs_your_images(name) else ""
-    return "| | |\n| --- | --- |\n" + "\n".join(f"| {key} | {value} |" for key, value in rows) + note
+        rows.append(f"| `{env_id(name, actions)}` | `{env.action_space}` |")
+    parts = ["\n".join(rows), f"Observation space of all three: `{env.observation_space}`"]
+    if needs_your_images(name):
+        parts.append("The number of labels, here 10, and of channels, here 1, are those of your images.")
+    return "\n\n".join(parts)
 
 
 def _make_lines(name: str) -> str:
@@ -135,9 +136,8 @@ envs = gym.make_vec("glimpse_gym:{env_id(name)}", num_envs=256{images})
 
 def _arguments_of_ids(name: str) -> str:
     values = ", ".join(f"`{key}={value!r}`" for key, value in WORLDS[name][1].items())
-    lines = ["The ids of this env set:", values, "| id | actions |\n| --- | --- |"]
-    rows = [f"| `{env_id(name, actions)}` | `{actions!r}`, {_FORMS[actions]} |" for actions in ACTION_INFIXES]
-    return "\n\n".join([*lines[:2], "\n".join([lines[2], *rows])])
+    forms = ", ".join(f"`{actions!r}`" for actions in ACTION_INFIXES)
+    return f"The three ids set {values}, and `actions` to {forms}."
 
 
 def _agent_section(name: str, agent: str) -> str:

@@ -58,7 +58,8 @@ def stage_pages(root: Path, folder: Path) -> None:
 def relink(text: str, source: str, paths: dict[str, str]) -> str:
     """Change the relative links of a page to where pages are in the sources of the site.
 
-    A link to a file of the repository that the site does not have keeps its text only.
+    A link to a file of the repository that the site does not have keeps its text only. A link whose text is the name
+    of a page gets the title of the page as text.
 
     Args:
         text: Markdown.
@@ -75,7 +76,8 @@ def relink(text: str, source: str, paths: dict[str, str]) -> str:
             return match["text"]
         here = PurePosixPath(paths[source]).parent
         relative = os.path.relpath(paths[name], here).replace(os.sep, "/")
-        return f"{match['image']}[{match['text']}]({relative}{hash_sign}{anchor})"
+        text = "" if match["text"].endswith(".md") else match["text"]  # MyST inserts the title of the page
+        return f"{match['image']}[{text}]({relative}{hash_sign}{anchor})"
 
     return outside_code(text, lambda part: _LINK.sub(change, part))
 
