@@ -81,7 +81,7 @@ def test_pretrained_agents_are_one_of_each_task_and_small():
     assert sum(path.stat().st_size for path in files) < 15e6
     assert sorted(load_recipe(name).task for name in names) == sorted(TASK_NAMES)
     assert {path.parent.name for path in files} == set(names)
-    assert {path.name for path in files} == {"agent.json", "weights.safetensors"}
+    assert {path.name for path in files} == {"agent.json", "weights.safetensors", "README.md"}
 
 
 @pytest.mark.parametrize("name", pretrained.pretrained_names())

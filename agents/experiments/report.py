@@ -57,7 +57,8 @@ _AGAINST_PAPER = (
     'public" the lowest error of a plain RAM that we found published by others. "RAM as in the paper" is our training '
     "of the paper's model: `paper-adam-TASK` or `paper-sgd-TASK`, whichever has the lower mean validation error. It is "
     "trained to answer after the last glimpse only, and that counts in its rows with fewer glimpses. The last column "
-    "is about ours. In Catch we play 100,000 games; the paper's number is read off a figure, and we take its standard "
+    "is about ours. Retinas, numbers of glimpses and the random first glimpse follow the paper. "
+    "In Catch we play 100,000 games; the paper's number is read off a figure, and we take its standard "
     f"error to be {PAPER_CATCH_STANDARD_ERROR} points."
 )
 _PAPER_MODEL = (

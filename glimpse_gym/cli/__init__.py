@@ -98,6 +98,9 @@ def _make_parser() -> argparse.ArgumentParser:
     _add_reproduce(
         add("reproduce", commands.reproduce, "Train and evaluate an agent by a recipe, and save the result.")
     )
+    card = add("card", commands.card, "Print the model card of an agent, with the header that model hubs read.")
+    card.add_argument("agent", metavar="AGENT", help="name of a pretrained agent, or the folder of a training run")
+    card.add_argument("--out", metavar="FILE", type=Path, help="write it to this file, such as FOLDER/README.md")
     search.add_search_command(add)
     _add_report(add("report", commands.report, "Write the results page, with its tables and figures."))
     play.add_play_command(add)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glimpse_gym.atomic_io import atomic_write
 from glimpse_gym.cli.trust import announce_requests
 from glimpse_gym.extras import require_extra
 from glimpse_gym.folder_lock import FolderInUseError
@@ -108,6 +109,20 @@ def report(parsed: argparse.Namespace) -> None:
 
     for path in write_report(parsed.results, parsed.docs, parsed.readme):
         print(path)
+
+
+def card(parsed: argparse.Namespace) -> None:
+    """Print the model card of an agent, or write it to a file."""
+    require_extra("agents")
+    from glimpse_gym.agents.model_cards import model_card
+
+    text = model_card(parsed.agent)
+    if parsed.out is None:
+        print(text, end="")
+        return
+    with atomic_write(parsed.out) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    print(parsed.out)
 
 
 def bench(parsed: argparse.Namespace) -> None:
