@@ -23,6 +23,7 @@ from glimpse_gym.agents.parallel import Parallel, choose_owners
 from glimpse_gym.agents.registry import make_policy
 from glimpse_gym.agents.task_envs import make_envs
 from glimpse_gym.agents.tensor_envs import TensorEnvs
+from glimpse_gym.validation import NotFiniteError
 
 # Episode seeds are 64 bits wide and count upward within a run, so that runs with different seeds share no episode.
 # The upper half is reserved for evaluation. MAX_SEEDS * _EPISODES_PER_RUN = 2**63.
@@ -140,6 +141,9 @@ class Learner(ABC):
 
         Returns:
             The losses by name, and the fraction of episodes without success.
+
+        Raises:
+            NotFiniteError: if the training diverged. The weights may be lost.
         """
         learning_rate = self.config.learning_rate_at(self.num_updates_done, self.num_steps_done)
         for optimizer in self.optimizers:
@@ -179,11 +183,16 @@ class Learner(ABC):
 
         Returns:
             The values, averaged over the processes.
+
+        Raises:
+            NotFiniteError: if the gradient is not finite; in all processes, and before the step.
         """
         self.policy.zero_grad()
         loss.backward()
         means = self.parallel.average([*self._weights], values or {})
-        torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.config.max_grad_norm)
+        norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.config.max_grad_norm)
+        if not norm.isfinite():
+            raise NotFiniteError(f"the norm of the gradient must be finite, got {norm}")
         for weight, owner in zip(self._weights, self._owners, strict=True):
             if owner != self.parallel.rank:
                 weight.grad = None  # the optimizers leave it alone

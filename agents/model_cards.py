@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ _WORDS_OF_YAML = {"true", "false", "yes", "no", "on", "off", "y", "n", "null"}
 def model_card(name_or_path: str | Path) -> str:
     """Write the model card of an agent.
 
-    Paths of images are left out, and so is the license, except that of agents that ship with this package.
+    Paths of images and folders are left out, and so is the license, except that of agents that ship with this package.
 
     Args:
         name_or_path: name of a pretrained agent, or path of a checkpoint folder.
@@ -159,7 +160,8 @@ def _description(policy: Policy, metadata: CheckpointMetadata) -> str:
     does = (
         "names the class of an image" if _has_label(metadata) else f"chooses a {printable(spec.choice_name)} per step"
     )
-    sees = f"It sees only glimpses of {depth} × {rows} × {columns} numbers, from {spec.num_scales} scales"
+    scales = "1 scale" if spec.num_scales == 1 else f"{spec.num_scales} scales"
+    sees = f"It sees only glimpses of {depth} × {rows} × {columns} numbers, from {scales}"
     if kind == "classifier":
         sees = f"It sees the whole image, {depth} × {rows} × {columns} numbers, for comparison"
     number = sum(weight.numel() for weight in policy.parameters())
@@ -212,7 +214,8 @@ def _errors(scores: Sequence[dict[str, Any]], metadata: CheckpointMetadata) -> s
 
 
 def _training(metadata: CheckpointMetadata) -> str:
-    lines = [f"Trained by {_code(metadata.command)}." if metadata.command else "The command was not recorded."]
+    command = _without_paths(metadata.command)
+    lines = [f"Trained by {_code(command)}." if command else "The command was not recorded."]
     settings = [
         [_code(key), _code(metadata.training[key])] for key in _SETTINGS if metadata.training.get(key, {}) != {}
     ]
@@ -221,6 +224,24 @@ def _training(metadata: CheckpointMetadata) -> str:
     versions = ", ".join(f"{key} {value}" for key, value in metadata.versions.items())
     lines.append(f"Versions: {_code(versions)}. `agent.json` has all settings and scores.")
     return "\n\n".join(lines)
+
+
+def _without_paths(command: str) -> str:
+    """Leave out the folders of a command, and the paths of images and labels; empty if it is not a command."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return ""
+    for option in ("--out", "--runs", "--results"):
+        if option in words:
+            del words[(index := words.index(option)) : index + 2]
+        words = [word for word in words if not word.startswith(f"{option}=")]
+    return shlex.join(re.sub(r"\b(images|labels)=(.*)", _without_path, word, flags=re.DOTALL) for word in words)
+
+
+def _without_path(match: re.Match[str]) -> str:
+    name, value = match.groups()
+    return match[0] if value in DATA_SETS else f"{name}=YOUR_{name.upper()}"
 
 
 def _code(value: Any) -> str:

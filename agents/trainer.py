@@ -44,8 +44,13 @@ from glimpse_gym.agents.training_loop import collect_settings, run_updates, set_
 from glimpse_gym.atomic_io import atomic_write, remove_temporary_files
 from glimpse_gym.folder_lock import LOCK, lock_folder
 from glimpse_gym.provenance import storable_kwargs
+from glimpse_gym.validation import NotFiniteError
 
 _LOG, _CURVE = "log.csv", "curve.png"
+
+
+class DivergenceError(RuntimeError):
+    """Training diverged: a gradient or an action is no longer finite."""
 
 
 class Trainer:
@@ -136,6 +141,7 @@ class Trainer:
 
         Raises:
             CheckpointError: if another process has trained in the folder since this trainer was made.
+            DivergenceError: if the training diverged. The last saved state stays.
             FolderInUseError: if another process trains in the folder; the message names it.
             OSError: if a file cannot be written; the message names it. The last saved state stays.
             PeerLostError: if another process has failed or ended. The last saved state stays.
@@ -143,7 +149,14 @@ class Trainer:
         with lock_folder(self.folder):
             self._check_unchanged()
             if not self.learner.done:
-                self._train(progress)
+                try:
+                    self._train(progress)
+                except NotFiniteError as error:
+                    played, rate = self.learner.num_episodes_played, self.config.learning_rate
+                    raise DivergenceError(
+                        f"the training in {self.folder} diverged after {played:,} episodes: its actions or gradients "
+                        f"are no longer finite. Train in another folder with a lower learning_rate than {rate:g}"
+                    ) from error
             elif not (self.folder / _CURVE).exists():
                 self._save_curve()
         return self.learner.done

@@ -17,6 +17,10 @@ _NOT_NUMBERS = (bool, np.timedelta64)
 _MIN_COORDINATE, _MAX_COORDINATE = np.array(-1.0, np.float32), np.array(1.0, np.float32)
 
 
+class NotFiniteError(ValueError):
+    """A number is NaN or infinite."""
+
+
 def shown(value: Any, width: int = 80) -> str:
     """Return the repr of a value for an error message, shortened to about ``width`` characters. Never raises.
 
@@ -199,7 +203,8 @@ def check_locations(locations: Any, shape: tuple[int, ...]) -> np.ndarray:
         shape: required shape, ``(2,)`` or ``(B, 2)``.
 
     Raises:
-        ValueError: if the dtype is not floating point, the shape differs, or a value is NaN or infinite.
+        ValueError: if the dtype is not floating point or the shape differs.
+        NotFiniteError: if a value is NaN or infinite.
     """
     array = locations
     if type(array) is not np.ndarray or array.dtype != np.float32 or array.shape != shape:  # saves a call at every step
@@ -215,7 +220,7 @@ def check_locations(locations: Any, shape: tuple[int, ...]) -> np.ndarray:
         return array.astype(np.float32)
     if not (-inf < low and high < inf):  # math.isfinite takes a long double above the largest float for infinity
         bad = array.reshape(-1, 2)[~np.isfinite(array).all(axis=-1).reshape(-1)][0]
-        raise ValueError(f"location must be finite, got ({bad[0]}, {bad[1]}); pass x and y in [-1, 1]")
+        raise NotFiniteError(f"location must be finite, got ({bad[0]}, {bad[1]}); pass x and y in [-1, 1]")
     return np.minimum(np.maximum(array, _MIN_COORDINATE), _MAX_COORDINATE).astype(np.float32)
 
 

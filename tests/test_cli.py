@@ -23,7 +23,7 @@ from glimpse_gym.images import DataError, datasets, download
 from small_searches import make_search
 from tiny_data import CONTENTS, NAMES, place
 
-COMMANDS = ("envs", "data", "train", "eval", "reproduce", "search", "report", "bench")
+COMMANDS = ("envs", "data", "train", "eval", "reproduce", "card", "search", "report", "bench")
 
 
 # ---------------------------------------------------------------- help and usage errors

@@ -23,6 +23,7 @@ from glimpse_gym.agents.evaluation import EvalConditions, evaluate
 from glimpse_gym.agents.muon import Muon
 from glimpse_gym.agents.registry import make_learner
 from glimpse_gym.agents.scripted import ScriptedPlayer
+from glimpse_gym.validation import NotFiniteError
 from runs import (
     CATCH,
     IMAGES,
@@ -70,6 +71,15 @@ def test_gradients_are_clipped_to_max_grad_norm():
     learner.update()
     norm = torch.stack([weight.grad.norm() for weight in learner.policy.parameters()]).norm().item()
     assert norm == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_gradient_that_is_not_finite_is_refused_before_the_step():
+    learner = make_reinforce()
+    before = copy_state(learner.policy)
+    next(learner.policy.parameters()).register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(NotFiniteError, match="the norm of the gradient must be finite, got"):
+        learner.update()
+    assert_same_weights(learner.policy.state_dict(), before)
 
 
 def test_policy_is_in_training_mode_during_updates_only(monkeypatch):

@@ -86,6 +86,22 @@ def test_card_of_a_run_leaves_out_paths_license_and_missing_scores(tmp_path):
     assert not {"metrics", "model-index", "datasets"} & ModelCard(text).data.to_dict().keys()
 
 
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        ("glimpse-gym train A --out 'my runs/a' --seed 1", "glimpse-gym train A --seed 1"),
+        ("glimpse-gym reproduce a --runs=b --results c", "glimpse-gym reproduce a"),
+        ("glimpse-gym train A --env-arg images=b/c.npz", "glimpse-gym train A --env-arg images=YOUR_IMAGES"),
+        ("glimpse-gym train A --env-arg=labels=c.npy", "glimpse-gym train A --env-arg=labels=YOUR_LABELS"),
+        ("glimpse-gym train A --env-arg images=fashion-mnist", "glimpse-gym train A --env-arg images=fashion-mnist"),
+    ],
+)
+def test_command_of_the_training_names_no_path(tmp_path, command, shown):
+    folder = make_agent(tmp_path)
+    change_entries(folder, command=command)
+    assert f"Trained by `{shown}`." in model_card(folder)
+
+
 def test_errors_are_those_of_the_test_split_or_else_of_validation(tmp_path):
     folder = make_agent(tmp_path)
     random = score("validation", 0.9, 0.8, locations="random")

@@ -299,6 +299,13 @@ def test_the_version_is_in_the_changelog_and_the_citation():
     assert f"\nversion: {glimpse_gym.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 
 
+def test_the_entry_for_lists_has_the_oldest_gymnasium_that_is_accepted():
+    (requirement,) = (r for r in map(Requirement, entries("options", "install_requires")) if r.name == "gymnasium")
+    (badge,) = re.findall(r"badge/Gymnasium-v([\d.]+)-blue", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    (oldest,) = requirement.specifier
+    assert (oldest.operator, f"{oldest.version}.0") == (">=", badge)
+
+
 # ---------------------------------------------------------------- all files
 
 

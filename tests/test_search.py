@@ -275,16 +275,6 @@ def test_weights_that_diverge_in_the_last_update_are_noticed_by_the_evaluation(t
     assert (trial.outcome.validation_error, trial.outcome.episodes) == (None, 200)
 
 
-def test_floating_point_error_is_a_divergence(tmp_path, monkeypatch):
-    def fail():
-        raise FloatingPointError("overflow")
-
-    act_at(monkeypatch, 0, 2, fail)
-    first, second = run(make_search(tmp_path), tmp_path, num_trials=2).trials
-    assert (first.outcome.validation_error, first.outcome.episodes) == (None, 40)
-    assert second.outcome.validation_error is not None
-
-
 def test_another_error_is_raised_and_the_trial_stays_unfinished(made, tmp_path, monkeypatch):
     search, _, expected = made
 

@@ -17,7 +17,7 @@ from glimpse_gym.agents.configs import ClassifierConfig, PPOConfig, RAMConfig, R
 from glimpse_gym.agents.evaluation import EvalConditions, evaluate
 from glimpse_gym.agents.registry import default_configs
 from glimpse_gym.agents.run_state import save_state
-from glimpse_gym.agents.trainer import Trainer
+from glimpse_gym.agents.trainer import DivergenceError, Trainer
 from glimpse_gym.folder_lock import LOCK
 from hand_made_results import make_score
 from kills import run_forked
@@ -287,6 +287,19 @@ def test_training_works_in_a_thread_where_signals_cannot_be_handled(make_trainer
     thread.start()
     thread.join()
     assert trainer.learner.done
+
+
+@pytest.mark.parametrize(
+    "changes", [{"learning_rate": 1e14}, {"learning_rate": 1e30, "optimizer": "sgd", "warmup_updates": 0}]
+)
+def test_divergence_is_named_with_what_to_do_and_the_saved_state_stays(make_trainer, no_curve, changes):
+    config = replace(CONFIG, **changes, save_interval=0)
+    trainer = make_trainer(config=config)
+    message = r"run diverged after \d+ episodes: .* finite.* lower learning_rate than 1e"
+    with pytest.raises(DivergenceError, match=message):
+        trainer.train(progress=False)
+    saved = make_trainer(config=config, resume=True).learner
+    assert 0 < saved.num_updates_done <= trainer.learner.num_updates_done
 
 
 def test_number_of_threads_is_restored(make_trainer, no_curve):

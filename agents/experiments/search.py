@@ -10,7 +10,7 @@ from glimpse_gym.agents.experiments.search_journal import Journal, SearchError
 from glimpse_gym.agents.experiments.search_spaces import Search
 from glimpse_gym.agents.experiments.search_tables import describe_outcome, describe_values
 from glimpse_gym.agents.json_checks import check_count
-from glimpse_gym.agents.trainer import Trainer
+from glimpse_gym.agents.trainer import DivergenceError, Trainer
 from glimpse_gym.folder_lock import lock_folder
 from glimpse_gym.machine import machine_name
 from glimpse_gym.provenance import package_versions
@@ -92,20 +92,10 @@ def _run_trial(search: Search, number: int, values: dict[str, Any], folder: Path
     try:
         if not trainer.train(progress):
             return None
-    except (ArithmeticError, ValueError) as error:
-        if not _is_divergence(error):
-            raise
+    except DivergenceError:
         return Outcome(None, None, trainer.learner.num_episodes_played, trainer.seconds)
     last, episodes = trainer.history[-1], trainer.learner.num_episodes_played
     return Outcome(last["validation_error"], last["training_error"], episodes, trainer.seconds)
-
-
-def _is_divergence(error: Exception) -> bool:
-    """Return whether a training was ended by numbers that are no longer finite.
-
-    The trainer itself does not look at them. Weights that are NaN give locations that are NaN, which envs refuse.
-    """
-    return isinstance(error, ArithmeticError) or str(error).startswith("location must be finite")
 
 
 def _save(results: Path, search: Search, journal: Journal) -> SearchResult:

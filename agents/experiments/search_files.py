@@ -33,7 +33,7 @@ class Outcome:
     """Outcome of the training of a trial."""
 
     validation_error: float | None
-    """Validation error at the end; None if the training diverged: locations were no longer finite."""
+    """Validation error at the end; None if the training diverged."""
     training_error: float | None
     """Training error between the last two evaluations; None if the training diverged."""
     episodes: int
