@@ -59,7 +59,7 @@ class _RandomPlayer:
         if world.choice_name == "label":
             return int(world.labels[0])
         offset = self._num_episodes // 4 % 4 - 1
-        return int(np.sign(world.column[0] - world.paddle[0] - offset)) + 1
+        return int(np.sign(world.landing_column[0] - world.paddle[0] - offset)) + 1
 
 
 class _AgentPlayer:
