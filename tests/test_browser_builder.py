@@ -35,7 +35,7 @@ def agent(tmp_path):
 
 
 class Elements(HTMLParser):
-    """Counts elements, and collects the addresses that they name."""
+    """Lists elements, and the addresses that a browser reads by itself."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +43,8 @@ class Elements(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
-        self.addresses += [value for name, value in attrs if name in ("src", "href", "action", "data", "srcset")]
+        if tag != "a":
+            self.addresses += [value for name, value in attrs if name in ("src", "href", "action", "data", "srcset")]
 
 
 def elements_of(page: str) -> Elements:
