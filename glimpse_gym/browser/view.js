@@ -105,9 +105,9 @@ class View {
     setOutcome("status", isReview ? episode.success : null);
     this._updateScores(game.score);
     this._updateAgent(game, step, problem);
-    const taken = isReview ? step : episode.fixations.length;
+    const taken = (isReview ? step : episode.fixations.length) - Number(isCatch); // no step before the first frame
     [...element("budget").children].forEach((part, i) => part.classList.toggle("taken", i < taken));
-    if (isReview) setText("step-name", `${isCatch ? "Frame" : "Glimpse"} ${step} of ${element("step").max}`);
+    if (isReview) setText("step-name", `${isCatch ? "Step" : "Glimpse"} ${taken} of ${episode.world.horizon}`);
     this._draw(game, step);
   }
 
@@ -134,18 +134,18 @@ class View {
       return;
     }
     const certainties = opponent.beliefs.map((belief) => Math.max(...belief));
-    setText("certainty", imageMoves ? "" : percent(certainties[certainties.length - 1]));
-    setText("certainty-text", imageMoves ? "You see its game after yours." : "sure which digit it is");
-    this._updateCurve(imageMoves ? [] : certainties, game.episode.world.horizon);
+    setText("certainty", percent(certainties[certainties.length - 1]));
+    setText("certainty-text", imageMoves ? "sure of its next move" : "sure which digit it is");
+    this._drawCurve(certainties, game.episode.world.horizon);
     this._updateBars(game, step);
   }
 
-  /** Draw how sure the agent was after each of its glimpses so far; nothing if there are none. */
-  _updateCurve(certainties, horizon) {
-    show("curve", certainties.length > 0);
-    setText("axis", certainties.length ? `after each glimpse, 1 to ${horizon}` : "");
+  /** Draw how sure the agent was after each of its glimpses so far. */
+  _drawCurve(certainties, horizon) {
     const points = certainties.map((certainty, i) => `${(100 * (i + 0.5)) / horizon},${100 * (1 - certainty)}`);
+    // The last point twice: a line of one point is not drawn.
     element("curve-line").setAttribute("points", [...points, points[points.length - 1]].join(" "));
+    setText("axis", `after each glimpse, 1 to ${horizon}`);
   }
 
   /** Show the probabilities of the agent: sorted and without names, until the person has answered. */

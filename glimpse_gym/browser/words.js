@@ -8,7 +8,7 @@ function shortId(envId) {
 }
 
 function percent(probability) {
-  return `${Math.round(100 * probability)}%`;
+  return `${Math.floor(100 * probability)}%`;
 }
 
 function plural(count, noun) {
@@ -18,18 +18,18 @@ function plural(count, noun) {
 /** Describe a task, for someone who has never heard of it. */
 function describeTask({ kind, imageSize, canvasSize, numClutter, numScales, horizon }) {
   const size = `${imageSize} × ${imageSize} pixels`;
-  const seen = numScales > 1 ? "sharp where you look, coarse around it, and nothing of the rest" : "a small patch where you look, and nothing of the rest";
+  const seen = numScales > 1 ? "sharp where you look, coarse around it, nothing beyond" : "a small patch where you look, nothing beyond";
   if (kind === "catch") {
     return (
-      `A ball falls on a screen of ${size}. Move the paddle under it. You see the screen through a retina: ${seen}. ` +
-      "A trained agent plays the same ball."
+      `A ball falls on a screen of ${size}. You see the screen through a retina: ${seen}. ` +
+      "Move the paddle under the ball, beside a trained agent that plays the same one."
     );
   }
   const place = canvasSize ? "at a random place on" : "on";
-  const clutter = numClutter ? `, among ${numClutter} pieces of other digits` : "";
+  const clutter = numClutter ? `, among ${numClutter} pieces of others` : "";
   return (
     `A digit is hidden ${place} ${size}${clutter}. You see it through a retina: ${seen}. ` +
-    `You have ${horizon} glimpses to find out which digit it is, and so has a trained agent.`
+    `Find out which digit it is in ${horizon} glimpses, beside a trained agent.`
   );
 }
 
@@ -72,17 +72,17 @@ function instruct(game, isTouch) {
   const { episode, phase, paused } = game;
   const click = isTouch ? "Tap" : "Click";
   const keys = isTouch ? "" : ", with a button or a key from 0 to 9,";
-  const taken = episode.fixations.length;
+  const { horizon, steps } = episode.world;
   if (phase === "answer") return "<b>No glimpse is left.</b> Which digit is it?";
   if (phase === "look") {
-    const count = `<b>Glimpse ${taken} of ${episode.world.horizon}.</b>`;
+    const count = `<b>Glimpse ${episode.fixations.length} of ${horizon}.</b>`;
     return `${count} ${click} where you want to look next. Answer${keys} as soon as you know the digit.`;
   }
   const look = isTouch ? "Look with a finger" : "Look with the mouse";
   const move = isTouch ? "the buttons" : "the left and right arrow keys";
-  if (paused && taken > 1) return `<b>Paused.</b> ${click} or press ${isTouch ? "Continue" : "space"} to go on.`;
+  if (paused && steps) return `<b>Paused.</b> ${click} or press ${isTouch ? "Continue" : "space"} to go on.`;
   if (paused) return `<b>${click} the screen to start.</b> ${look}, and move the paddle with ${move}.`;
-  return `<b>Frame ${taken} of ${episode.world.horizon}.</b> ${look}, move the paddle with ${move}.`;
+  return `<b>Step ${steps} of ${horizon}.</b> ${look}, move the paddle with ${move}.`;
 }
 
 /** Say how a person's finished episode ended, and how the agent's did if that has ended too. */
@@ -121,7 +121,7 @@ function describeCertainty(beliefs, answer) {
 
 /** Say what an agent is doing while the person plays. */
 function describeAgentPlay(imageMoves) {
-  if (imageMoves) return "It plays the same ball with a paddle of its own, step by step with you.";
+  if (imageMoves) return "It plays the same ball with a paddle of its own. You see its game after yours.";
   return "It has the same image and the same first glimpse, and takes a glimpse with each of yours.";
 }
 
