@@ -67,6 +67,7 @@ class View {
     show("agent", Boolean(agent));
     setHTML("agent-name", `Agent <span>${agent ? agent.name : ""}</span>`);
     setText("lead", describeTask(env));
+    element("scene").setAttribute("aria-label", describeScene(env));
     setText("retina-text", describeRetina(env));
     setText("agent-text", agent ? describeAgent(agent, env) : "This page has no agent for this task.");
     setText("code", makeExample(game.envId));

@@ -33,6 +33,12 @@ function describeTask({ kind, imageSize, canvasSize, numClutter, numScales, hori
   );
 }
 
+/** Name of the scene, for those who do not see it. */
+function describeScene({ kind }) {
+  if (kind === "catch") return "The screen as you have seen it. W, A, S and D move the retina.";
+  return "The image as you have seen it. Arrow keys move the retina, Enter takes a glimpse.";
+}
+
 /** Describe the retina of a task. */
 function describeRetina({ patchSize: g, numScales: k }) {
   const numbers = `${k * g * g} numbers on an image of any size`;
