@@ -87,6 +87,9 @@ def env_page(name: str, agent: str | None, speeds: dict[str, Any]) -> str:
     prefix, _ = WORLDS[name]
     sections = _sections(inspect.getdoc(load_env_creator(f"{prefix}Env")) or "")
     parts = [f"# {name}", f"![An episode of {name}]({name}.gif){{.episode}}", SUMMARIES[name], _facts(name)]
+    if agent:
+        play = f"../play/index.html#{env_id(name).partition('/')[2]}"
+        parts.append(f'<p class="actions"><a href="{play}">Play in the browser</a></p>')
     parts += [_make_lines(name), sections.pop("")]
     history = sections.pop("Version History")
     for heading, text in sections.items():
@@ -108,7 +111,7 @@ def _sections(docstring: str) -> dict[str, str]:
     first, *rest = re.split(r"^## (.+)\n", docstring, flags=re.MULTILINE)
     sections = {"": first} | dict(zip(rest[::2], rest[1::2], strict=True))
     linked = {
-        heading: re.sub(r"\bdocs/(\w+)\.md", r"[this page](../\1.md)", text) for heading, text in sections.items()
+        heading: re.sub(r"\bdocs/(\w+)\.md", r"[](../\1.md)", text) for heading, text in sections.items()
     }
     return {heading: text.strip() for heading, text in linked.items()}
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 _ROOT_PAGES = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md", "SECURITY.md": "security.md"}
 # Files that are not copied, because the site has another page with their content.
 _REPLACED = {"README.md": "index.md", "docs/envs.md": "environments/index.md"}
-_NOT_SOURCES = ("_build", "glimpse_site", "conf.py", "__pycache__", "_static")
+_NOT_SOURCES = ("_build", "_static", "_templates", "glimpse_site", "conf.py", "__pycache__")
 
 _CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?P<image>!?)\[(?P<text>(?:[^\[\]]|\[[^\]]*\])*)\]\((?P<target>[^()\s]+)\)")
