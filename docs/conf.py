@@ -27,7 +27,6 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 python_use_unqualified_type_names = True
-viewcode_follow_imported_members = False  # links from the source to a class would name the module that imports it
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 

@@ -16,6 +16,7 @@ import pytest
 
 from doc_pages import ROOT, Block, blocks_of, commands_of, page_names
 from glimpse_gym import ENV_IDS, cli
+from glimpse_gym.agents.benchmark.algorithms import ALGORITHMS
 from glimpse_gym.agents.experiments.recipes import recipe_names
 from glimpse_gym.agents.pretrained import pretrained_names
 from glimpse_gym.cli.train import parse_train_arguments
@@ -59,17 +60,18 @@ FILES = {"docs/large_images.md": _canvas, "docs/recordings.md": _recording, "doc
 
 
 @pytest.fixture
-def workspace(request, tmp_path, monkeypatch):
-    """An empty folder as the current one; worlds and modules of a page are gone afterwards."""
+def workspace(tmp_path, monkeypatch):
+    """An empty folder as the current one; the worlds, algorithms and modules of a page are gone afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    modules, worlds, ids = set(sys.modules), dict(WORLDS), set(gym.registry)
+    modules, worlds, algorithms, ids = set(sys.modules), dict(WORLDS), dict(ALGORITHMS), set(gym.registry)
     yield tmp_path
     for name in set(sys.modules) - modules:
         if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
             del sys.modules[name]
-    WORLDS.clear()
-    WORLDS.update(worlds)
+    for table, saved in ((WORLDS, worlds), (ALGORITHMS, algorithms)):
+        table.clear()
+        table.update(saved)
     for name in set(gym.registry) - ids:
         del gym.registry[name]
 

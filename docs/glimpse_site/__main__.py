@@ -1,6 +1,6 @@
-"""Write the sources of the site: ``cd docs && python -m glimpse_site [FOLDER]``, by default to _build/source."""
+"""Write the sources of the site: ``cd docs && python -m glimpse_site``."""
 
-import sys
+import argparse
 from pathlib import Path
 
 from glimpse_site.animations import draw_animations
@@ -9,12 +9,16 @@ from glimpse_site.speed import load_speeds
 from glimpse_site.staging import ROOT, stage_pages
 
 
-def main(folder: Path) -> None:
+def main() -> None:
     """Write all sources into a folder; what was in it is removed."""
-    stage_pages(ROOT, folder)
-    write_env_pages(folder / "environments", load_speeds(ROOT / "docs" / "speed.json"))
-    draw_animations(folder / "environments")
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "_build" / "source", help="the folder")
+    parser.add_argument("--episodes", type=int, default=3, help="episodes of each animation")
+    arguments = parser.parse_args()
+    stage_pages(ROOT, arguments.out)
+    write_env_pages(arguments.out / "environments", load_speeds(ROOT / "docs" / "speed.json"))
+    draw_animations(arguments.out / "environments", arguments.episodes)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "_build" / "source")
+    main()

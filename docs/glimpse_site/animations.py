@@ -21,7 +21,6 @@ from glimpse_gym.safe_io import read_checksummed_json
 SHAPES = Path(__file__).parents[1] / "examples" / "shapes.py"
 """Program that makes images, for worlds that need some."""
 
-_NUM_EPISODES = 3
 _FRAME_MS, _MOVING_MS, _LAST_FRAME_MS = 450, 150, 1800
 
 
@@ -32,15 +31,15 @@ def agents_by_env() -> dict[str, str]:
     }
 
 
-def draw_animations(folder: Path) -> None:
-    """Write NAME.gif of every registered world: three episodes of its pretrained agent, or along a spiral."""
+def draw_animations(folder: Path, num_episodes: int = 3) -> None:
+    """Write NAME.gif of every registered world: episodes of its pretrained agent, or along a spiral."""
     folder.mkdir(parents=True, exist_ok=True)
     agents = agents_by_env()
     for i, name in enumerate(WORLDS):
         with tempfile.TemporaryDirectory() as images:
             kwargs = _images_for(name, Path(images))
             envs = gym.make_vec(env_id(name), num_envs=1, render_mode="rgb_array", **kwargs)
-            seeds = range(i * _NUM_EPISODES, (i + 1) * _NUM_EPISODES)
+            seeds = range(i * num_episodes, (i + 1) * num_episodes)
             frames, durations = _play(envs, agents.get(env_id(name)), seeds)
         save_gif(folder / f"{name}.gif", frames, durations, colors=256)
 

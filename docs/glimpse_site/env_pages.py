@@ -110,9 +110,7 @@ def _sections(docstring: str) -> dict[str, str]:
     """Split a docstring at its headings; the text before the first has the key ``""``."""
     first, *rest = re.split(r"^## (.+)\n", docstring, flags=re.MULTILINE)
     sections = {"": first} | dict(zip(rest[::2], rest[1::2], strict=True))
-    linked = {
-        heading: re.sub(r"\bdocs/(\w+)\.md", r"[](../\1.md)", text) for heading, text in sections.items()
-    }
+    linked = {heading: re.sub(r"\bdocs/(\w+)\.md", r"[](../\1.md)", text) for heading, text in sections.items()}
     return {heading: text.strip() for heading, text in linked.items()}
 
 
