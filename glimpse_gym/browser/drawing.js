@@ -21,7 +21,7 @@ const FADE = 0.85; // brightness of a remembered glimpse, from each glimpse to t
 const FADE_MOVING = 0.5; // the same where the image has changed since
 const MAX_MEMORY_MOVING = 4;
 const MIN_BRIGHTNESS = 0.25;
-const UNSEEN_BRIGHTNESS = 0.22; // of pixels outside all glimpses, in a review
+const UNSEEN_BRIGHTNESS = 0.3; // of pixels outside all glimpses, in a review
 const SCALE_DECAY = 0.6; // factor of the brightness from each scale to the next coarser one
 const TRAIL_BRIGHTNESS = 0.3; // of the ball and the paddle of earlier steps, in a review
 

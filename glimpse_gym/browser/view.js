@@ -65,7 +65,7 @@ class View {
     show("problem", false);
     show("board", true);
     show("agent", Boolean(agent));
-    setHTML("agent-name", `Agent <span>${agent ? agent.name : ""}</span>`);
+    setText("agent-title", agent ? agent.name : "");
     setText("lead", describeTask(env));
     element("scene").setAttribute("aria-label", describeScene(env));
     setText("retina-text", describeRetina(env));
@@ -127,7 +127,7 @@ class View {
     const isReview = phase === "review";
     const { imageMoves } = game.episode;
     const result = opponent && opponent.over && isReview ? describeAgentResult(opponent) : "";
-    setHTML("agent-status", problem || result || (isReview ? "" : describeAgentPlay(imageMoves)));
+    setHTML("agent-status", escapeHTML(problem) || result || (isReview ? "" : describeAgentPlay(imageMoves)));
     setOutcome("agent-status", result ? opponent.episode.success : null);
     if (!opponent) {
       setText("certainty", "");
@@ -161,8 +161,7 @@ class View {
       bar.lastChild.textContent = isReview ? world.choiceNames[i] : "";
       bar.classList.toggle("true", isReview && !imageMoves && i === world.label);
     });
-    const choices = imageMoves ? "moves" : "digits";
-    setText("bars-text", isReview ? "" : `Its probabilities of the ${choices}, the largest first`);
+    setText("bars-text", isReview ? "" : `Probabilities of the ${imageMoves ? "moves" : "digits"}, sorted`);
   }
 
   _draw(game, step) {
@@ -199,9 +198,9 @@ class View {
   }
 
   /** Location, clipped to [-1, 1], under a pointer event on the scene. */
-  locationOf(event) {
+  locationOf(event, { images, world }) {
     const { canvas, unit } = this.scene;
     const { left, top } = canvas.getBoundingClientRect();
-    return this._memory.frame.toLocation(unit * (event.clientX - left), unit * (event.clientY - top));
+    return new Frame(canvas.width, images[0], world.retina).toLocation(unit * (event.clientX - left), unit * (event.clientY - top));
   }
 }
