@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from browser_episodes import REPLAY, compare, for_replay, record, run_node
+from browser_episodes import REPLAY, compare, digits, for_replay, record, run_node
 from glimpse_gym.agents.checkpoint import CheckpointMetadata, load_metadata, save_agent
 from glimpse_gym.agents.configs import RAMConfig
 from glimpse_gym.agents.pretrained import agent_folder, pretrained_names
 from glimpse_gym.agents.ram import RAM
 from glimpse_gym.browser.page import build_rules
 from glimpse_gym.browser.page_envs import page_env_ids
+from glimpse_gym.kernels.backend import NUMPY
 from glimpse_gym.retina import Retina
-
-MNIST, CATCH = "glimpse_gym/MNIST-v0", "glimpse_gym/Catch-v0"
+from glimpse_gym.rng import keys_from_seeds
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,15 @@ def replay(rules: str, run: dict) -> dict[str, float]:
 @pytest.mark.parametrize("env_id", page_env_ids())
 def test_worlds_are_those_of_python(rules, env_id):
     replay(rules, record(env_id))
+
+
+def test_clutter_skips_the_digit_on_the_canvas(rules):
+    seeds, images = np.arange(2000), digits()[0]
+    draws = NUMPY.kernels.uniforms(keys_from_seeds(seeds), np.zeros(len(seeds), np.int64), 25)
+    index, first_source = np.floor(draws[:, 0] * len(images)), np.floor(draws[:, 5] * (len(images) - 1))
+    skipping = seeds[first_source == index][:3].tolist()
+    assert len(skipping) == 3
+    replay(rules, record("glimpse_gym/ClutteredMNIST-v0", seeds=skipping))
 
 
 @pytest.mark.parametrize("name", pretrained_names())

@@ -1,7 +1,8 @@
 // What the page uses: globalThis.glimpse. DATA is what glimpse_gym/browser/page.py stores.
 
 const digits = readDigits(DATA.digits, DATA.alphabet);
-const weights = Object.fromEntries(DATA.agents.map(({ name }) => [name, receiver()]));
+const weights = Object.fromEntries(DATA.agents.map(({ name }) => [name, receiver()])); // as text
+const tensors = {}; // by name of the agent: promises of its weights
 
 /** A promise, and the functions that settle it. */
 function receiver() {
@@ -16,7 +17,7 @@ function receiver() {
  * all of them have been loaded.
  */
 function addWeights(name, text) {
-  weights[name].resolve(readWeights(entryOf(name).layout, bytesFromText(text, DATA.alphabet)));
+  weights[name].resolve(text);
 }
 
 /** Fail the agents whose weights have not come. Called at the end of the page. */
@@ -33,13 +34,14 @@ function entryOf(name) {
 }
 
 /**
- * Load an agent. Each call returns one with a state of its own.
+ * Load an agent. Its weights are decoded when it is first wanted; each call returns an agent with a state of its own.
  * @param {string} name of an entry of `agents`.
  * @returns {Promise<Agent>} rejected if there is no such agent, or its weights cannot be read.
  */
 async function loadAgent(name) {
   const entry = entryOf(name);
-  return new Agent(entry, await weights[name].promise);
+  tensors[name] ??= weights[name].promise.then((text) => readWeights(entry.layout, bytesFromText(text, DATA.alphabet)));
+  return new Agent(entry, await tensors[name]);
 }
 
 /**
