@@ -41,8 +41,10 @@ def status(page):
     return page.get_by_role("status").inner_text()
 
 
-def wait_for_status(page, start):
-    page.wait_for_function("start => document.getElementById('status').textContent.startsWith(start)", arg=start)
+def wait_for_status(page, *starts):
+    """Wait until the status starts with one of these texts."""
+    found = "starts => starts.some((each) => document.getElementById('status').textContent.startsWith(each))"
+    page.wait_for_function(found, arg=starts)
 
 
 def press(page, *keys):
@@ -82,11 +84,12 @@ def seen_in(page, side):
         page.evaluate(
             """side => {
                 const canvas = document.getElementById("scene");
-                const factor = Math.floor((0.96 * canvas.width) / side);
-                const first = Math.floor((canvas.width - factor * side) / 2) + Math.floor(factor / 2);
+                const fitting = (0.96 * canvas.width) / side;
+                const factor = Math.floor(fitting) > 0.9 * fitting ? Math.floor(fitting) : fitting;
+                const first = Math.floor((canvas.width - Math.round(factor * side)) / 2);
                 const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
                 const at = (i) => Array.from(data.slice(4 * i, 4 * i + 3));
-                const places = Array.from({ length: side }, (_, i) => first + factor * i);
+                const places = Array.from({ length: side }, (_, i) => first + Math.floor(factor * (i + 0.5)));
                 return places.map((y) => places.map((x) => at(y * canvas.width + x)));
             }""",
             side,
@@ -112,11 +115,12 @@ def seen_by_retina(env, *observations):
     return seen
 
 
-def test_the_scene_shows_the_glimpses_and_nothing_else(open_page):
+@pytest.mark.parametrize("height", [800, 960])  # the pixels of the image are equal on the screen only in the second
+def test_the_scene_shows_the_glimpses_and_nothing_else(open_page, height):
     env = make_env(CLUTTERED)
     first, _ = env.reset(seed=17)
     second, *_ = env.step({"next_location": np.zeros(2), "label": 0})
-    with open_page("#ClutteredMNIST-v0/17") as page:
+    with open_page("#ClutteredMNIST-v0/17", viewport={"width": 1300, "height": height}) as page:
         wait_for_status(page, "Glimpse 1 of 8.")
         shown = seen_in(page, 60)
         expected = seen_by_retina(env, first)
@@ -278,6 +282,16 @@ def test_address_that_names_no_task_opens_the_first(open_page):
 
 
 # ---------------------------------------------------------------- forms of the page
+
+
+def test_link_to_the_documentation(browser, tmp_path):
+    path = write_page(tmp_path / "play.html", [], documentation='../index.html?a="&b')
+    with opened(browser, path) as page:
+        link = page.get_by_role("link", name="Documentation")
+        assert link.get_attribute("href") == '../index.html?a="&b'
+        assert page.locator("#agent").is_hidden()  # the page has none
+        press(page, "3")
+        wait_for_status(page, "Right, it is", "It is")
 
 
 @pytest.mark.parametrize("width", [300, 390, 768, 1440])
