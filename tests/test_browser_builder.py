@@ -12,6 +12,7 @@ import safetensors.numpy
 
 from agent_folders import change_entries, make_agent, replace_weights
 from browser_episodes import make_env, run_node
+from glimpse_gym import extras
 from glimpse_gym.agents.base import TaskSpec
 from glimpse_gym.agents.checkpoint import CheckpointError, load_metadata
 from glimpse_gym.agents.configs import RAMConfig
@@ -107,6 +108,12 @@ def test_digits_are_the_first_of_each_class_of_the_test_split():
     assert np.bincount(labels).tolist() == [50] * 10
     for stored, selected in zip((images, labels), select_digits(), strict=True):
         assert np.array_equal(stored, selected)
+
+
+def test_missing_packages_are_named(monkeypatch):
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "safetensors" else name)
+    with pytest.raises(ModuleNotFoundError, match=r"safetensors is not installed: pip install 'glimpse_gym\[agents\]'"):
+        build_page()
 
 
 # ---------------------------------------------------------------- text and weights

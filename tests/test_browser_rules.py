@@ -134,7 +134,9 @@ def test_bad_input_is_refused_and_changes_nothing(rules):
     const state = () => JSON.stringify(world, (_, value) => (typeof value === "bigint" ? `${value}` : value));
     const errors = [];
     const attempt = async (action) => errors.push(await errorOf(action));
-    await attempt(() => world.step({ x: 0, y: 0, choice: 0 }));
+    for (const act of [() => world.step({ x: 0, y: 0, choice: 0 }), () => world.image(), () => world.glimpse()]) {
+      await attempt(act);
+    }
     world.reset(5);
     const before = state();
     for (const seed of [-1, 0.5, 2 ** 53, -1n, 2n ** 64n, "3", null, NaN]) await attempt(() => world.reset(seed));
@@ -147,7 +149,8 @@ def test_bad_input_is_refused_and_changes_nothing(rules):
     return { errors, before, after };
     """
     found = run_node(rules + ERROR_OF + script)
-    starts = ["Error: no episode is running", *["RangeError: a seed must be an integer from 0 to 2**64 - 1"] * 8]
+    starts = ["Error: no episode is running", *["Error: there is no image yet: call reset() first"] * 2]
+    starts += ["RangeError: a seed must be an integer from 0 to 2**64 - 1"] * 8
     starts += ["RangeError: a location must be finite"] * 5 + ["RangeError: choice must be an integer from 0 to 9"] * 5
     starts += ["Error: no episode is running", "RangeError: no env is called toString; the page has glimpse_gym/MNIST"]
     assert [error[: len(start)] for error, start in zip(found["errors"], starts, strict=True)] == starts

@@ -16,6 +16,7 @@ class World {
     this.steps = 0;
     this.running = false;
     this.location = { x: 0, y: 0 };
+    this._image = null;
     this._numDraws = numDraws;
     this._key = null;
     this._episode = 0;
@@ -61,14 +62,23 @@ class World {
     return Math.fround(this.steps / this.horizon);
   }
 
-  /** Return the glimpse at the location: Float32Array, as of Retina.sense. */
+  /** Return the glimpse at the location: Float32Array, as of Retina.sense. Throws an Error before the first reset. */
   glimpse() {
-    return this.retina.sense(this._image, this.location.x, this.location.y);
+    return this.retina.sense(this._currentImage(), this.location.x, this.location.y);
   }
 
-  /** Return a copy of the whole current image, {pixels, height, width}: for drawing, no player may see it. */
+  /**
+   * Return a copy of the whole current image, {pixels, height, width}: for drawing, no player may see it. Throws an
+   * Error before the first reset.
+   */
   image() {
-    return { ...this._image, pixels: this._image.pixels.slice() };
+    const image = this._currentImage();
+    return { ...image, pixels: image.pixels.slice() };
+  }
+
+  _currentImage() {
+    if (!this._image) throw new Error("there is no image yet: call reset() first");
+    return this._image;
   }
 }
 
