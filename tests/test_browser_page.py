@@ -168,6 +168,18 @@ def digit(label):
     return "an 8" if label == 8 else f"a {label}"
 
 
+def test_both_scores_count_an_episode_that_is_left_at_once(open_page):
+    with open_page("#MNIST-v0/3") as page:
+        wait_for_status(page, "Glimpse 1 of 7.")
+        press(page, "3", "n", "3", "n")
+        page.get_by_role("link", name="Catch").click()
+        wait_for_status(page, "Click the screen to start.")
+        page.get_by_role("link", name="MNIST", exact=True).click()
+        wait_for_status(page, "Glimpse 1 of 7.")
+        for player in ("your", "agent"):
+            assert page.locator(f"#{player}-score").inner_text().endswith(" of 2")
+
+
 def expect_text(page, selector, text):
     page.wait_for_function(
         "([selector, text]) => document.querySelector(selector).textContent.includes(text)", arg=[selector, text]
