@@ -5,11 +5,12 @@ import re
 import numpy as np
 import pytest
 
-from browser_episodes import ALL_ENV_IDS, REPLAY, compare, for_replay, make_env, record
+from browser_episodes import REPLAY, compare, for_replay, make_env, record
 from chromium import chromium, opened
 from glimpse_gym.agents.checkpoint import load_metadata
 from glimpse_gym.agents.pretrained import agent_folder, pretrained_names
 from glimpse_gym.browser.page import write_page
+from glimpse_gym.browser.page_envs import page_env_ids
 
 CLUTTERED, CATCH = "glimpse_gym/ClutteredMNIST-v0", "glimpse_gym/Catch-v0"
 CATCH_SEED = 3  # of a ball that is caught by a paddle that always moves to the right
@@ -40,8 +41,10 @@ def status(page):
     return page.get_by_role("status").inner_text()
 
 
-def wait_for_status(page, start):
-    page.wait_for_function("start => document.getElementById('status').textContent.startsWith(start)", arg=start)
+def wait_for_status(page, *starts):
+    """Wait until the status starts with one of these texts."""
+    found = "starts => starts.some((each) => document.getElementById('status').textContent.startsWith(each))"
+    page.wait_for_function(found, arg=starts)
 
 
 def press(page, *keys):
@@ -59,7 +62,7 @@ def true_label(env_id, seed):
 # ---------------------------------------------------------------- the same as in Python
 
 
-@pytest.mark.parametrize("env_id", ALL_ENV_IDS)
+@pytest.mark.parametrize("env_id", page_env_ids())
 def test_recorded_episodes_are_replayed(open_page, env_id):
     check_replay(open_page, record(env_id, seeds=(0, 2**64 - 1)))
 
@@ -81,11 +84,12 @@ def seen_in(page, side):
         page.evaluate(
             """side => {
                 const canvas = document.getElementById("scene");
-                const factor = Math.floor((0.96 * canvas.width) / side);
-                const first = Math.floor((canvas.width - factor * side) / 2) + Math.floor(factor / 2);
+                const fitting = (0.96 * canvas.width) / side;
+                const factor = Math.floor(fitting) > 0.9 * fitting ? Math.floor(fitting) : fitting;
+                const first = Math.floor((canvas.width - Math.round(factor * side)) / 2);
                 const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
                 const at = (i) => Array.from(data.slice(4 * i, 4 * i + 3));
-                const places = Array.from({ length: side }, (_, i) => first + factor * i);
+                const places = Array.from({ length: side }, (_, i) => first + Math.floor(factor * (i + 0.5)));
                 return places.map((y) => places.map((x) => at(y * canvas.width + x)));
             }""",
             side,
@@ -111,11 +115,12 @@ def seen_by_retina(env, *observations):
     return seen
 
 
-def test_the_scene_shows_the_glimpses_and_nothing_else(open_page):
+@pytest.mark.parametrize("height", [800, 960])  # the pixels of the image are equal on the screen only in the second
+def test_the_scene_shows_the_glimpses_and_nothing_else(open_page, height):
     env = make_env(CLUTTERED)
     first, _ = env.reset(seed=17)
     second, *_ = env.step({"next_location": np.zeros(2), "label": 0})
-    with open_page("#ClutteredMNIST-v0/17") as page:
+    with open_page("#ClutteredMNIST-v0/17", viewport={"width": 1300, "height": height}) as page:
         wait_for_status(page, "Glimpse 1 of 8.")
         shown = seen_in(page, 60)
         expected = seen_by_retina(env, first)
@@ -138,7 +143,7 @@ def test_episode_by_keyboard_alone(open_page):
         wait_for_status(page, "No glimpse is left.")
         press(page, "Enter")  # nothing
         press(page, str(label))
-        wait_for_status(page, f"Right, it is a {label}, after 7 glimpses.")
+        wait_for_status(page, f"Right, it is {digit(label)}, after 7 glimpses.")
         assert page.locator("#your-score").inner_text() == "1 of 1"
         page.wait_for_function("() => document.getElementById('agent-score').textContent.endsWith(' of 1')")
         press(page, "n")
@@ -151,12 +156,28 @@ def test_early_answer_leaves_the_agent_its_glimpses(open_page):
     wrong = (label + 1) % 10
     with open_page() as page:
         page.get_by_role("button", name=str(wrong), exact=True).click()
-        wait_for_status(page, f"It is a {label}. You said {wrong}, after 1 glimpse.")
+        wait_for_status(page, f"It is {digit(label)}. You said {wrong}, after 1 glimpse.")
         assert page.locator("#your-score").inner_text() == "0 of 1"
         expect_text(page, "#agent-status", f"Right: {label}.")
         expect_text(page, "#status", "The agent was right.")
         page.get_by_role("slider").fill("8")
         expect_text(page, "#step-name", "Glimpse 8 of 8")
+
+
+def digit(label):
+    return "an 8" if label == 8 else f"a {label}"
+
+
+def test_both_scores_count_an_episode_that_is_left_at_once(open_page):
+    with open_page("#MNIST-v0/3") as page:
+        wait_for_status(page, "Glimpse 1 of 7.")
+        press(page, "3", "n", "3", "n")
+        page.get_by_role("link", name="Catch").click()
+        wait_for_status(page, "Click the screen to start.")
+        page.get_by_role("link", name="MNIST", exact=True).click()
+        wait_for_status(page, "Glimpse 1 of 7.")
+        for player in ("your", "agent"):
+            assert page.locator(f"#{player}-score").inner_text().endswith(" of 2")
 
 
 def expect_text(page, selector, text):
@@ -243,13 +264,17 @@ def test_catch_runs_until_it_is_paused(open_page):
         wait_for_status(page, "Click the screen to start.")
         page.locator("#pace").fill("8")
         page.get_by_role("button", name="Start").click()
-        wait_for_status(page, "Step 3 of 23.")
-        page.evaluate("window.dispatchEvent(new Event('blur'))")
+        page.wait_for_function("() => document.querySelectorAll('#budget .taken').length >= 3")
+        page.get_by_role("button", name="Pause").click()
         wait_for_status(page, "Paused.")
         paused = page.locator("#scene").screenshot()
         page.wait_for_timeout(300)
         assert page.locator("#scene").screenshot() == paused
         page.get_by_role("button", name="Continue").click()
+        wait_for_status(page, "Look with the mouse")
+        page.evaluate("window.dispatchEvent(new Event('blur'))")
+        wait_for_status(page, "Paused.")
+        press(page, "Space")
         page.wait_for_function("() => !document.getElementById('review').hidden")
 
 
@@ -269,6 +294,16 @@ def test_address_that_names_no_task_opens_the_first(open_page):
 
 
 # ---------------------------------------------------------------- forms of the page
+
+
+def test_link_to_the_documentation(browser, tmp_path):
+    path = write_page(tmp_path / "play.html", [], documentation='../index.html?a="&b')
+    with opened(browser, path) as page:
+        link = page.get_by_role("link", name="Documentation")
+        assert link.get_attribute("href") == '../index.html?a="&b'
+        assert page.locator("#agent").is_hidden()  # the page has none
+        press(page, "3")
+        wait_for_status(page, "Right, it is", "It is")
 
 
 @pytest.mark.parametrize("width", [300, 390, 768, 1440])

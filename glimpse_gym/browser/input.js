@@ -10,7 +10,7 @@ function keyName(event) {
 
 /** Whether the element that has the focus uses a key itself. */
 function isKeyOf(target, key) {
-  if (target.closest("input")) return true;
+  if (target.closest("input")) return key in DIRECTIONS;
   return (key === "enter" || key === "space") && Boolean(target.closest("a, button, summary"));
 }
 

@@ -2,7 +2,7 @@
 
 const FIRST_TASK = "glimpse_gym/ClutteredMNIST-v0";
 const NUM_SEEDS = 10000; // a visit starts at one of these
-const THUMBNAIL_SEED = 3;
+const THUMBNAIL_SEEDS = [3, 2, 18, 15, 20]; // of different digits
 const REVIEW_PACE = 2.5; // glimpses per second that a review shows; faster where the image moves
 const REVIEW_PACE_MOVING = 8;
 
@@ -30,6 +30,7 @@ class App {
    */
   start(envId, seed) {
     if (seed === undefined) seed = envId in this.seeds ? this.seeds[envId] + 1 : Math.floor(NUM_SEEDS * Math.random());
+    if (this.game) this.game.finishAgent();
     this.seeds[envId] = seed;
     this.scores[envId] = this.scores[envId] || new Score();
     const agent = glimpse.agents.find((each) => each.envId === envId);
@@ -46,9 +47,10 @@ class App {
       const missing = glimpse.missingFeatures();
       if (missing.length) throw new Error(`this browser lacks ${missing.join(", ")}; use a newer one`);
       const agent = await glimpse.loadAgent(name);
-      if (game === this.game) game.challenge(agent);
+      game.challenge(agent);
+      if (game !== this.game) game.finishAgent();
     } catch (error) {
-      this._problem = `The agent cannot play: ${error.message}.`;
+      if (game === this.game) this._problem = `The agent cannot play: ${error.message}.`;
     }
     this._redraw();
   }
@@ -64,7 +66,6 @@ class App {
   /** Leave the review. */
   next() {
     if (this.game.phase !== "review") return;
-    while (this.game.agentIsBehind) this.game.advanceAgent();
     this.start(this.game.envId);
     this.view.scene.canvas.focus({ preventScroll: true });
   }
@@ -74,12 +75,16 @@ class App {
   pointAt(event) {
     this.view.isTouch = event.pointerType === "touch";
     if (this.game.phase === "review") return;
-    const { x, y } = this.view.locationOf(event);
+    const { x, y } = this.view.locationOf(event, this.game.episode);
     this._act(() => this.game.point(x, y));
   }
 
   click() {
     this._act(() => this.game.click());
+  }
+
+  togglePause() {
+    this._act(() => this.game.togglePause());
   }
 
   answer(label) {
@@ -211,16 +216,16 @@ function makeTasks() {
 
 /** Draw a whole image of each task beside its name. */
 function drawThumbnails() {
-  for (const link of document.querySelectorAll("#tasks a")) {
+  document.querySelectorAll("#tasks a").forEach((link, i) => {
     const world = glimpse.makeWorld(link.dataset.env);
-    world.reset(THUMBNAIL_SEED);
+    world.reset(THUMBNAIL_SEEDS[i % THUMBNAIL_SEEDS.length]);
     if (world.env.kind === "catch") for (let i = 0; i < 12; i++) world.step({ x: 0, y: 0, choice: STAY });
     const { pixels, width, height } = world.image();
     const drawn = grayPicture(Float32Array.from(pixels, (value) => value / 255), width, height);
     const canvas = link.querySelector("canvas");
     [canvas.width, canvas.height] = [width, height];
     canvas.getContext("2d").drawImage(drawn, 0, 0);
-  }
+  });
 }
 
 function makeAnswers(app) {
@@ -241,9 +246,10 @@ function startPage() {
   listenToPointer(app, app.view.scene.canvas);
   listenToHeldButton(app, element("move-left"), "left");
   listenToHeldButton(app, element("move-right"), "right");
-  element("run").addEventListener("click", () => app.click());
+  element("run").addEventListener("click", () => app.togglePause());
   element("next").addEventListener("click", () => app.next());
   element("pace").addEventListener("input", (event) => app.setPace(Number(event.target.value)));
+  element("pace").addEventListener("pointerup", () => app.view.scene.canvas.focus()); // the arrow keys move the paddle
   element("step").addEventListener("input", (event) => app.showStep(Number(event.target.value)));
   window.addEventListener("hashchange", () => {
     app.startFromAddress();

@@ -64,9 +64,10 @@ class View {
     const isCatch = env.kind === "catch";
     show("problem", false);
     show("board", true);
+    show("notes", true);
     show("agent", Boolean(agent));
-    setHTML("agent-name", `Agent <span>${agent ? agent.name : ""}</span>`);
-    setText("lead", describeTask(env));
+    setText("agent-title", agent ? agent.name : "");
+    setText("lead", describeTask(env, Boolean(agent)));
     element("scene").setAttribute("aria-label", describeScene(env));
     setText("retina-text", describeRetina(env));
     setText("agent-text", agent ? describeAgent(agent, env) : "This page has no agent for this task.");
@@ -97,8 +98,9 @@ class View {
     show("answers", !isCatch && !isReview);
     show("moves", isCatch && !isReview);
     show("review", isReview);
-    show("agent-scene", isReview);
-    show("cover", !isReview);
+    show("agent-scene", isReview && !problem);
+    show("cover", !isReview && !problem);
+    show("beliefs", !problem);
     element("answers").classList.toggle("due", phase === "answer");
     element("scene").classList.toggle("still", isReview || phase === "answer");
     setText("run", !game.paused ? "Pause" : episode.world.steps ? "Continue" : "Start");
@@ -127,11 +129,11 @@ class View {
     const isReview = phase === "review";
     const { imageMoves } = game.episode;
     const result = opponent && opponent.over && isReview ? describeAgentResult(opponent) : "";
-    setHTML("agent-status", problem || result || (isReview ? "" : describeAgentPlay(imageMoves)));
+    setHTML("agent-status", escapeHTML(problem) || result || (isReview ? "" : describeAgentPlay(imageMoves)));
     setOutcome("agent-status", result ? opponent.episode.success : null);
     if (!opponent) {
       setText("certainty", "");
-      setText("certainty-text", problem ? "" : "Loading the agent");
+      setText("certainty-text", "Loading the agent");
       return;
     }
     const certainties = opponent.beliefs.map((belief) => Math.max(...belief));
@@ -161,8 +163,7 @@ class View {
       bar.lastChild.textContent = isReview ? world.choiceNames[i] : "";
       bar.classList.toggle("true", isReview && !imageMoves && i === world.label);
     });
-    const choices = imageMoves ? "moves" : "digits";
-    setText("bars-text", isReview ? "" : `Its probabilities of the ${choices}, the largest first`);
+    setText("bars-text", isReview ? "" : `Probabilities of the ${imageMoves ? "moves" : "digits"}, sorted`);
   }
 
   _draw(game, step) {
@@ -199,9 +200,9 @@ class View {
   }
 
   /** Location, clipped to [-1, 1], under a pointer event on the scene. */
-  locationOf(event) {
+  locationOf(event, { images, world }) {
     const { canvas, unit } = this.scene;
     const { left, top } = canvas.getBoundingClientRect();
-    return this._memory.frame.toLocation(unit * (event.clientX - left), unit * (event.clientY - top));
+    return new Frame(canvas.width, images[0], world.retina).toLocation(unit * (event.clientX - left), unit * (event.clientY - top));
   }
 }

@@ -7,6 +7,11 @@ function shortId(envId) {
   return envId.slice(envId.indexOf("/") + 1);
 }
 
+/** Replace the characters that have a meaning in HTML. */
+function escapeHTML(text) {
+  return text.replace(/[&<]/g, (character) => `&#${character.charCodeAt(0)};`);
+}
+
 function percent(probability) {
   return `${Math.floor(100 * probability)}%`;
 }
@@ -15,21 +20,21 @@ function plural(count, noun) {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-/** Describe a task, for someone who has never heard of it. */
-function describeTask({ kind, imageSize, canvasSize, numClutter, numScales, horizon }) {
+/** Describe a task, for someone who has never heard of it; `hasAgent` if the page has an agent that plays it too. */
+function describeTask({ kind, imageSize, canvasSize, numClutter, numScales, horizon }, hasAgent) {
   const size = `${imageSize} × ${imageSize} pixels`;
   const seen = numScales > 1 ? "sharp where you look, coarse around it, nothing beyond" : "a small patch where you look, nothing beyond";
   if (kind === "catch") {
     return (
       `A ball falls on a screen of ${size}. You see the screen through a retina: ${seen}. ` +
-      "Move the paddle under the ball, beside a trained agent that plays the same one."
+      `Move the paddle under the ball${hasAgent ? ", beside a trained agent that plays the same one" : ""}.`
     );
   }
   const place = canvasSize ? "at a random place on" : "on";
   const clutter = numClutter ? `, among ${numClutter} pieces of others` : "";
   return (
     `A digit is hidden ${place} ${size}${clutter}. You see it through a retina: ${seen}. ` +
-    `Find out which digit it is in ${horizon} glimpses, beside a trained agent.`
+    `Find out which digit it is in ${horizon} glimpses${hasAgent ? ", beside a trained agent" : ""}.`
   );
 }
 
@@ -55,7 +60,7 @@ function describeAgent({ name, testErrors }, { kind, horizon }) {
   const text =
     `${name} is a recurrent attention model, trained by reinforcement learning. From each glimpse it updates its ` +
     `memory, the probability of each ${isCatch ? "move" : "digit"}, and where to look next. `;
-  const error = testErrors ? `${Number((100 * testErrors[testErrors.length - 1]).toPrecision(2))}%` : "";
+  const error = testErrors ? `${(100 * testErrors[testErrors.length - 1]).toPrecision(2)}%` : "";
   if (isCatch) return text + (error ? `In its test it missed ${error} of the balls.` : "");
   const test = error ? `In its test ${error} of its answers after ${horizon} glimpses were wrong. ` : "";
   return `${text}${test}It takes all of its glimpses, also if you answer early.`;
@@ -77,18 +82,17 @@ function makeExample(envId) {
 function instruct(game, isTouch) {
   const { episode, phase, paused } = game;
   const click = isTouch ? "Tap" : "Click";
-  const keys = isTouch ? "" : ", with a button or a key from 0 to 9,";
   const { horizon, steps } = episode.world;
   if (phase === "answer") return "<b>No glimpse is left.</b> Which digit is it?";
   if (phase === "look") {
     const count = `<b>Glimpse ${episode.fixations.length} of ${horizon}.</b>`;
-    return `${count} ${click} where you want to look next. Answer${keys} as soon as you know the digit.`;
+    return `${count} ${click} where to look next, and answer${isTouch ? "" : " with 0 to 9"} as soon as you know.`;
   }
   const look = isTouch ? "Look with a finger" : "Look with the mouse";
   const move = isTouch ? "the buttons" : "the left and right arrow keys";
   if (paused && steps) return `<b>Paused.</b> ${click} or press ${isTouch ? "Continue" : "space"} to go on.`;
   if (paused) return `<b>${click} the screen to start.</b> ${look}, and move the paddle with ${move}.`;
-  return `<b>Step ${steps} of ${horizon}.</b> ${look}, move the paddle with ${move}.`;
+  return `${look}, and move the paddle with ${move}.`; // the same at every step, since it is read aloud
 }
 
 /** Say how a person's finished episode ended, and how the agent's did if that has ended too. */
@@ -98,8 +102,9 @@ function describeResult({ episode, opponent }) {
   if (imageMoves) return `<b>${success ? "Caught." : "Missed."}</b>${agent}`;
   const truth = world.choiceNames[world.label];
   const glimpses = `after ${plural(fixations.length, "glimpse")}`;
-  if (success) return `<b>Right, it is a ${truth},</b> ${glimpses}.${agent}`;
-  return `<b>It is a ${truth}.</b> You said ${world.choiceNames[world.prediction]}, ${glimpses}.${agent}`;
+  const article = truth === "8" ? "an" : "a";
+  if (success) return `<b>Right, it is ${article} ${truth},</b> ${glimpses}.${agent}`;
+  return `<b>It is ${article} ${truth}.</b> You said ${world.choiceNames[world.prediction]}, ${glimpses}.${agent}`;
 }
 
 function compareWithAgent(success, { world, success: agentSuccess, imageMoves }) {
