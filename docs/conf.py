@@ -5,6 +5,9 @@ from pathlib import Path
 
 os.environ["SDL_VIDEODRIVER"] = "dummy"  # modules that draw open no window
 
+from sphinx.application import Sphinx
+from sphinx.ext.napoleon import GoogleDocstring
+
 from glimpse_gym.version import __version__
 
 project = "glimpse_gym"
@@ -27,6 +30,8 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 python_use_unqualified_type_names = True
+# By default, the first line of the docstring of an attribute is a type up to its first colon.
+GoogleDocstring._parse_attribute_docstring = GoogleDocstring._consume_to_end
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 
@@ -53,7 +58,7 @@ pygments_dark_style = "github-dark"
 copybutton_exclude = ".linenos, .gp, .go"
 
 
-def write_play_page(app, exception):
+def write_play_page(app: Sphinx, exception: Exception | None) -> None:
     """Write the page to play on in the browser, play/index.html."""
     if exception is None and app.builder.name == "html":
         from glimpse_gym.browser.page import write_page
@@ -63,6 +68,6 @@ def write_play_page(app, exception):
         write_page(folder / "index.html")
 
 
-def setup(app):
-    """Connect the extension above."""
+def setup(app: Sphinx) -> None:
+    """Call the function above when the pages are written."""
     app.connect("build-finished", write_play_page)
