@@ -30,8 +30,6 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 python_use_unqualified_type_names = True
-# By default, the first line of the docstring of an attribute is a type up to its first colon.
-GoogleDocstring._parse_attribute_docstring = GoogleDocstring._consume_to_end
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 
@@ -56,6 +54,16 @@ html_copy_source = False
 pygments_style = "friendly"
 pygments_dark_style = "github-dark"
 copybutton_exclude = ".linenos, .gp, .go"
+
+
+def parse_attribute_docstring(docstring: GoogleDocstring) -> list[str]:
+    """Parse the docstring of an attribute as any other; by default its first line is a type up to the first colon."""
+    docstring._what = "method"
+    docstring._parse()
+    return []
+
+
+GoogleDocstring._parse_attribute_docstring = parse_attribute_docstring
 
 
 def write_play_page(app: Sphinx, exception: Exception | None) -> None:
