@@ -23,7 +23,7 @@ function plural(count, noun) {
 /** Describe a task, for someone who has never heard of it; `hasAgent` if the page has an agent that plays it too. */
 function describeTask({ kind, imageSize, canvasSize, numClutter, numScales, horizon }, hasAgent) {
   const size = `${imageSize} × ${imageSize} pixels`;
-  const seen = numScales > 1 ? "sharp where you look, coarse around it, nothing beyond" : "a small patch where you look, nothing beyond";
+  const seen = `${numScales > 1 ? "sharp where you look, coarse around it" : "a small patch where you look"}, nothing beyond`;
   if (kind === "catch") {
     return (
       `A ball falls on a screen of ${size}. You see the screen through a retina: ${seen}. ` +
@@ -49,8 +49,8 @@ function describeRetina({ patchSize: g, numScales: k }) {
   const numbers = `${k * g * g} numbers on an image of any size`;
   if (k === 1) return `A glimpse is one patch of ${g} × ${g} pixels around the place you choose: ${numbers}.`;
   return (
-    `A glimpse is ${k} square patches around one place. The finest has ${g} × ${g} pixels. Each of the others is twice ` +
-    `as wide as the one before, averaged to the same ${g} × ${g} cells. So a glimpse is ${numbers}.`
+    `A glimpse is ${k} square patches around one place. The finest has ${g} × ${g} pixels. Each of the others is ` +
+    `twice as wide as the one before, averaged to the same ${g} × ${g} cells. So a glimpse is ${numbers}.`
   );
 }
 
