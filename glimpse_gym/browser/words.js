@@ -23,17 +23,17 @@ function plural(count, noun) {
 /** Describe a task, for someone who has never heard of it; `hasAgent` if the page has an agent that plays it too. */
 function describeTask({ kind, imageSize, canvasSize, numClutter, numScales, horizon }, hasAgent) {
   const size = `${imageSize} × ${imageSize} pixels`;
-  const seen = `${numScales > 1 ? "sharp where you look, coarse around it" : "a small patch where you look"}, nothing beyond`;
+  const near = numScales > 1 ? "sharp where you look, coarse around it" : "a small patch where you look";
   if (kind === "catch") {
     return (
-      `A ball falls on a screen of ${size}. You see the screen through a retina: ${seen}. ` +
+      `A ball falls on a screen of ${size}. You see the screen through a retina: ${near}, nothing beyond. ` +
       `Move the paddle under the ball${hasAgent ? ", beside a trained agent that plays the same one" : ""}.`
     );
   }
   const place = canvasSize ? "at a random place on" : "on";
   const clutter = numClutter ? `, among ${numClutter} pieces of others` : "";
   return (
-    `A digit is hidden ${place} ${size}${clutter}. You see it through a retina: ${seen}. ` +
+    `A digit is hidden ${place} ${size}${clutter}. You see it through a retina: ${near}, nothing beyond. ` +
     `Find out which digit it is in ${horizon} glimpses${hasAgent ? ", beside a trained agent" : ""}.`
   );
 }
