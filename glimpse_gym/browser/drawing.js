@@ -120,7 +120,7 @@ class Frame {
   }
 }
 
-/** Draw the glimpses so far and nothing else of the image. Finer patches cover coarser ones, later ones earlier ones. */
+/** Draw the glimpses so far and nothing else: finer patches cover coarser ones, later ones earlier ones. */
 function drawGlimpses(context, frame, episode) {
   const first = episode.imageMoves ? Math.max(episode.glimpses.length - MAX_MEMORY_MOVING, 0) : 0;
   const glimpses = episode.glimpses.slice(first);

@@ -134,6 +134,7 @@ class View {
     if (!opponent) {
       setText("certainty", "");
       setText("certainty-text", "Loading the agent");
+      this._drawCurve([], game.episode.world.horizon);
       return;
     }
     const certainties = opponent.beliefs.map((belief) => Math.max(...belief));
@@ -203,6 +204,7 @@ class View {
   locationOf(event, { images, world }) {
     const { canvas, unit } = this.scene;
     const { left, top } = canvas.getBoundingClientRect();
-    return new Frame(canvas.width, images[0], world.retina).toLocation(unit * (event.clientX - left), unit * (event.clientY - top));
+    const frame = new Frame(canvas.width, images[0], world.retina);
+    return frame.toLocation(unit * (event.clientX - left), unit * (event.clientY - top));
   }
 }

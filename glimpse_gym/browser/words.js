@@ -22,18 +22,18 @@ function plural(count, noun) {
 
 /** Describe a task, for someone who has never heard of it; `hasAgent` if the page has an agent that plays it too. */
 function describeTask({ kind, imageSize, canvasSize, numClutter, numScales, horizon }, hasAgent) {
-  const size = `${imageSize} × ${imageSize} pixels`;
-  const seen = numScales > 1 ? "sharp where you look, coarse around it, nothing beyond" : "a small patch where you look, nothing beyond";
+  const size = `${imageSize}\u00a0×\u00a0${imageSize} pixels`;
+  const near = numScales > 1 ? "sharp where you look, coarse around it" : "a small patch where you look";
   if (kind === "catch") {
     return (
-      `A ball falls on a screen of ${size}. You see the screen through a retina: ${seen}. ` +
+      `A ball falls on a screen of ${size}. You see the screen through a retina: ${near}, nothing beyond. ` +
       `Move the paddle under the ball${hasAgent ? ", beside a trained agent that plays the same one" : ""}.`
     );
   }
   const place = canvasSize ? "at a random place on" : "on";
   const clutter = numClutter ? `, among ${numClutter} pieces of others` : "";
   return (
-    `A digit is hidden ${place} ${size}${clutter}. You see it through a retina: ${seen}. ` +
+    `A digit is hidden ${place} ${size}${clutter}. You see it through a retina: ${near}, nothing beyond. ` +
     `Find out which digit it is in ${horizon} glimpses${hasAgent ? ", beside a trained agent" : ""}.`
   );
 }
@@ -49,8 +49,8 @@ function describeRetina({ patchSize: g, numScales: k }) {
   const numbers = `${k * g * g} numbers on an image of any size`;
   if (k === 1) return `A glimpse is one patch of ${g} × ${g} pixels around the place you choose: ${numbers}.`;
   return (
-    `A glimpse is ${k} square patches around one place. The finest has ${g} × ${g} pixels. Each of the others is twice ` +
-    `as wide as the one before, averaged to the same ${g} × ${g} cells. So a glimpse is ${numbers}.`
+    `A glimpse is ${k} square patches around one place. The finest has ${g} × ${g} pixels. Each of the others is ` +
+    `twice as wide as the one before, averaged to the same ${g} × ${g} cells. So a glimpse is ${numbers}.`
   );
 }
 
@@ -127,7 +127,7 @@ function describeCertainty(beliefs, answer) {
   let first = beliefs.length;
   while (first > 0 && beliefs[first - 1][answer] >= SURE) first -= 1;
   if (first === beliefs.length) return `It was ${percent(beliefs[first - 1][answer])} sure in the end.`;
-  return first === 0 ? "It was sure from the first glimpse on." : `It was sure from glimpse ${first + 1} on.`;
+  return `It was at least ${percent(SURE)} sure from glimpse ${first + 1} on.`;
 }
 
 /** Say what an agent is doing while the person plays. */
