@@ -1,6 +1,7 @@
 """Configuration of Sphinx. ``make docs`` writes the sources to _build/source first; see CONTRIBUTING.md."""
 
 import os
+import re
 from pathlib import Path
 
 os.environ["SDL_VIDEODRIVER"] = "dummy"  # modules that draw open no window
@@ -66,6 +67,22 @@ def parse_attribute_docstring(docstring: GoogleDocstring) -> list[str]:
 GoogleDocstring._parse_attribute_docstring = parse_attribute_docstring
 
 
+def convert_tables(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Turn the Markdown tables of a docstring into tables of reStructuredText."""
+    converted = []
+    for line in lines:
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip())[1:-1]]
+        if line.startswith("| --- "):
+            continue
+        if not line.startswith("| "):
+            converted.append(line)
+            continue
+        if not converted or not converted[-1].startswith("     "):
+            converted += ["", ".. list-table::", "   :header-rows: 1", ""]
+        converted += [f"   {'*' if i == 0 else ' '} - {cell}" for i, cell in enumerate(cells)]
+    lines[:] = converted
+
+
 def write_play_page(app: Sphinx, exception: Exception | None) -> None:
     """Write the page to play on in the browser, play/index.html."""
     if exception is None and app.builder.name == "html":
@@ -77,5 +94,6 @@ def write_play_page(app: Sphinx, exception: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Call the function above when the pages are written."""
+    """Connect the functions above."""
+    app.connect("autodoc-process-docstring", convert_tables, priority=400)  # before napoleon
     app.connect("build-finished", write_play_page)

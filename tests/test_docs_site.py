@@ -142,6 +142,16 @@ def test_page_of_an_env(site, name):
         assert animation.n_frames > 5
 
 
+def test_docstrings_leave_no_markup(site):
+    pages = {path.stem: path.read_text(encoding="utf-8") for path in (site / "api").glob("*.html")}
+    assert len(pages) == 7
+    for name, page in pages.items():
+        text = html.unescape(re.sub(r"<[^>]+>", "", page))
+        for markup in ("| ---", "list-table", ":class:", ":func:", "Args:", "``"):
+            assert markup not in text, f"api/{name}.html has {markup}"
+    assert "<td><p>folder with one subfolder" in pages["sensor"]
+
+
 # ---------------------------------------------------------------- the generators
 
 

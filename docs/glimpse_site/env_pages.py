@@ -41,7 +41,7 @@ def index_page() -> str:
     """Make the page that shows all envs."""
     cards = "\n\n".join(
         f""":::{{container}} card
-[![An episode of {name}]({name}.gif)]({name}.md)
+![An episode of {name}]({name}.gif)
 
 **[{name}]({name}.md)**
 
