@@ -1,4 +1,4 @@
-"""Checkpoints: how an agent is saved and loaded; no other module knows the format.
+"""Checkpoints: how an agent is saved and loaded. Only :mod:`glimpse_gym.agents.checkpoint_files` also knows the format.
 
 A checkpoint is a folder with ``agent.json`` (what the agent is and how it was trained) and ``weights.safetensors``.
 ``agent.json`` carries the checksums of both. A new agent takes the place of an old one in a single step, the rename of
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -23,37 +22,26 @@ import torch
 from torch import Tensor
 
 from glimpse_gym.agents.base import Policy, TaskSpec
+from glimpse_gym.agents.checkpoint_files import (
+    FORMAT,
+    METADATA,
+    NEXT_WEIGHTS,
+    WEIGHTS,
+    CheckpointError,
+    checksum_of,
+    read_checkpoint,
+    read_entries,
+)
 from glimpse_gym.agents.evaluation import check_score
-from glimpse_gym.agents.json_checks import FileFormat, check_list
+from glimpse_gym.agents.json_checks import check_list
 from glimpse_gym.agents.registry import make_policy, make_policy_config, policy_name
 from glimpse_gym.atomic_io import atomic_write, remove_temporary_files
 from glimpse_gym.folder_lock import lock_folder
 from glimpse_gym.provenance import package_versions, require_trust
-from glimpse_gym.safe_io import MAX_BYTES, open_regular, read_bytes, write_checksummed_json
+from glimpse_gym.safe_io import MAX_BYTES, open_regular, write_checksummed_json
 from glimpse_gym.validation import check_types
 
-_METADATA, _WEIGHTS = "agent.json", "weights.safetensors"
-_NEXT_WEIGHTS = ".next-weights.safetensors"  # of an agent whose agent.json is about to be written, or just was
-_NUM_COPIES = 4  # of the weights in memory while an agent is loaded
 _MAX_SIZE = 2**20  # the largest number in a task specification
-_NUM_ATTEMPTS = 5
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint is missing, damaged, in another format, or does not fit the policy or the run."""
-
-
-_FORMAT = FileFormat(
-    "glimpse_gym agent, format 4",
-    "checkpoint",
-    "train the agent again",
-    CheckpointError,
-    old={
-        "glimpse_gym agent, format 3": "0.4.0",
-        "glimpse_gym agent, format 2": "0.2.0",
-        "glimpse_gym agent, format 1": "0.1.0",
-    },
-)
 
 
 def agent_versions() -> dict[str, str]:
@@ -82,7 +70,7 @@ class CheckpointMetadata:
 
 def holds_agent(folder: Path) -> bool:
     """Return whether a folder holds an agent, or part of one."""
-    return any((folder / name).exists() for name in (_METADATA, _WEIGHTS))
+    return any((folder / name).exists() for name in (METADATA, WEIGHTS))
 
 
 def save_agent(folder: Path, policy: Policy, metadata: CheckpointMetadata) -> CheckpointMetadata:
@@ -97,37 +85,33 @@ def save_agent(folder: Path, policy: Policy, metadata: CheckpointMetadata) -> Ch
     folder.mkdir(parents=True, exist_ok=True)
     _finish_save(folder)
     content = _encode_weights(policy)
-    metadata = replace(metadata, weights_checksum=_checksum(content))
-    with atomic_write(folder / _NEXT_WEIGHTS) as temporary:
+    metadata = replace(metadata, weights_checksum=checksum_of(content))
+    with atomic_write(folder / NEXT_WEIGHTS) as temporary:
         temporary.write_bytes(content)
     _save_metadata(folder, metadata)
-    os.replace(folder / _NEXT_WEIGHTS, folder / _WEIGHTS)
+    os.replace(folder / NEXT_WEIGHTS, folder / WEIGHTS)
     return metadata
 
 
 def _finish_save(folder: Path) -> None:
     """Put weights in their place if a save was cut off when only that was left to do."""
     try:
-        with open_regular(folder / _NEXT_WEIGHTS) as file:
+        with open_regular(folder / NEXT_WEIGHTS) as file:
             checksum = hashlib.file_digest(file, "sha256").hexdigest()
         is_next = checksum == load_metadata(folder).weights_checksum
     except (CheckpointError, OSError):  # nothing was cut off, or there is no agent to keep
         return
     if is_next:
-        os.replace(folder / _NEXT_WEIGHTS, folder / _WEIGHTS)
+        os.replace(folder / NEXT_WEIGHTS, folder / WEIGHTS)
 
 
 def weights_checksum(policy: Policy) -> str:
     """Return the checksum that the weights of a policy have when they are saved."""
-    return _checksum(_encode_weights(policy))
+    return checksum_of(_encode_weights(policy))
 
 
 def _encode_weights(policy: Policy) -> bytes:
     return bytes(safetensors.torch.save({name: each.contiguous() for name, each in policy.state_dict().items()}))
-
-
-def _checksum(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 def remove_temporary_agent_files(folder: Path) -> None:
@@ -135,14 +119,14 @@ def remove_temporary_agent_files(folder: Path) -> None:
 
     Weights that were written in full stay, because the agent may need them, until the next agent is saved.
     """
-    for name in (_METADATA, _NEXT_WEIGHTS):
+    for name in (METADATA, NEXT_WEIGHTS):
         remove_temporary_files(folder / name)
 
 
 def _save_metadata(folder: Path, metadata: CheckpointMetadata) -> None:
-    head = {"format": _FORMAT.name, "policy": policy_name(metadata.policy_config)}
+    head = {"format": FORMAT.name, "policy": policy_name(metadata.policy_config)}
     entries = head | asdict(metadata) | {"task_spec": metadata.task_spec._asdict()}
-    write_checksummed_json(folder / _METADATA, entries, indent=2)
+    write_checksummed_json(folder / METADATA, entries, indent=2)
 
 
 def add_scores(folder: Path, metadata: CheckpointMetadata, scores: list[dict[str, Any]]) -> None:
@@ -179,22 +163,17 @@ def load_metadata(folder: Path) -> CheckpointMetadata:
     Raises:
         CheckpointError: if the folder or the file is missing, damaged, or in another format.
     """
-    path = folder / _METADATA
+    return _parse_metadata(folder, read_entries(folder))
+
+
+def _parse_metadata(folder: Path, entries: dict[str, Any]) -> CheckpointMetadata:
     try:
-        entries = _FORMAT.read(path)
-    except CheckpointError as error:
-        if not isinstance(error.__cause__, FileNotFoundError):
-            raise
-        raise CheckpointError(
-            f"{folder} holds no agent: {_METADATA} is missing; name a folder made by 'glimpse-gym train'"
-        ) from None
-    try:
-        return _parse_metadata(entries)
+        return _check_metadata(entries)
     except (KeyError, OverflowError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} is incomplete or damaged: {error!r:.500}") from error
+        raise CheckpointError(f"{folder / METADATA} is incomplete or damaged: {error!r:.500}") from error
 
 
-def _parse_metadata(entries: dict[str, Any]) -> CheckpointMetadata:
+def _check_metadata(entries: dict[str, Any]) -> CheckpointMetadata:
     values = {f.name: entries[f.name] for f in fields(CheckpointMetadata)}
     check_types(values, env_id=str, env_kwargs=dict, policy_config=dict, task_spec=dict, weights_checksum=str)
     check_types(values, training=dict, command=str, versions=dict)
@@ -232,35 +211,14 @@ def load_agent(folder: Path, trusted: bool = False, max_bytes: int = MAX_BYTES) 
         CheckpointError: if the folder or a file is missing, damaged, in another format, or too large.
         UntrustedError: if ``env_kwargs`` need a permission that was not given.
     """
-    for attempt in range(_NUM_ATTEMPTS):
-        metadata = load_metadata(folder)
+
+    def parse(entries: dict[str, Any]) -> CheckpointMetadata:
+        metadata = _parse_metadata(folder, entries)
         require_trust(f"the agent in {folder}", metadata.env_id, metadata.env_kwargs, trusted)
-        content = _read_weights(folder, metadata.weights_checksum, max_bytes // _NUM_COPIES)
-        if content is not None:
-            policy = _make_policy(metadata, content, folder / _WEIGHTS)
-            return policy.eval(), metadata
-        time.sleep(0.05 * attempt)  # a training may be saving another agent at this moment
-    if not (folder / _WEIGHTS).exists():
-        raise CheckpointError(f"{folder / _WEIGHTS} is missing")
-    raise CheckpointError(
-        f"{folder / _WEIGHTS} is damaged, or does not belong to {_METADATA} beside it: its checksum does not match"
-    )
+        return metadata
 
-
-def _read_weights(folder: Path, checksum: str, max_bytes: int) -> bytes | None:
-    """Read the weights with a checksum; None if there are none, or only others."""
-    for name in (_WEIGHTS, _NEXT_WEIGHTS):
-        try:
-            content = read_bytes(folder / name, max_bytes)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise CheckpointError(f"{folder / name} cannot be read ({error})") from error
-        except ValueError as error:
-            raise CheckpointError(f"{error}: give a larger max_bytes, of {_NUM_COPIES} times that") from error
-        if _checksum(content) == checksum:
-            return content
-    return None
+    metadata, content = read_checkpoint(folder, parse, max_bytes)
+    return _make_policy(metadata, content, folder / WEIGHTS).eval(), metadata
 
 
 def _make_policy(metadata: CheckpointMetadata, content: bytes, path: Path) -> Policy:
@@ -270,7 +228,7 @@ def _make_policy(metadata: CheckpointMetadata, content: bytes, path: Path) -> Po
         with torch.device("meta"):  # takes no memory
             expected = make_policy(metadata.task_spec, metadata.policy_config).state_dict()
     except (safetensors.SafetensorError, KeyError, OverflowError, RuntimeError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read, or {_METADATA} is damaged: {error!r:.300}") from error
+        raise CheckpointError(f"{path} cannot be read, or {METADATA} is damaged: {error!r:.300}") from error
     _check_fit(weights, expected, path)
     policy = make_policy(metadata.task_spec, metadata.policy_config)
     policy.load_state_dict(weights)
@@ -295,6 +253,6 @@ def _check_fit(weights: dict[str, Tensor], expected: dict[str, Tensor], path: Pa
     if differing := sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name)):
         name = differing[0]
         raise CheckpointError(
-            f"{path} does not fit the policy that {_METADATA} describes: {name!r:.100} is "
+            f"{path} does not fit the policy that {METADATA} describes: {name!r:.100} is "
             f"{found.get(name, 'missing')}, expected {wanted.get(name, 'none')}; {len(differing)} tensors differ"
         )

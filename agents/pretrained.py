@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-from glimpse_gym.agents.checkpoint import CheckpointError
+from glimpse_gym.agents.checkpoint_files import CheckpointError
 
 PRETRAINED = Path(str(resources.files("glimpse_gym.agents"))) / "pretrained"
 """Folder of the pretrained agents."""

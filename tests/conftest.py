@@ -36,9 +36,9 @@ def no_agents(monkeypatch, tmp_path):
 @pytest.fixture
 def one_attempt(monkeypatch):
     """Without the repeated attempts to read an agent that may be in training."""
-    from glimpse_gym.agents import checkpoint
+    from glimpse_gym.agents import checkpoint_files
 
-    monkeypatch.setattr(checkpoint, "_NUM_ATTEMPTS", 1)
+    monkeypatch.setattr(checkpoint_files, "_NUM_ATTEMPTS", 1)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import torch
 import glimpse_gym.agents
 from agent_folders import CONFIG, TASK_SPEC, change_entries, make_agent, make_metadata, read_entries, replace_weights
 from glimpse_gym import safe_io
-from glimpse_gym.agents import checkpoint
+from glimpse_gym.agents import checkpoint_files
 from glimpse_gym.agents.checkpoint import (
     CheckpointError,
     CheckpointMetadata,
@@ -190,13 +190,13 @@ def test_flipped_bits_of_the_weights_are_found(folder, metadata, one_attempt, mo
     save_agent(folder, RAM(TASK_SPEC, config), replace(metadata, policy_config=config))
     rng, content = np.random.default_rng(0), (folder / "weights.safetensors").read_bytes()
     end_of_header = 8 * (8 + int.from_bytes(content[:8], "little"))
-    metadata = load_metadata(folder)
-    monkeypatch.setattr(checkpoint, "load_metadata", lambda folder: metadata)
+    entries = checkpoint_files.read_entries(folder)
+    monkeypatch.setattr(checkpoint_files, "read_entries", lambda folder: entries)
     others = rng.integers(end_of_header, 8 * len(content), size=500).tolist()
     for changed in flipped(content, [*range(end_of_header), *others]):
-        monkeypatch.setattr(checkpoint, "read_bytes", lambda path, max_bytes, changed=changed: changed)
+        monkeypatch.setattr(checkpoint_files, "read_bytes", lambda path, max_bytes, changed=changed: changed)
         assert not accepts(glimpse_gym.agents.load, folder, "weights.safetensors")
-    monkeypatch.setattr(checkpoint, "read_bytes", lambda path, max_bytes: content)
+    monkeypatch.setattr(checkpoint_files, "read_bytes", lambda path, max_bytes: content)
     assert accepts(glimpse_gym.agents.load, folder, "weights.safetensors")
 
 

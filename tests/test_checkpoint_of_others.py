@@ -7,7 +7,7 @@ import torch
 
 import glimpse_gym.agents
 from agent_folders import CONFIG, TASK_SPEC, change_entries, make_agent, make_metadata, read_entries
-from glimpse_gym.agents import checkpoint
+from glimpse_gym.agents import checkpoint, checkpoint_files
 from glimpse_gym.agents.checkpoint import CheckpointError, add_scores, load_agent, load_metadata, save_agent
 from glimpse_gym.agents.ram import RAM
 from glimpse_gym.folder_lock import LOCK, FolderInUseError, lock_folder
@@ -80,16 +80,16 @@ def test_agent_is_whole_after_two_saves_that_were_cut_off(folder, metadata, monk
 
 def test_weights_that_are_replaced_while_they_are_read_are_read_again(folder, metadata, monkeypatch):
     new = RAM(TASK_SPEC, CONFIG)
-    really_load, calls = load_metadata, []
+    really_read, calls = checkpoint_files.read_entries, []
 
-    def load_and_replace(folder):
-        found = really_load(folder)
-        calls.append(found.weights_checksum)
+    def read_and_replace(folder):
+        found = really_read(folder)
+        calls.append(found["weights_checksum"])
         if len(calls) == 1:
             save_agent(folder, new, metadata)
         return found
 
-    monkeypatch.setattr(checkpoint, "load_metadata", load_and_replace)
+    monkeypatch.setattr(checkpoint_files, "read_entries", read_and_replace)
     policy, _ = load_agent(folder, trusted=True)
     assert_same_weights(policy.state_dict(), new.state_dict())
     assert len(set(calls)) == len(calls) == 2

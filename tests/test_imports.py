@@ -40,7 +40,10 @@ assert found == sorted(expected), found
 
 @pytest.mark.parametrize(
     "module",
-    ["agents", "agents.configs", "agents.registry", "atomic_io", "cli", "extras", "images", "play", "registration"],
+    [
+        *("agents", "agents.configs", "agents.pretrained", "agents.registry", "atomic_io", "browser", "cli", "extras"),
+        *("images", "play", "registration"),
+    ],
 )
 def test_modules_that_import_nothing_heavy(module):
     assert loaded_after(f"import glimpse_gym.{module}") == set()
@@ -48,6 +51,11 @@ def test_modules_that_import_nothing_heavy(module):
 
 def test_agents_can_be_listed_without_torch():
     assert loaded_after("from glimpse_gym.agents import load; assert callable(load)") == set()
+
+
+def test_the_page_is_built_without_torch():
+    code = "from glimpse_gym.browser.page import build_page; assert 'ram-mnist' in build_page()"
+    assert loaded_after(code) == set()
 
 
 def test_stepping_envs_imports_numba_only():
