@@ -1,11 +1,14 @@
 """Commands ``play`` and ``watch``, on a display that does not exist."""
 
 import errno
+import re
+import shutil
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from glimpse_gym.agents.pretrained import agent_folder, pretrained_names
 from glimpse_gym.play.recording import load_records
 from glimpse_gym.rendering.window import Event, Window
 
@@ -103,6 +106,71 @@ def test_folder_of_other_files_is_refused(cli, tmp_path):
         result = cli(*arguments, "--record", tmp_path)
         assert result.status == 1
         assert "holds other files than recorded episodes (thesis.tex)" in result.message
+
+
+# ---------------------------------------------------------------- play in the browser
+
+
+@pytest.fixture
+def opened_addresses(monkeypatch, tmp_path):
+    """Addresses that were opened in the browser, with a cache folder of this test."""
+    addresses = []
+    monkeypatch.setattr("webbrowser.open", lambda address: addresses.append(address) or True)
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda *args, **kwargs: tmp_path)
+    return addresses
+
+
+def test_page_is_opened_in_the_browser(cli, opened_addresses, tmp_path):
+    path = tmp_path / "play.html"
+    result = cli("play", "--browser")
+    assert (result.status, result.out, result.err) == (0, f"{path}\n", "")
+    assert opened_addresses == [path.as_uri()]
+    assert path.read_text().startswith("<!doctype html>")
+
+
+def test_page_is_written_to_a_file(cli, opened_addresses, tmp_path):
+    path = tmp_path / "page.html"
+    result = cli("play", "--browser", "--out", path)
+    assert (result.status, result.out) == (0, f"{path}\n")
+    assert path.is_file()
+    assert opened_addresses == []
+
+
+def test_page_without_a_browser(cli, opened_addresses, monkeypatch, tmp_path):
+    monkeypatch.setattr("webbrowser.open", lambda address: False)
+    result = cli("play", "--browser")
+    assert result.status == 1
+    assert result.out == f"{tmp_path / 'play.html'}\n"
+    assert "no browser was found: open this file in one" in result.err
+
+
+def test_page_with_an_agent_of_ones_own(cli, tmp_path):
+    shutil.copytree(agent_folder("ram-mnist"), tmp_path / "mine")
+    result = cli("play", "--browser", "--out", tmp_path / "page.html", "--against", tmp_path / "mine")
+    assert result.status == 0, result.err
+    names = re.findall(r'"name": "([^"]+)", "envId"', (tmp_path / "page.html").read_text())
+    assert names == ["mine", *pretrained_names()]  # the page takes the first of each env
+    assert cli("play", "--browser", "--out", tmp_path / "page.html", "--against", "ram-mnist").status == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--browser", CATCH], "--browser does not take ENV: choose the task on the page"),
+        (
+            [*("--browser", "--seed", "3", "--env-arg", "num_glimpses=4", "--guess-every-glimpse")],
+            "--browser does not take --guess-every-glimpse, --seed, --env-arg: ",
+        ),
+        (["--browser", "--against", "nobody"], "no pretrained agent and no folder is called nobody"),
+        (["--out", "page.html"], "--out is the file of the page: give --browser too"),
+    ],
+)
+def test_page_refuses(cli, opened_addresses, tmp_path, arguments, message):
+    result = cli("play", *arguments)
+    assert result.status == 1
+    assert message in result.message
+    assert opened_addresses == []
+    assert list(tmp_path.iterdir()) == []
 
 
 # ---------------------------------------------------------------- watch

@@ -31,7 +31,7 @@ RULES = (
     "index.js",
 )
 """Scripts that set ``globalThis.glimpse``, in order."""
-PAGE: tuple[str, ...] = ()
+PAGE = ("words.js", "game.js", "drawing.js", "view.js", "input.js", "main.js")
 """Scripts that draw the page and play with what the rules offer, in order."""
 
 

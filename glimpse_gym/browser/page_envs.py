@@ -12,9 +12,9 @@ from glimpse_gym.registration import WORLDS, env_id
 
 TITLES = {
     "MNIST": "MNIST",
-    "TranslatedMNIST": "Translated MNIST",
-    "ClutteredMNIST": "Cluttered MNIST",
-    "ClutteredMNIST100": "Cluttered MNIST, 100 x 100",
+    "TranslatedMNIST": "Translated",
+    "ClutteredMNIST": "Cluttered",
+    "ClutteredMNIST100": "Cluttered 100",
     "Catch": "Catch",
 }
 """Worlds of the page, keys of :data:`glimpse_gym.registration.WORLDS`, and their titles."""

@@ -1,4 +1,4 @@
-"""Subcommand ``play``: play an env in a window."""
+"""Subcommand ``play``: play an env in a window, or all of them on a page in the browser."""
 
 from __future__ import annotations
 
@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from glimpse_gym.play.episode_record import EpisodeRecord
     from glimpse_gym.play.game import Game
 
+_DEFAULT_ENV = "glimpse_gym/MNIST-v0"
 _MAX_FPS = 1000
+# Arguments of the window, which the page does not know.
+_WINDOW_ONLY = (
+    *("env", "guess_every_glimpse", "seed", "episodes", "split", "record", "player", "env_arg", "pace", "scale", "fps"),
+)
 
 
 def add_play_command(add: Callable[..., argparse.ArgumentParser]) -> None:
@@ -30,11 +35,17 @@ def add_play_command(add: Callable[..., argparse.ArgumentParser]) -> None:
     Args:
         add: makes a subcommand's parser from its name, function and description.
     """
-    parser = add("play", play, "Play an env in a window: look with the mouse, answer with the keys.")
+    parser = add("play", play, "Play an env in a window, or in the browser: look with the mouse, answer with the keys.")
     parser.add_argument(
-        "env", metavar="ENV", nargs="?", default="glimpse_gym/MNIST-v0", help="id of an env with hybrid actions"
+        "env", metavar="ENV", nargs="?", help=f"id of an env with hybrid actions (default: {_DEFAULT_ENV})"
     )
-    parser.add_argument("--against", metavar="AGENT", help="an agent that plays every episode after you")
+    parser.add_argument("--browser", action="store_true", help="open a page with all tasks and agents in the browser")
+    parser.add_argument(
+        "--out", metavar="FILE", type=Path, help="with --browser, write the page to this file, and do not open it"
+    )
+    parser.add_argument(
+        "--against", metavar="AGENT", help="an agent that plays every episode too: pretrained, or the folder of a run"
+    )
     parser.add_argument(
         "--guess-every-glimpse", action="store_true", help="give a guess after every glimpse, for an error curve"
     )
@@ -45,10 +56,51 @@ def add_play_command(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     add_window_options(parser, 4.0, "steps per second in Catch")
     parser.add_argument("--fps", metavar="N", type=int, default=60, help="largest number of pictures per second")
+    parser.set_defaults(window_defaults={name: parser.get_default(name) for name in _WINDOW_ONLY})
 
 
 def play(parsed: argparse.Namespace) -> int | None:
-    """Play an env in a window."""
+    """Play an env in a window, or write and open the page."""
+    if parsed.browser:
+        return _play_in_browser(parsed)
+    if parsed.out:
+        raise ValueError("--out is the file of the page: give --browser too, or --record FOLDER to record episodes")
+    return _play_in_window(parsed)
+
+
+def _play_in_browser(parsed: argparse.Namespace) -> int | None:
+    import webbrowser
+
+    from glimpse_gym.browser.page import write_page
+
+    given = [name for name, default in parsed.window_defaults.items() if getattr(parsed, name) != default]
+    if given:
+        names = ["ENV" if name == "env" else f"--{name.replace('_', '-')}" for name in given]
+        raise ValueError(
+            f"--browser does not take {', '.join(names)}: choose the task on the page, or leave --browser out"
+        )
+    path = write_page(parsed.out or _page_in_cache(), _agents_of_page(parsed.against))
+    print(path)
+    if parsed.out or webbrowser.open(path.absolute().as_uri()):
+        return None
+    print("no browser was found: open this file in one", file=sys.stderr)
+    return FAILURE
+
+
+def _page_in_cache() -> Path:
+    from platformdirs import user_cache_path
+
+    return user_cache_path("glimpse_gym", appauthor=False, ensure_exists=True) / "play.html"
+
+
+def _agents_of_page(against: str | None) -> list[str]:
+    """Names or paths of the page's agents, of which it takes the first of each task."""
+    from glimpse_gym.agents.pretrained import pretrained_names
+
+    return [against] * bool(against) + [name for name in pretrained_names() if name != against]
+
+
+def _play_in_window(parsed: argparse.Namespace) -> int | None:
     from glimpse_gym.cli.train import parse_assignments
     from glimpse_gym.play.agent_player import AgentOpponent
     from glimpse_gym.play.app import play_in_window
@@ -56,6 +108,7 @@ def play(parsed: argparse.Namespace) -> int | None:
     from glimpse_gym.play.game import Game, GameSettings
     from glimpse_gym.play.recording import open_recording, save_record
 
+    parsed.env = parsed.env or _DEFAULT_ENV
     check_episode_options(parsed)
     check_window_options(parsed)
     if not 1 <= parsed.fps <= _MAX_FPS:

@@ -1,0 +1,333 @@
+"""The page in headless Chromium: its rules and agents against Python, and play with mouse, fingers and keys."""
+
+import re
+
+import numpy as np
+import pytest
+
+from browser_episodes import REPLAY, compare, for_replay, make_env, record
+from chromium import chromium, opened
+from glimpse_gym.agents.checkpoint import load_metadata
+from glimpse_gym.agents.pretrained import agent_folder, pretrained_names
+from glimpse_gym.browser.page import write_page
+from glimpse_gym.browser.page_envs import page_env_ids
+
+CLUTTERED, CATCH = "glimpse_gym/ClutteredMNIST-v0", "glimpse_gym/Catch-v0"
+CATCH_SEED = 3  # of a ball that is caught by a paddle that always moves to the right
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def page_file(tmp_path_factory):
+    return write_page(tmp_path_factory.mktemp("page") / "play.html")
+
+
+@pytest.fixture
+def open_page(browser, page_file):
+    """Opens the page: ``with open_page("#MNIST-v0/3", **settings of a context) as page``."""
+
+    def start(address="#ClutteredMNIST-v0/17", **settings):
+        return opened(browser, page_file, address, **settings)
+
+    return start
+
+
+def status(page):
+    return page.get_by_role("status").inner_text()
+
+
+def wait_for_status(page, start):
+    page.wait_for_function("start => document.getElementById('status').textContent.startsWith(start)", arg=start)
+
+
+def press(page, *keys):
+    for key in keys:
+        page.keyboard.press(key)
+
+
+def true_label(env_id, seed):
+    """Label of the first episode of a seed, with the digits of the page."""
+    env = make_env(env_id)
+    env.reset(seed=seed)
+    return int(env.unwrapped.world.labels[0])
+
+
+# ---------------------------------------------------------------- the same as in Python
+
+
+@pytest.mark.parametrize("env_id", page_env_ids())
+def test_recorded_episodes_are_replayed(open_page, env_id):
+    check_replay(open_page, record(env_id, seeds=(0, 2**64 - 1)))
+
+
+@pytest.mark.parametrize("name", pretrained_names())
+def test_recorded_episodes_of_agents_are_replayed(open_page, name):
+    env_id = load_metadata(agent_folder(name)).env_id
+    check_replay(open_page, record(env_id, name, seeds=(0, 1)))
+
+
+def check_replay(open_page, run):
+    with open_page() as page:
+        compare(run, page.evaluate(f"input => {{ {REPLAY}; return replay(input); }}", for_replay(run)))
+
+
+def seen_in(page, side):
+    """Gray values of the image on the scene, int (side, side); -1 where the page shows that nothing was seen."""
+    pixels = np.array(
+        page.evaluate(
+            """side => {
+                const canvas = document.getElementById("scene");
+                const factor = Math.floor((0.96 * canvas.width) / side);
+                const first = Math.floor((canvas.width - factor * side) / 2) + Math.floor(factor / 2);
+                const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+                const at = (i) => Array.from(data.slice(4 * i, 4 * i + 3));
+                const places = Array.from({ length: side }, (_, i) => first + factor * i);
+                return places.map((y) => places.map((x) => at(y * canvas.width + x)));
+            }""",
+            side,
+        )
+    )
+    is_gray = (pixels == pixels[..., :1]).all(axis=2)
+    return np.where(is_gray, pixels[..., 0], -1)
+
+
+def seen_by_retina(env, *observations):
+    """The same, as the retina of an env saw it: finer patches cover coarser ones, and later glimpses earlier ones."""
+    side = env.unwrapped.image.shape[0]
+    retina = env.unwrapped.world.retina
+    seen = np.full((side, side), -1)
+    for scale in reversed(range(retina.num_scales)):
+        for age, observation in reversed(list(enumerate(reversed(observations)))):
+            patch = np.rint(255 * 0.85**age * observation["glimpse"][scale]).astype(int)
+            patch = patch.repeat(2**scale, 0).repeat(2**scale, 1)
+            row, column = retina.patch_corner(observation["location"], (side, side), scale)
+            rows, columns = np.mgrid[row : row + len(patch), column : column + len(patch)]
+            inside = (rows >= 0) & (rows < side) & (columns >= 0) & (columns < side)
+            seen[rows[inside], columns[inside]] = patch[inside]
+    return seen
+
+
+def test_the_scene_shows_the_glimpses_and_nothing_else(open_page):
+    env = make_env(CLUTTERED)
+    first, _ = env.reset(seed=17)
+    second, *_ = env.step({"next_location": np.zeros(2), "label": 0})
+    with open_page("#ClutteredMNIST-v0/17") as page:
+        wait_for_status(page, "Glimpse 1 of 8.")
+        shown = seen_in(page, 60)
+        expected = seen_by_retina(env, first)
+        assert ((shown < 0) == (expected < 0)).all()
+        assert 0 < (expected > 0).mean() < (expected >= 0).mean() < 1
+        assert abs(shown - expected).max() <= 1  # the browser rounds a half otherwise
+        page.locator("#scene").click()  # at the center
+        wait_for_status(page, "Glimpse 2 of 8.")
+        assert abs(seen_in(page, 60) - seen_by_retina(env, first, second)).max() <= 1
+
+
+# ---------------------------------------------------------------- play
+
+
+def test_episode_by_keyboard_alone(open_page):
+    label = true_label("glimpse_gym/MNIST-v0", 3)
+    with open_page("#MNIST-v0/3") as page:
+        wait_for_status(page, "Glimpse 1 of 7.")
+        press(page, *["Enter", "Space"] * 3)
+        wait_for_status(page, "No glimpse is left.")
+        press(page, "Enter")  # nothing
+        press(page, str(label))
+        wait_for_status(page, f"Right, it is {digit(label)}, after 7 glimpses.")
+        assert page.locator("#your-score").inner_text() == "1 of 1"
+        page.wait_for_function("() => document.getElementById('agent-score').textContent.endsWith(' of 1')")
+        press(page, "n")
+        wait_for_status(page, "Glimpse 1 of 7.")
+        assert page.url.endswith("#MNIST-v0/4")
+
+
+def test_early_answer_leaves_the_agent_its_glimpses(open_page):
+    label = true_label(CLUTTERED, 17)
+    wrong = (label + 1) % 10
+    with open_page() as page:
+        page.get_by_role("button", name=str(wrong), exact=True).click()
+        wait_for_status(page, f"It is {digit(label)}. You said {wrong}, after 1 glimpse.")
+        assert page.locator("#your-score").inner_text() == "0 of 1"
+        expect_text(page, "#agent-status", f"Right: {label}.")
+        expect_text(page, "#status", "The agent was right.")
+        page.get_by_role("slider").fill("8")
+        expect_text(page, "#step-name", "Glimpse 8 of 8")
+
+
+def digit(label):
+    return "an 8" if label == 8 else f"a {label}"
+
+
+def expect_text(page, selector, text):
+    page.wait_for_function(
+        "([selector, text]) => document.querySelector(selector).textContent.includes(text)", arg=[selector, text]
+    )
+
+
+def test_arrows_move_the_gaze(open_page):
+    with open_page() as page:
+        wait_for_status(page, "Glimpse 1 of 8.")
+        before = page.locator("#scene").screenshot()
+        page.keyboard.down("ArrowLeft")
+        page.wait_for_timeout(300)
+        page.keyboard.up("ArrowLeft")
+        page.wait_for_timeout(100)
+        after = page.locator("#scene").screenshot()
+        assert after != before
+        page.wait_for_timeout(200)
+        assert page.locator("#scene").screenshot() == after  # released
+
+
+def test_key_that_is_held_down_counts_once(open_page):
+    with open_page() as page:
+        wait_for_status(page, "Glimpse 1 of 8.")
+        hold(page, "Enter")
+        assert status(page).startswith("Glimpse 2 of 8.")
+        hold(page, "3")
+        assert page.locator("#your-score").inner_text().endswith(" of 1")
+        assert page.locator("#next").evaluate("button => button === document.activeElement")
+        hold(page, "Enter")
+        assert status(page).startswith("Glimpse 1 of 8.")
+        assert page.url.endswith("/18")
+
+
+def hold(page, key):
+    for _ in range(6):
+        page.keyboard.down(key)
+        page.wait_for_timeout(20)
+    page.keyboard.up(key)
+    page.wait_for_timeout(100)
+
+
+def test_play_by_touch(open_page):
+    with open_page(has_touch=True, is_mobile=True, viewport={"width": 390, "height": 844}) as page:
+        wait_for_status(page, "Glimpse 1 of 8. Tap")
+        page.locator("#scene").tap()
+        wait_for_status(page, "Glimpse 2 of 8.")
+        page.get_by_role("button", name="7", exact=True).tap()
+        page.get_by_role("button", name="Next image").tap()
+        wait_for_status(page, "Glimpse 1 of 8.")
+
+
+def test_release_outside_of_the_scene_takes_no_glimpse(open_page):
+    with open_page() as page:
+        wait_for_status(page, "Glimpse 1 of 8.")
+        page.locator("#scene").hover()
+        page.mouse.down()
+        page.mouse.move(2, 2)
+        page.mouse.up()
+        page.wait_for_timeout(100)
+        assert status(page).startswith("Glimpse 1 of 8.")
+
+
+def test_catch_step_by_step(open_page):
+    env = make_env(CATCH)
+    caught = {}
+    for move, key in ((0, "ArrowLeft"), (1, None), (2, "ArrowRight")):
+        env.reset(seed=CATCH_SEED)
+        for _ in range(23):
+            info = env.step({"next_location": np.zeros(2), "move": move})[-1]
+        caught[key] = info["caught"]
+    assert set(caught.values()) == {False, True}
+    for key, success in caught.items():
+        with open_page(f"#Catch-v0/{CATCH_SEED}") as page:
+            wait_for_status(page, "Click the screen to start.")
+            for _ in range(23):
+                press(page, *[key] * bool(key), ".")
+            wait_for_status(page, "Caught." if success else "Missed.")
+
+
+def test_catch_runs_until_it_is_paused(open_page):
+    with open_page(f"#Catch-v0/{CATCH_SEED}") as page:
+        wait_for_status(page, "Click the screen to start.")
+        page.locator("#pace").fill("8")
+        page.get_by_role("button", name="Start").click()
+        page.wait_for_function("() => document.querySelectorAll('#budget .taken').length >= 3")
+        page.get_by_role("button", name="Pause").click()
+        wait_for_status(page, "Paused.")
+        paused = page.locator("#scene").screenshot()
+        page.wait_for_timeout(300)
+        assert page.locator("#scene").screenshot() == paused
+        page.get_by_role("button", name="Continue").click()
+        wait_for_status(page, "Look with the mouse")
+        page.evaluate("window.dispatchEvent(new Event('blur'))")
+        wait_for_status(page, "Paused.")
+        press(page, "Space")
+        page.wait_for_function("() => !document.getElementById('review').hidden")
+
+
+def test_another_task(open_page):
+    with open_page() as page:
+        page.get_by_role("link", name="Translated").click()
+        wait_for_status(page, "Glimpse 1 of 8.")
+        assert re.search(r"#TranslatedMNIST-v0/\d+$", page.url)
+        assert page.locator("[aria-current]").inner_text() == "Translated"
+        expect_text(page, "#agent-name", "ram-translated60")
+
+
+def test_address_that_names_no_task_opens_the_first(open_page):
+    with open_page("#Nothing-v0/-1") as page:
+        wait_for_status(page, "Glimpse 1 of 8.")
+        assert re.search(r"#ClutteredMNIST-v0/\d+$", page.url)
+
+
+# ---------------------------------------------------------------- forms of the page
+
+
+@pytest.mark.parametrize("width", [300, 390, 768, 1440])
+@pytest.mark.parametrize("task", ["ClutteredMNIST100-v0", "Catch-v0"])
+def test_nothing_is_wider_than_the_page(open_page, width, task):
+    with open_page(f"#{task}/2", viewport={"width": width, "height": 800}) as page:
+        page.wait_for_selector("#board:not([hidden])")
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        for _ in range(23):
+            press(page, ".", "3")
+        page.wait_for_selector("#review:not([hidden])")
+        page.locator("summary").click()
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_dark_and_light(open_page):
+    colors = []
+    for scheme in ("dark", "light"):
+        with open_page(color_scheme=scheme) as page:
+            colors.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+    assert colors == ["rgb(15, 17, 23)", "rgb(250, 249, 246)"]
+
+
+def test_reduced_motion_shows_the_review_at_once(open_page):
+    with open_page(reduced_motion="reduce") as page:
+        wait_for_status(page, "Glimpse 1 of 8.")
+        expect_text(page, "#certainty", "%")
+        press(page, "3")
+        assert page.locator("#step").input_value() == "8"
+
+
+def test_everything_that_can_be_used_has_a_name(open_page):
+    with open_page() as page:
+        page.wait_for_selector("#board:not([hidden])")
+        for control in page.locator("a, button, input, summary, [tabindex]").filter(visible=True).all():
+            assert control.evaluate("each => each.ariaLabel || each.innerText || each.labels[0].innerText")
+
+
+def test_browser_that_cannot_run_agents_says_so(open_page):
+    with open_page(script="delete window.DecompressionStream") as page:
+        wait_for_status(page, "Glimpse 1 of 8.")
+        expect_text(page, "#agent-status", "this browser lacks DecompressionStream")
+        press(page, "Enter", "3")
+        expect_text(page, "#your-score", " of 1")
+
+
+def test_browser_that_cannot_run_the_page_says_so(browser, page_file):
+    context = browser.new_context()
+    page = context.new_page()
+    page.add_init_script("delete window.BigInt")
+    page.goto(page_file.as_uri())
+    assert "BigInt is not defined" in page.get_by_role("alert").inner_text()
+    context.close()
