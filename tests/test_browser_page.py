@@ -13,7 +13,7 @@ from glimpse_gym.browser.page import write_page
 from glimpse_gym.browser.page_envs import page_env_ids
 
 CLUTTERED, CATCH = "glimpse_gym/ClutteredMNIST-v0", "glimpse_gym/Catch-v0"
-CATCH_SEED = 3  # of a ball that is caught by a paddle that always moves to the right
+CATCH_SEED = 46  # of a ball that is caught by a paddle that moves to the right once
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +41,10 @@ def status(page):
     return page.get_by_role("status").inner_text()
 
 
-def wait_for_status(page, start):
-    page.wait_for_function("start => document.getElementById('status').textContent.startsWith(start)", arg=start)
+def wait_for_status(page, *starts):
+    """Wait until the status starts with one of these texts."""
+    found = "starts => starts.some((each) => document.getElementById('status').textContent.startsWith(each))"
+    page.wait_for_function(found, arg=starts)
 
 
 def press(page, *keys):
@@ -82,11 +84,12 @@ def seen_in(page, side):
         page.evaluate(
             """side => {
                 const canvas = document.getElementById("scene");
-                const factor = Math.floor((0.96 * canvas.width) / side);
-                const first = Math.floor((canvas.width - factor * side) / 2) + Math.floor(factor / 2);
+                const fitting = (0.96 * canvas.width) / side;
+                const factor = Math.floor(fitting) > 0.9 * fitting ? Math.floor(fitting) : fitting;
+                const first = Math.floor((canvas.width - Math.round(factor * side)) / 2);
                 const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
                 const at = (i) => Array.from(data.slice(4 * i, 4 * i + 3));
-                const places = Array.from({ length: side }, (_, i) => first + factor * i);
+                const places = Array.from({ length: side }, (_, i) => first + Math.floor(factor * (i + 0.5)));
                 return places.map((y) => places.map((x) => at(y * canvas.width + x)));
             }""",
             side,
@@ -112,20 +115,28 @@ def seen_by_retina(env, *observations):
     return seen
 
 
-def test_the_scene_shows_the_glimpses_and_nothing_else(open_page):
-    env = make_env(CLUTTERED)
-    first, _ = env.reset(seed=17)
+@pytest.mark.parametrize(
+    ("name", "seed", "height"),
+    [
+        ("ClutteredMNIST-v0", 17, 960),
+        ("ClutteredMNIST-v0", 17, 800),  # the pixels of the image differ in size by one on the screen
+        ("MNIST-v0", 7, 960),  # the second glimpse covers nothing of the first
+    ],
+)
+def test_the_scene_shows_the_glimpses_and_nothing_else(open_page, name, seed, height):
+    env = make_env(f"glimpse_gym/{name}")
+    first, _ = env.reset(seed=seed)
     second, *_ = env.step({"next_location": np.zeros(2), "label": 0})
-    with open_page("#ClutteredMNIST-v0/17") as page:
-        wait_for_status(page, "Glimpse 1 of 8.")
-        shown = seen_in(page, 60)
-        expected = seen_by_retina(env, first)
+    side = env.unwrapped.image.shape[0]
+    with open_page(f"#{name}/{seed}", viewport={"width": 1300, "height": height}) as page:
+        wait_for_status(page, "Glimpse 1 of")
+        shown, expected = seen_in(page, side), seen_by_retina(env, first)
         assert ((shown < 0) == (expected < 0)).all()
         assert 0 < (expected > 0).mean() < (expected >= 0).mean() < 1
         assert abs(shown - expected).max() <= 1  # the browser rounds a half otherwise
         page.locator("#scene").click()  # at the center
-        wait_for_status(page, "Glimpse 2 of 8.")
-        assert abs(seen_in(page, 60) - seen_by_retina(env, first, second)).max() <= 1
+        wait_for_status(page, "Glimpse 2 of")
+        assert abs(seen_in(page, side) - seen_by_retina(env, first, second)).max() <= 1
 
 
 # ---------------------------------------------------------------- play
@@ -162,6 +173,18 @@ def test_early_answer_leaves_the_agent_its_glimpses(open_page):
 
 def digit(label):
     return "an 8" if label == 8 else f"a {label}"
+
+
+def test_both_scores_count_an_episode_that_is_left_at_once(open_page):
+    with open_page("#MNIST-v0/3") as page:
+        wait_for_status(page, "Glimpse 1 of 7.")
+        press(page, "3", "n", "3", "n")
+        page.get_by_role("link", name="Catch").click()
+        wait_for_status(page, "Click the screen to start.")
+        page.get_by_role("link", name="MNIST", exact=True).click()
+        wait_for_status(page, "Glimpse 1 of 7.")
+        for player in ("your", "agent"):
+            assert page.locator(f"#{player}-score").inner_text().endswith(" of 2")
 
 
 def expect_text(page, selector, text):
@@ -228,19 +251,18 @@ def test_release_outside_of_the_scene_takes_no_glimpse(open_page):
 
 def test_catch_step_by_step(open_page):
     env = make_env(CATCH)
-    caught = {}
-    for move, key in ((0, "ArrowLeft"), (1, None), (2, "ArrowRight")):
+    outcomes = []
+    for moves in ([2] + [1] * 22, [1] * 23, [2] * 23):
         env.reset(seed=CATCH_SEED)
-        for _ in range(23):
+        for move in moves:
             info = env.step({"next_location": np.zeros(2), "move": move})[-1]
-        caught[key] = info["caught"]
-    assert set(caught.values()) == {False, True}
-    for key, success in caught.items():
+        outcomes.append(info["caught"])
         with open_page(f"#Catch-v0/{CATCH_SEED}") as page:
             wait_for_status(page, "Click the screen to start.")
-            for _ in range(23):
-                press(page, *[key] * bool(key), ".")
-            wait_for_status(page, "Caught." if success else "Missed.")
+            for move in moves:
+                press(page, *["ArrowRight"] * (move == 2), ".")  # a tapped key moves the paddle once
+            wait_for_status(page, "Caught." if info["caught"] else "Missed.")
+    assert outcomes == [True, False, False]
 
 
 def test_catch_runs_until_it_is_paused(open_page):
@@ -278,6 +300,16 @@ def test_address_that_names_no_task_opens_the_first(open_page):
 
 
 # ---------------------------------------------------------------- forms of the page
+
+
+def test_link_to_the_documentation(browser, tmp_path):
+    path = write_page(tmp_path / "play.html", [], documentation='../index.html?a="&b')
+    with opened(browser, path) as page:
+        link = page.get_by_role("link", name="Documentation")
+        assert link.get_attribute("href") == '../index.html?a="&b'
+        assert page.locator("#agent").is_hidden()  # the page has none
+        press(page, "3")
+        wait_for_status(page, "Right, it is", "It is")
 
 
 @pytest.mark.parametrize("width", [300, 390, 768, 1440])

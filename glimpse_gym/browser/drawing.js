@@ -60,7 +60,7 @@ function picture(width, height, colorOf) {
   return canvas;
 }
 
-/** Map of an image to a square: whole canvas pixels per pixel of the image, in a margin for patches and dots. */
+/** Map of an image to a square with a margin: to pixels of equal size, unless that would leave much of it empty. */
 class Frame {
   /**
    * @param {number} side of the square, in canvas pixels.
@@ -72,11 +72,12 @@ class Frame {
     this.image = image;
     this.retina = retina;
     const longest = Math.max(image.height, image.width);
-    this.factor = Math.max(Math.floor((0.96 * side) / longest), 1);
-    this.left = Math.floor((side - this.factor * image.width) / 2);
-    this.top = Math.floor((side - this.factor * image.height) / 2);
-    this.width = this.factor * image.width;
-    this.height = this.factor * image.height;
+    const fitting = (0.96 * side) / longest; // canvas pixels per pixel of the image
+    this.factor = Math.floor(fitting) > 0.9 * fitting ? Math.floor(fitting) : fitting;
+    this.width = Math.round(this.factor * image.width);
+    this.height = Math.round(this.factor * image.height);
+    this.left = Math.floor((side - this.width) / 2);
+    this.top = Math.floor((side - this.height) / 2);
   }
 
   /** Location, clipped to [-1, 1], under a point of the canvas. */
@@ -88,17 +89,19 @@ class Frame {
     };
   }
 
-  /** Left, top and side of the patch of one scale, exactly as the retina sees it. */
+  /** Left, top, width and height of the patch of one scale, exactly as the retina sees it. */
   patch({ x, y }, scale) {
     const corner = this.retina.patchCorner(this.image, x, y, scale);
-    const side = this.factor * this.retina.patchSide(scale);
-    return [this.left + this.factor * corner.left, this.top + this.factor * corner.top, side];
+    const side = this.retina.patchSide(scale);
+    const [left, right] = [corner.left, corner.left + side].map((column) => Math.round(this.factor * column));
+    const [top, bottom] = [corner.top, corner.top + side].map((row) => Math.round(this.factor * row));
+    return [this.left + left, this.top + top, right - left, bottom - top];
   }
 
   /** Center of the finest patch. */
   center(location) {
-    const [left, top, side] = this.patch(location, 0);
-    return [left + side / 2, top + side / 2];
+    const [left, top, width, height] = this.patch(location, 0);
+    return [left + width / 2, top + height / 2];
   }
 
   /** Draw what surrounds the image, and restrict drawing to the image while `draw` runs. */
@@ -117,7 +120,7 @@ class Frame {
   }
 }
 
-/** Draw the glimpses so far and nothing else of the image. Finer patches cover coarser ones, later ones earlier ones. */
+/** Draw the glimpses so far and nothing else: finer patches cover coarser ones, later ones earlier ones. */
 function drawGlimpses(context, frame, episode) {
   const first = episode.imageMoves ? Math.max(episode.glimpses.length - MAX_MEMORY_MOVING, 0) : 0;
   const glimpses = episode.glimpses.slice(first);
@@ -130,8 +133,7 @@ function drawGlimpses(context, frame, episode) {
       glimpses.forEach((glimpse, i) => {
         const brightness = Math.max(fade ** (glimpses.length - 1 - i), MIN_BRIGHTNESS);
         const values = patchValues(glimpse, scale, patchSize, episode.imageMoves).map((value) => brightness * value);
-        const [left, top, side] = frame.patch(fixations[i], scale);
-        context.drawImage(grayPicture(values, patchSize, patchSize), left, top, side, side);
+        context.drawImage(grayPicture(values, patchSize, patchSize), ...frame.patch(fixations[i], scale));
       });
     }
   });
@@ -158,10 +160,9 @@ function drawDots(context, frame) {
 /** Draw the outlines of the patches at a location, the finest on top. */
 function drawRetina(context, frame, location, unit) {
   for (let scale = frame.retina.numScales - 1; scale >= 0; scale--) {
-    const [left, top, side] = frame.patch(location, scale);
     context.lineWidth = (scale ? 1.5 : 2.5) * unit;
     context.strokeStyle = css(SCALE_COLORS[scale % SCALE_COLORS.length], scale ? 0.75 : 1);
-    context.strokeRect(left, top, side, side);
+    context.strokeRect(...frame.patch(location, scale));
   }
 }
 
@@ -227,10 +228,9 @@ function finestScales({ image, retina }, fixations) {
 function drawNumberedPath(context, frame, fixations, total, unit) {
   const radius = 9 * unit;
   fixations.forEach((location, i) => {
-    const [left, top, side] = frame.patch(location, 0);
     context.lineWidth = 1.5 * unit;
     context.strokeStyle = css(timeColor(i, total), 0.9);
-    context.strokeRect(left, top, side, side);
+    context.strokeRect(...frame.patch(location, 0));
   });
   fixations.slice(1).forEach((location, i) => {
     context.lineWidth = 2.5 * unit;

@@ -154,6 +154,11 @@ class Game {
     this.version += 1;
   }
 
+  /** Let the agent catch up at once: the game is left. */
+  finishAgent() {
+    while (this.agentIsBehind) this.advanceAgent();
+  }
+
   /** Take a glimpse at the gaze. Ignored in other phases than "look". */
   look() {
     if (this.phase === "look") this._step(0);

@@ -1,6 +1,13 @@
 // Mouse, fingers and keys.
 
-const KEY_NAMES = { ArrowLeft: "left", ArrowRight: "right", ArrowUp: "up", ArrowDown: "down", " ": "space", Enter: "enter" };
+const KEY_NAMES = {
+  ArrowLeft: "left",
+  ArrowRight: "right",
+  ArrowUp: "up",
+  ArrowDown: "down",
+  " ": "space",
+  Enter: "enter",
+};
 
 /** Name of a key: a digit or one of W, A, S and D by its place on the keyboard, others by what they type. */
 function keyName(event) {

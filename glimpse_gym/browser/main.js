@@ -30,6 +30,7 @@ class App {
    */
   start(envId, seed) {
     if (seed === undefined) seed = envId in this.seeds ? this.seeds[envId] + 1 : Math.floor(NUM_SEEDS * Math.random());
+    if (this.game) this.game.finishAgent();
     this.seeds[envId] = seed;
     this.scores[envId] = this.scores[envId] || new Score();
     const agent = glimpse.agents.find((each) => each.envId === envId);
@@ -46,9 +47,10 @@ class App {
       const missing = glimpse.missingFeatures();
       if (missing.length) throw new Error(`this browser lacks ${missing.join(", ")}; use a newer one`);
       const agent = await glimpse.loadAgent(name);
-      if (game === this.game) game.challenge(agent);
+      game.challenge(agent);
+      if (game !== this.game) game.finishAgent();
     } catch (error) {
-      this._problem = `The agent cannot play: ${error.message}.`;
+      if (game === this.game) this._problem = `The agent cannot play: ${error.message}.`;
     }
     this._redraw();
   }
@@ -64,7 +66,6 @@ class App {
   /** Leave the review. */
   next() {
     if (this.game.phase !== "review") return;
-    while (this.game.agentIsBehind) this.game.advanceAgent();
     this.start(this.game.envId);
     this.view.scene.canvas.focus({ preventScroll: true });
   }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from html import escape
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -33,13 +34,17 @@ RULES = (
 """Scripts that set ``globalThis.glimpse``, in order."""
 PAGE = ("words.js", "game.js", "drawing.js", "view.js", "input.js", "main.js")
 """Scripts that draw the page and play with what the rules offer, in order."""
+STYLES = ("style.css", "game.css", "narrow.css")
+"""Style sheets, in order."""
 
 
-def build_page(agents: Sequence[str | Path] | None = None) -> str:
+def build_page(agents: Sequence[str | Path] | None = None, documentation: str | None = None) -> str:
     """Build the page, HTML that needs no other file and no network.
 
     Args:
-        agents: names of pretrained agents, or paths of checkpoint folders; None for all pretrained agents.
+        agents: names of pretrained agents, or paths of checkpoint folders; None for all pretrained agents. Of several
+            for one env, the first plays.
+        documentation: address of the documentation, absolute or relative to the page, for a link; None for no link.
 
     Raises:
         CheckpointError: if there is no such agent, or a file is missing, damaged, or not a checkpoint.
@@ -49,8 +54,10 @@ def build_page(agents: Sequence[str | Path] | None = None) -> str:
     rules, weights = _build_scripts(agents)
     # The weights come last, so that a browser shows the page before it has loaded them.
     scripts = [rules, _wrap(PAGE), *weights]
+    link = f'<a href="{escape(documentation)}">Documentation</a>' if documentation else ""
     parts = {
-        "style": f"<style>\n{_read('style.css')}</style>",
+        "documentation": link,
+        "style": f"<style>\n{_join(STYLES)}</style>",
         "scripts": "\n".join(f"<script>\n{script}</script>" for script in scripts),
     }
     page = _read("page.html")
@@ -72,18 +79,20 @@ def build_rules(agents: Sequence[str | Path] | None = None) -> str:
     return "\n".join([rules, *weights])
 
 
-def write_page(path: str | os.PathLike[str], agents: Sequence[str | Path] | None = None) -> Path:
+def write_page(
+    path: str | os.PathLike[str], agents: Sequence[str | Path] | None = None, documentation: str | None = None
+) -> Path:
     """Write the page to a file, atomically, and return its path.
 
     Args:
         path: the file, which is replaced if it exists.
-        agents: as in :func:`build_page`.
+        agents, documentation: as in :func:`build_page`.
 
     Raises:
         CheckpointError, ValueError, ModuleNotFoundError: as :func:`build_page`.
         OSError: if the file cannot be written.
     """
-    content = build_page(agents).encode()
+    content = build_page(agents, documentation).encode()
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
     return Path(path)
@@ -117,8 +126,11 @@ def _build_scripts(agents: Sequence[str | Path] | None) -> tuple[str, list[str]]
 
 def _wrap(names: Sequence[str], head: str = "") -> str:
     """Put scripts into one strict function, which keeps their names to itself."""
-    body = "\n".join(_read(name) for name in names)
-    return f'(() => {{\n"use strict";\n{head}{body}}})();\n'
+    return f'(() => {{\n"use strict";\n{head}{_join(names)}}})();\n'
+
+
+def _join(names: Sequence[str]) -> str:
+    return "\n".join(map(_read, names))
 
 
 def _to_js(value: Any) -> str:

@@ -64,9 +64,10 @@ class View {
     const isCatch = env.kind === "catch";
     show("problem", false);
     show("board", true);
+    show("notes", true);
     show("agent", Boolean(agent));
     setText("agent-title", agent ? agent.name : "");
-    setText("lead", describeTask(env));
+    setText("lead", describeTask(env, Boolean(agent)));
     element("scene").setAttribute("aria-label", describeScene(env));
     setText("retina-text", describeRetina(env));
     setText("agent-text", agent ? describeAgent(agent, env) : "This page has no agent for this task.");
@@ -97,8 +98,9 @@ class View {
     show("answers", !isCatch && !isReview);
     show("moves", isCatch && !isReview);
     show("review", isReview);
-    show("agent-scene", isReview);
-    show("cover", !isReview);
+    show("agent-scene", isReview && !problem);
+    show("cover", !isReview && !problem);
+    show("beliefs", !problem);
     element("answers").classList.toggle("due", phase === "answer");
     element("scene").classList.toggle("still", isReview || phase === "answer");
     setText("run", !game.paused ? "Pause" : episode.world.steps ? "Continue" : "Start");
@@ -131,7 +133,8 @@ class View {
     setOutcome("agent-status", result ? opponent.episode.success : null);
     if (!opponent) {
       setText("certainty", "");
-      setText("certainty-text", problem ? "" : "Loading the agent");
+      setText("certainty-text", "Loading the agent");
+      this._drawCurve([], game.episode.world.horizon);
       return;
     }
     const certainties = opponent.beliefs.map((belief) => Math.max(...belief));
@@ -201,6 +204,7 @@ class View {
   locationOf(event, { images, world }) {
     const { canvas, unit } = this.scene;
     const { left, top } = canvas.getBoundingClientRect();
-    return new Frame(canvas.width, images[0], world.retina).toLocation(unit * (event.clientX - left), unit * (event.clientY - top));
+    const frame = new Frame(canvas.width, images[0], world.retina);
+    return frame.toLocation(unit * (event.clientX - left), unit * (event.clientY - top));
   }
 }

@@ -20,21 +20,21 @@ function plural(count, noun) {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-/** Describe a task, for someone who has never heard of it. */
-function describeTask({ kind, imageSize, canvasSize, numClutter, numScales, horizon }) {
+/** Describe a task, for someone who has never heard of it; `hasAgent` if the page has an agent that plays it too. */
+function describeTask({ kind, imageSize, canvasSize, numClutter, numScales, horizon }, hasAgent) {
   const size = `${imageSize} × ${imageSize} pixels`;
-  const seen = numScales > 1 ? "sharp where you look, coarse around it, nothing beyond" : "a small patch where you look, nothing beyond";
+  const near = numScales > 1 ? "sharp where you look, coarse around it" : "a small patch where you look";
   if (kind === "catch") {
     return (
-      `A ball falls on a screen of ${size}. You see the screen through a retina: ${seen}. ` +
-      "Move the paddle under the ball, beside a trained agent that plays the same one."
+      `A ball falls on a screen of ${size}. You see the screen through a retina: ${near}, nothing beyond. ` +
+      `Move the paddle under the ball${hasAgent ? ", beside a trained agent that plays the same one" : ""}.`
     );
   }
   const place = canvasSize ? "at a random place on" : "on";
   const clutter = numClutter ? `, among ${numClutter} pieces of others` : "";
   return (
-    `A digit is hidden ${place} ${size}${clutter}. You see it through a retina: ${seen}. ` +
-    `Find out which digit it is in ${horizon} glimpses, beside a trained agent.`
+    `A digit is hidden ${place} ${size}${clutter}. You see it through a retina: ${near}, nothing beyond. ` +
+    `Find out which digit it is in ${horizon} glimpses${hasAgent ? ", beside a trained agent" : ""}.`
   );
 }
 
@@ -49,8 +49,8 @@ function describeRetina({ patchSize: g, numScales: k }) {
   const numbers = `${k * g * g} numbers on an image of any size`;
   if (k === 1) return `A glimpse is one patch of ${g} × ${g} pixels around the place you choose: ${numbers}.`;
   return (
-    `A glimpse is ${k} square patches around one place. The finest has ${g} × ${g} pixels. Each of the others is twice ` +
-    `as wide as the one before, averaged to the same ${g} × ${g} cells. So a glimpse is ${numbers}.`
+    `A glimpse is ${k} square patches around one place. The finest has ${g} × ${g} pixels. Each of the others is ` +
+    `twice as wide as the one before, averaged to the same ${g} × ${g} cells. So a glimpse is ${numbers}.`
   );
 }
 

@@ -97,7 +97,8 @@ def _agents_of_page(against: str | None) -> list[str]:
     """Names or paths of the page's agents, of which it takes the first of each task."""
     from glimpse_gym.agents.pretrained import pretrained_names
 
-    return [against] * bool(against) + [name for name in pretrained_names() if name != against]
+    names = [name for name in pretrained_names() if name != against]
+    return [against, *names] if against else names
 
 
 def _play_in_window(parsed: argparse.Namespace) -> int | None:
