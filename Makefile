@@ -1,6 +1,7 @@
 # Every target sets up a virtual environment in .venv with pinned versions first.
 #   make demo   train RAM on MNIST and draw where it looks: about seven minutes on two cores
 #   make test   lint, layers, types, tests
+#   make docs   the documentation site, in docs/_build/html; make linkcheck tries its links to other sites
 #   make hostile   attack everything at random; MINUTES=20 and SEED= (from the clock)
 PYTHON ?= python3
 MINUTES ?= 20
@@ -8,7 +9,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find glimpse_gym envs agents -type f -not -path '*/__pycache__/*')
 
-.PHONY: demo test hostile lint layers types clean
+DOCS := docs/_build
+
+.PHONY: demo test docs linkcheck hostile lint layers types clean
 
 demo: $(VENV)/agents.stamp
 	$(BIN)/glimpse-gym data mnist
@@ -19,6 +22,18 @@ demo: $(VENV)/agents.stamp
 test: lint layers types
 	$(BIN)/glimpse-gym data mnist
 	$(BIN)/python -m pytest
+
+docs: $(DOCS)/source
+	$(BIN)/sphinx-build -W --keep-going -q -c docs $(DOCS)/source $(DOCS)/html
+	@echo "The site is in $(DOCS)/html/index.html"
+
+linkcheck: $(DOCS)/source
+	$(BIN)/sphinx-build -W --keep-going -q -b linkcheck -c docs $(DOCS)/source $(DOCS)/linkcheck
+
+.PHONY: $(DOCS)/source
+$(DOCS)/source: $(VENV)/docs.stamp
+	$(BIN)/glimpse-gym data mnist
+	cd docs && ../$(BIN)/python -m glimpse_site
 
 hostile: $(VENV)/test.stamp
 	$(BIN)/glimpse-gym data mnist
@@ -50,4 +65,4 @@ $(VENV)/installed.stamp: $(SOURCES) $(VENV)/test.stamp
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist $(DOCS) *.egg-info

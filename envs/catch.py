@@ -184,9 +184,11 @@ class CatchEnv(GlimpseEnv, gym.Env[Any, Any]):
     | `next_location` | where to look in the next frame: x to the right, y down, (0, 0) the center; clipped to [-1, 1] |
     | `move` | 0 left, 1 stay, 2 right, one column, blocked by the walls |
 
-    `actions="discrete"`: `Discrete(3*M*M)`, move * M*M + cell, with the cells of an M x M grid
+    `actions="discrete"`: `Discrete(3*M*M)`, `move * M*M + cell`, with the cells of an M x M grid
     numbered row by row.
+
     `actions="multidiscrete"`: `MultiDiscrete([3, M*M])`, move and cell.
+
     `actions="continuous"`: `Box(-1, 1, (5,), float32)`: `next_location`, then one score per move; the move with the
     highest score is made (the first of equals).
 

@@ -261,9 +261,11 @@ class ClassificationEnv(GlimpseEnv, gym.Env[Any, Any]):
     | `next_location` | where to look next: x to the right, y down, (0, 0) the center; clipped to [-1, 1] |
     | `label` | the answer; only the label of step T counts |
 
-    `actions="discrete"`: `Discrete(M*M + K)`: a < M*M looks at the center of cell a of an M x M grid, numbered row
-    by row; a >= M*M answers label a - M*M and ends the episode.
+    `actions="discrete"`: `Discrete(M*M + K)`: a < `M*M` looks at the center of cell a of an M x M grid, numbered row
+    by row; a >= `M*M` answers label `a - M*M` and ends the episode.
+
     `actions="multidiscrete"`: `MultiDiscrete([M*M, K])`, a cell and a label; only the label of step T counts.
+
     `actions="continuous"`: `Box(-1, 1, (2 + K,), float32)`: `next_location`, then one score per label; the label with
     the highest score is the answer (the first of equals), and only that of step T counts.
 

@@ -68,22 +68,36 @@ def register_world(name: str, prefix: str, kwargs: dict[str, Any]) -> None:
 
 
 def describe_envs() -> str:
-    """List the registered ids with their spaces. Needs no data: ten blank 28 x 28 images replace the real ones."""
+    """List the registered ids with their spaces; see :func:`make_without_data`."""
     lines = []
-    for name, (prefix, kwargs) in WORLDS.items():
-        env_class: Any = load_env_creator(f"{prefix}Env")
-        takes_images = "images" in inspect.signature(env_class.world_class).parameters
+    for name in WORLDS:
         for actions in ACTION_INFIXES:
-            env = gym.make(env_id(name, actions), **(_blank_images() if takes_images else {}))
-            your_images = takes_images and "images" not in kwargs
-            lines.append(env_id(name, actions) + ("  (K depends on your images)" if your_images else ""))
+            env = make_without_data(name, actions=actions)
+            lines.append(env_id(name, actions) + ("  (K depends on your images)" if needs_your_images(name) else ""))
             lines.append(f"    observation  {env.observation_space}")
             lines.append(f"    action       {env.action_space}")
     return "\n".join(lines)
 
 
-def _blank_images() -> dict[str, Any]:
-    return {"images": np.zeros((10, 28, 28), np.uint8), "labels": np.arange(10), "split": "all"}
+def make_without_data(name: str, **kwargs: Any) -> gym.Env[Any, Any]:
+    """Make the env of a registered world to read its spaces: ten blank 28 x 28 images replace the real ones.
+
+    Args:
+        name: a key of :data:`WORLDS`.
+        **kwargs: keyword arguments of the env, such as ``actions``.
+    """
+    blank = {"images": np.zeros((10, 28, 28), np.uint8), "labels": np.arange(10), "split": "all"}
+    return gym.make(env_id(name), **(blank if _takes_images(name) else {}) | kwargs)
+
+
+def needs_your_images(name: str) -> bool:
+    """Return whether a registered world has no images of its own, so that ``images`` must be given."""
+    return _takes_images(name) and "images" not in WORLDS[name][1]
+
+
+def _takes_images(name: str) -> bool:
+    env_class: Any = load_env_creator(f"{WORLDS[name][0]}Env")
+    return "images" in inspect.signature(env_class.world_class).parameters
 
 
 def document_envs() -> str:

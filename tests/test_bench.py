@@ -1,8 +1,10 @@
 """Measurements of speed: what they measure and report. No test depends on how fast anything is."""
 
 import itertools
+import json
 import platform
 import re
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -27,8 +29,13 @@ def small_workload():
 
 
 @pytest.fixture(scope="module")
-def report():
-    return list(bench_worlds(0.01, num_envs=3))
+def saved(tmp_path_factory):
+    return tmp_path_factory.mktemp("saved") / "speed.json"
+
+
+@pytest.fixture(scope="module")
+def report(saved):
+    return list(bench_worlds(0.01, num_envs=3, save=saved))
 
 
 def test_first_line_names_machine_and_versions(report):
@@ -55,6 +62,17 @@ def test_one_row_per_world_for_vector_and_single_env(report):
         assert row[1] != "CartPole-v1" or row[3] == "1.000"
 
 
+def test_the_file_has_the_speeds_of_the_report(report, saved):
+    content = json.loads(saved.read_text())
+    assert content["machine"] == report[0]
+    assert content["num_envs"] == 3
+    rows = [match.groups() for line in report if (match := ROW.fullmatch(line))]
+    for kind, expected in (("vector", rows[: len(rows) // 2]), ("single", rows[len(rows) // 2 :])):
+        found = [(name, f"{row['steps_per_second']:,}", f"{row['ratio']:.3f}") for name, row in content[kind].items()]
+        assert found == expected
+    assert any(f": {content['render_milliseconds']:.2f} ms per frame" in line for line in report)
+
+
 def test_rendering_import_and_memory_rows(report):
     assert any(re.fullmatch(r"import glimpse_gym: -?\d+\.\d\d s beyond import gymnasium", line) for line in report)
     rendering = r"\nrender\(\) as rgb_array, glimpse_gym/ClutteredMNIST100-v0: \d+\.\d\d ms per frame"
@@ -75,11 +93,10 @@ def test_reported_ratio_is_the_median_of_ratios(monkeypatch):
 
     monkeypatch.setattr(bench_module, "_NUM_ROUNDS", 3)
     monkeypatch.setattr(bench_module, "_calls_per_second", fake_rate)
-    lines = list(bench_module._compare(lambda name: lambda: None, 100, 1.5))
+    found = bench_module._compare(lambda name: lambda: None, 100, 1.5)
     assert next(calls) == 18
-    found = [ROW.fullmatch(line).groups() for line in lines]
-    assert found[0] == ("CartPole-v1", "2,000", "1.000")
-    assert {row[1:] for row in found[1:]} == {("3,300", "1.100")}
+    assert found[0] == ("CartPole-v1", 2000, 1)
+    assert {row[1:] for row in found[1:]} == {(3300, 1.1)}
 
 
 def test_calls_per_second(monkeypatch):
@@ -101,16 +118,16 @@ def test_bad_arguments(seconds, num_envs):
 def test_command_line(monkeypatch, capsys):
     calls = []
 
-    def fake_bench(seconds, num_envs):
-        calls.append((seconds, num_envs))
+    def fake_bench(seconds, num_envs, save):
+        calls.append((seconds, num_envs, save))
         yield "first line"
         yield "second line"
 
     monkeypatch.setattr(bench_module, "bench_worlds", fake_bench)
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
     assert main(["bench", "--seconds", "0.5", "--num-envs", "7"]) == 0
-    assert main(["bench"]) == 0
-    assert calls == [(0.5, 7), (1.0, 256)]
+    assert main(["bench", "--save", "speed.json"]) == 0
+    assert calls == [(0.5, 7, None), (1.0, 256, Path("speed.json"))]
     assert capsys.readouterr().out == "first line\nsecond line\n" * 2
 
 

@@ -1,4 +1,4 @@
-"""The examples and the code of docs/algorithms.md, as a user runs them."""
+"""The examples, and the algorithm of docs/algorithms.md, as a user runs them."""
 
 import importlib
 import re
@@ -15,6 +15,7 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode
 
+from doc_pages import blocks_of, commands_of
 from glimpse_gym.agents.benchmark import runs
 from glimpse_gym.agents.benchmark.algorithms import ALGORITHMS
 from glimpse_gym.agents.benchmark.protocol import TASKS
@@ -27,10 +28,6 @@ every_example = pytest.mark.parametrize("module", EXAMPLES)
 
 # At import, torchrl inherits from its own class.
 pytestmark = pytest.mark.filterwarnings("ignore:Creating .* which inherits from WeightUpdaterBase:DeprecationWarning")
-
-
-def code_blocks(page: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(autouse=True)
@@ -153,36 +150,18 @@ def assert_same(step, observation):
 
 # ---------------------------------------------------------------- docs/algorithms.md
 
-CODE = code_blocks("algorithms.md", "python")
-COMMANDS = [line for block in code_blocks("algorithms.md", "sh") for line in block.splitlines()]
+(MODULE,) = (block for block in blocks_of("docs/algorithms.md", "python") if block.module)
+COMMANDS = commands_of("docs/algorithms.md")
 
 
-def test_the_page_has_code():
-    assert len(CODE) == 4
+def test_the_page_has_commands():
     assert len(COMMANDS) == 6
 
 
-def test_code_of_vector_envs(capsys):
-    exec(CODE[0], {})
-    assert capsys.readouterr().out == "(64, 1, 8, 8)\n"
-
-
-def test_code_of_torch_devices(capsys):
-    exec(CODE[1], {})
-    assert 0 <= float(re.fullmatch(r"tensor\((.*)\)\n", capsys.readouterr().out)[1]) <= 0.5
-
-
-def test_code_of_the_evaluation(capsys):
-    exec(CODE[2], {})
-    success, episode_return, num_glimpses = map(float, capsys.readouterr().out.split())
-    assert success == episode_return > 0.97
-    assert num_glimpses == 7
-
-
 def test_code_of_an_algorithm_of_ones_own(tmp_path, monkeypatch):
-    (tmp_path / "my_algorithm.py").write_text(CODE[3])
+    (tmp_path / f"{MODULE.module}.py").write_text(MODULE.code)
     monkeypatch.syspath_prepend(tmp_path)
-    importlib.import_module("my_algorithm")
+    importlib.import_module(MODULE.module)
     record = execute("a2c", "Catch", 1000)
     assert record.env_id == "glimpse_gym/CatchDiscrete-v0"
     assert record.test["num_episodes"] == 50

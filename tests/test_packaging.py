@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 # Folders of code, and the packages they are imported as.
 CODE = {"glimpse_gym": "glimpse_gym", "envs": "glimpse_gym.envs", "agents": "glimpse_gym.agents"}
 VISIBLE = (".ci", ".github", ".gitignore", ".pre-commit-config.yaml")
-GENERATED = ("build", "dist", "__pycache__")
+GENERATED = ("_build", "build", "dist", "__pycache__")
 
 
 def config() -> configparser.ConfigParser:
@@ -150,6 +150,7 @@ def test_the_metadata(metadata):
     assert metadata["Version"] == glimpse_gym.__version__
     assert set(metadata.get_all("Provides-Extra")) == {
         "agents",
+        "docs",
         "figures",
         "large",
         "minari",
@@ -242,7 +243,7 @@ def test_every_package_is_in_both_lists():
 
 def test_every_import_is_a_requirement():
     declared = {"core": entries("options", "install_requires")}
-    for extra in ("agents", "large", "minari", "video", "sb3", "ray", "search", "zoo", "test"):
+    for extra in ("agents", "docs", "large", "minari", "video", "sb3", "ray", "search", "zoo", "test"):
         declared[extra] = [line for line in entries("options.extras_require", extra) if not line.startswith("%")]
     names = {extra: {Requirement(line).name for line in lines} for extra, lines in declared.items()}
     core, agents = names["core"], names["core"] | names["agents"]
@@ -269,7 +270,7 @@ def test_every_requirement_is_pinned():
     pinned = {normal(Requirement(line).name): Requirement(line).specifier for line in pins}
     assert len(pinned) == len(pins), "some package is pinned twice"
     lines = entries("options", "install_requires")
-    for extra in ("agents", "minari", "video", "sb3", "ray", "search", "zoo", "test"):
+    for extra in ("agents", "docs", "minari", "video", "sb3", "ray", "search", "zoo", "test"):
         lines += [line for line in entries("options.extras_require", extra) if not line.startswith("%")]
     for requirement in map(Requirement, lines):
         (pin,) = pinned[normal(requirement.name)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import inspect
 import itertools
+import json
 import os
 import platform
 import statistics
@@ -12,11 +13,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 from gymnasium.envs.registration import load_env_creator
 
+from glimpse_gym.atomic_io import atomic_write
 from glimpse_gym.bench.timing import check_seconds, seconds_per_call
 from glimpse_gym.machine import machine_name
 from glimpse_gym.registration import WORLDS, env_id
@@ -27,7 +30,17 @@ _RENDERED_ID = "glimpse_gym/ClutteredMNIST100-v0"
 _NUM_ROUNDS = 5
 
 
-def bench_worlds(seconds: float = 1.0, num_envs: int = 256) -> Iterator[str]:
+class Speed(NamedTuple):
+    """Speed of one env."""
+
+    env_id: str
+    steps_per_second: float
+    """Median over the rounds."""
+    ratio: float
+    """To CartPole: the median of the ratios within the rounds."""
+
+
+def bench_worlds(seconds: float = 1.0, num_envs: int = 256, save: Path | None = None) -> Iterator[str]:
     """Measure the speed of every world, of rendering and of the import, and yield the report line by line.
 
     Worlds and CartPole take turns for several rounds, so that disturbances affect all of them, and the median ratio is
@@ -36,18 +49,26 @@ def bench_worlds(seconds: float = 1.0, num_envs: int = 256) -> Iterator[str]:
     Args:
         seconds: duration of each measurement, over all rounds.
         num_envs: number of sub-envs of the vector envs, an integer >= 1.
+        save: JSON file for the machine and the speeds, from which the documentation makes its tables.
 
     Raises:
         ValueError: if an argument is out of range.
+        OSError: the file cannot be written.
     """
     check_seconds(seconds)
     check_integer("num_envs", num_envs, at_least=1)
-    yield describe_machine()
+    machine = describe_machine()
+    yield machine
     yield f"\n{num_envs} sub-envs, one thread, random actions; ratios are medians over rounds"
-    yield from _compare(lambda name: _make_vector_step(name, num_envs), num_envs, seconds)
+    vector = _compare(lambda name: _make_vector_step(name, num_envs), num_envs, seconds)
+    yield from map(_format_speed, vector)
     yield "\nsingle env through gym.make, random actions; ratios are medians over rounds"
-    yield from _compare(_make_single_step, 1, seconds)
-    yield f"\nrender() as rgb_array, {_RENDERED_ID}: {_render_milliseconds(seconds):.2f} ms per frame"
+    single = _compare(_make_single_step, 1, seconds)
+    yield from map(_format_speed, single)
+    milliseconds = _render_milliseconds(seconds)
+    yield f"\nrender() as rgb_array, {_RENDERED_ID}: {milliseconds:.2f} ms per frame"
+    if save:
+        _save_speeds(save, machine, num_envs, vector, single, milliseconds)
     yield f"import glimpse_gym: {_import_seconds():.2f} s beyond import gymnasium"
     import resource  # not available on Windows
 
@@ -69,8 +90,8 @@ def benchmarked_ids() -> list[str]:
     return ids
 
 
-def _compare(make_step: Callable[[str], Callable[[], None]], num_steps: int, seconds: float) -> Iterator[str]:
-    """Measure all ids, taking turns, and yield lines of steps per second and ratios, CartPole first.
+def _compare(make_step: Callable[[str], Callable[[], None]], num_steps: int, seconds: float) -> list[Speed]:
+    """Measure all ids, taking turns, CartPole first.
 
     Args:
         make_step: makes a function that takes ``num_steps`` steps of the env with a given id.
@@ -82,9 +103,35 @@ def _compare(make_step: Callable[[str], Callable[[], None]], num_steps: int, sec
     for _ in range(_NUM_ROUNDS):
         for name, step in step_functions.items():
             rates[name].append(num_steps * _calls_per_second(step, seconds / _NUM_ROUNDS))
+    speeds = []
     for name, values in rates.items():
         ratios = [value / reference for value, reference in zip(values, rates[_REFERENCE_ID], strict=True)]
-        yield f"  {name:<36}{statistics.median(values):>12,.0f} steps/s   ratio {statistics.median(ratios):.3f}"
+        speeds.append(Speed(name, statistics.median(values), statistics.median(ratios)))
+    return speeds
+
+
+def _format_speed(speed: Speed) -> str:
+    return f"  {speed.env_id:<36}{speed.steps_per_second:>12,.0f} steps/s   ratio {speed.ratio:.3f}"
+
+
+def _save_speeds(
+    path: Path, machine: str, num_envs: int, vector: list[Speed], single: list[Speed], milliseconds: float
+) -> None:
+    def rounded(speeds: list[Speed]) -> dict[str, dict[str, float]]:
+        return {
+            each.env_id: {"steps_per_second": round(each.steps_per_second), "ratio": round(each.ratio, 3)}
+            for each in speeds
+        }
+
+    content = {
+        "machine": machine,
+        "num_envs": num_envs,
+        "vector": rounded(vector),
+        "single": rounded(single),
+        "render_milliseconds": round(milliseconds, 2),
+    }
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _calls_per_second(function: Callable[[], object], seconds: float) -> float:

@@ -117,6 +117,7 @@ def _make_parser() -> argparse.ArgumentParser:
     bench.add_argument("--num-envs", type=int, default=256, help="number of sub-envs of the vector envs")
     kinds.add_argument("--sizes", action="store_true", help="measure time per glimpse against the size of the image")
     bench.add_argument("--out", type=Path, default=Path("."), help="folder of the figure of --sizes, sizes.png")
+    kinds.add_argument("--save", metavar="FILE", type=Path, help="JSON file for the speeds of the worlds")
     bench.add_argument("--max-side", type=int, default=32_768, help="largest side in pixels of --sizes, a file of 1 GB")
     return parser
 

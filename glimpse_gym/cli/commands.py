@@ -139,6 +139,6 @@ def bench(parsed: argparse.Namespace) -> None:
     else:
         from glimpse_gym.bench.worlds import bench_worlds
 
-        lines = bench_worlds(parsed.seconds, parsed.num_envs)
+        lines = bench_worlds(parsed.seconds, parsed.num_envs, parsed.save)
     for line in lines:
         print(line, flush=True)
