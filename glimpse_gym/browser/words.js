@@ -22,7 +22,7 @@ function plural(count, noun) {
 
 /** Describe a task, for someone who has never heard of it; `hasAgent` if the page has an agent that plays it too. */
 function describeTask({ kind, imageSize, canvasSize, numClutter, numScales, horizon }, hasAgent) {
-  const size = `${imageSize} × ${imageSize} pixels`;
+  const size = `${imageSize}\u00a0×\u00a0${imageSize} pixels`;
   const near = numScales > 1 ? "sharp where you look, coarse around it" : "a small patch where you look";
   if (kind === "catch") {
     return (
@@ -127,7 +127,7 @@ function describeCertainty(beliefs, answer) {
   let first = beliefs.length;
   while (first > 0 && beliefs[first - 1][answer] >= SURE) first -= 1;
   if (first === beliefs.length) return `It was ${percent(beliefs[first - 1][answer])} sure in the end.`;
-  return first === 0 ? "It was sure from the first glimpse on." : `It was sure from glimpse ${first + 1} on.`;
+  return `It was at least ${percent(SURE)} sure from glimpse ${first + 1} on.`;
 }
 
 /** Say what an agent is doing while the person plays. */
