@@ -86,7 +86,7 @@ def make_without_data(name: str, **kwargs: Any) -> gym.Env[Any, Any]:
         name: a key of :data:`WORLDS`.
         **kwargs: keyword arguments of the env, such as ``actions``.
     """
-    blank = {"images": np.zeros((10, 28, 28), np.uint8), "labels": np.arange(10), "split": "all"}
+    blank: dict[str, Any] = {"images": np.zeros((10, 28, 28), np.uint8), "labels": np.arange(10), "split": "all"}
     return gym.make(env_id(name), **(blank if _takes_images(name) else {}) | kwargs)
 
 
