@@ -1,7 +1,5 @@
-"""docs/retina.md and docs/ram.md: their code, their commands, their numbers and their figures."""
+"""docs/retina.md and docs/ram.md: their commands, their numbers and their figures."""
 
-import contextlib
-import io
 import re
 import runpy
 import shlex
@@ -12,39 +10,16 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from doc_pages import commands_of, read_page
 from glimpse_gym.agents.experiments.recipes import recipe_names
 from glimpse_gym.agents.experiments.result_files import load_results
 from glimpse_gym.cli.train import parse_train_arguments
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("retina.md", "ram.md")
-
-
-def read(page: str) -> str:
-    return (ROOT / "docs" / page).read_text(encoding="utf-8")
-
-
-def blocks(page: str) -> list[tuple[str, str]]:
-    """Language and content of all code blocks."""
-    return re.findall(r"^```(\w+)\n(.*?)^```", read(page), re.MULTILINE | re.DOTALL)
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_code_prints_what_the_page_says(page):
-    namespace: dict = {}
-    found = blocks(page)
-    for (language, code), (following, text) in zip(found, [*found[1:], ("", "")], strict=True):
-        if language == "python":
-            printed = io.StringIO()
-            with contextlib.redirect_stdout(printed):
-                exec(code, namespace)
-            assert printed.getvalue() == (text if following == "text" else "")
-    assert sum(following == "text" for following, _ in found) == 2
 
 
 def test_commands_are_accepted():
-    (text,) = (content for language, content in blocks("ram.md") if language == "sh")
-    commands = [shlex.split(line, comments=True) for line in text.replace("\\\n", "").splitlines()]
+    commands = [shlex.split(line, comments=True) for line in commands_of("docs/ram.md")]
     assert [command[:2] for command in commands] == [["glimpse-gym", name] for name in ("train", "reproduce", "train")]
     default, paper = (parse_train_arguments(commands[i][2:]) for i in (0, 2))
     assert default.training.loss_weighting == "linear"
@@ -54,7 +29,7 @@ def test_commands_are_accepted():
 
 
 def test_errors_are_those_of_the_results():
-    rows = re.findall(r"\| ([\d.]+) \| `(ablation-[\w-]+)` \|", read("ram.md"))
+    rows = re.findall(r"\| ([\d.]+) \| `(ablation-[\w-]+)` \|", read_page("docs/ram.md"))
     errors = {
         result.recipe: f"{100 * result.errors(split='validation')[-1]:.2f}" for result in load_results(ROOT / "results")
     }
