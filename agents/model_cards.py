@@ -96,7 +96,10 @@ def _yaml_lines(value: Any) -> list[str]:
     is_plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9 _./-]*[A-Za-z0-9]", value)
     if is_plain and value.lower() not in _WORDS_OF_YAML:
         return [value]
-    return [json.dumps(printable(value) if isinstance(value, str) else value, ensure_ascii=False)]
+    text = json.dumps(printable(value) if isinstance(value, str) else value, ensure_ascii=False)
+    if isinstance(value, float):
+        text = re.sub(r"^(-?\d+)e", r"\1.0e", text)  # YAML 1.1 takes 1e-05 for a string
+    return [text]
 
 
 def _header(name: str, metadata: CheckpointMetadata) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 from huggingface_hub import ModelCard
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent_folders import change_entries, make_agent
@@ -40,6 +40,7 @@ values = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from("abcd"), values, min_size=1))
+@example({"a": -1e-05})
 def test_yaml_is_read_as_what_was_written(value):
     assert yaml.safe_load(to_yaml(value)) == value
 
