@@ -52,7 +52,7 @@ def index_page() -> str:
     return f"""# Environments
 
 Every env shows an image through a retina, one glimpse at a time. The pictures are what `render()` returns while a
-pretrained agent plays.
+pretrained agent plays; in Images, which has none, the glimpses follow a spiral.
 
 ::::{{container}} cards
 {cards}
