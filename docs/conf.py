@@ -90,7 +90,7 @@ def write_play_page(app: Sphinx, exception: Exception | None) -> None:
 
         folder = Path(app.outdir, "play")
         folder.mkdir(exist_ok=True)
-        write_page(folder / "index.html")
+        write_page(folder / "index.html", documentation="../index.html")
 
 
 def setup(app: Sphinx) -> None:

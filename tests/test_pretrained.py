@@ -87,7 +87,7 @@ def test_pretrained_agents_are_one_of_each_task_and_small():
 @pytest.mark.parametrize("name", pretrained.pretrained_names())
 def test_pretrained_agent_performs_well_in_the_env_of_its_recipe(name):
     policy, metadata = load_agent(pretrained.PRETRAINED / name)
-    recipe = load_recipe(name)
+    recipe = load_recipe(metadata.command.split()[2])  # glimpse-gym reproduce RECIPE ...
     expected = (recipe.env_id, recipe.env_kwargs, recipe.policy_config)
     assert (metadata.env_id, metadata.env_kwargs, metadata.policy_config) == expected
     envs = make_envs(metadata.env_id, metadata.env_kwargs, "validation", 3)
