@@ -180,7 +180,7 @@ def test_both_scores_count_an_episode_that_is_left_at_once(open_page):
         wait_for_status(page, "Glimpse 1 of 7.")
         press(page, "3", "n", "3", "n")
         page.get_by_role("link", name="Catch").click()
-        wait_for_status(page, "Click the screen to start.")
+        wait_for_status(page, "Click the screen or press space to start.")
         page.get_by_role("link", name="MNIST", exact=True).click()
         wait_for_status(page, "Glimpse 1 of 7.")
         for player in ("your", "agent"):
@@ -258,7 +258,7 @@ def test_catch_step_by_step(open_page):
             info = env.step({"next_location": np.zeros(2), "move": move})[-1]
         outcomes.append(info["caught"])
         with open_page(f"#Catch-v0/{CATCH_SEED}") as page:
-            wait_for_status(page, "Click the screen to start.")
+            wait_for_status(page, "Click the screen or press space to start.")
             for move in moves:
                 press(page, *["ArrowRight"] * (move == 2), ".")  # a tapped key moves the paddle once
             wait_for_status(page, "Caught." if info["caught"] else "Missed.")
@@ -267,7 +267,7 @@ def test_catch_step_by_step(open_page):
 
 def test_catch_runs_until_it_is_paused(open_page):
     with open_page(f"#Catch-v0/{CATCH_SEED}") as page:
-        wait_for_status(page, "Click the screen to start.")
+        wait_for_status(page, "Click the screen or press space to start.")
         page.locator("#pace").fill("8")
         page.get_by_role("button", name="Start").click()
         page.wait_for_function("() => document.querySelectorAll('#budget .taken').length >= 3")

@@ -57,7 +57,7 @@ class App {
 
   /** Start the episode of the page's address; the first task if it names none. */
   startFromAddress() {
-    const [, name, seed] = /^#([^/]*)(?:\/(\d{1,15}))?$/.exec(location.hash) || [];
+    const [, name, seed] = /^#(?:glimpse_gym\/)?([^/]*)(?:\/(\d{1,15}))?/.exec(location.hash) || [];
     const envId = Object.keys(glimpse.envs).find((id) => shortId(id) === name);
     const first = FIRST_TASK in glimpse.envs ? FIRST_TASK : Object.keys(glimpse.envs)[0];
     this.start(envId || first, envId && seed ? Number(seed) : undefined);
@@ -160,7 +160,7 @@ class App {
     this._replayTime += Math.min(seconds, 0.1);
     if (this._replayTime < 1 / pace) return;
     this._replayTime = 0;
-    this.step += 1;
+    this.step = Math.min(this.step + 1, this._numSteps);
     this._replaying = this.step < this._numSteps;
   }
 

@@ -31,7 +31,7 @@ function describeTask({ kind, imageSize, canvasSize, numClutter, numScales, hori
     );
   }
   const place = canvasSize ? "at a random place on" : "on";
-  const clutter = numClutter ? `, among ${numClutter} pieces of others` : "";
+  const clutter = numClutter ? `, among ${numClutter} pieces of other digits` : "";
   return (
     `A digit is hidden ${place} ${size}${clutter}. You see it through a retina: ${near}, nothing beyond. ` +
     `Find out which digit it is in ${horizon} glimpses${hasAgent ? ", beside a trained agent" : ""}.`
@@ -57,8 +57,11 @@ function describeRetina({ patchSize: g, numScales: k }) {
 /** Describe an agent, an entry of `glimpse.agents`. */
 function describeAgent({ name, testErrors }, { kind, horizon }) {
   const isCatch = kind === "catch";
+  const training = isCatch
+    ? "trained by reinforcement learning"
+    : "trained with labels to name what it sees, and by reinforcement learning to choose where to look";
   const text =
-    `${name} is a recurrent attention model, trained by reinforcement learning. From each glimpse it updates its ` +
+    `${name} is a recurrent attention model, ${training}. From each glimpse it updates its ` +
     `memory, the probability of each ${isCatch ? "move" : "digit"}, and where to look next. `;
   const error = testErrors ? `${(100 * testErrors[testErrors.length - 1]).toPrecision(2)}%` : "";
   if (isCatch) return text + (error ? `In its test it missed ${error} of the balls.` : "");
@@ -86,12 +89,13 @@ function instruct(game, isTouch) {
   if (phase === "answer") return "<b>No glimpse is left.</b> Which digit is it?";
   if (phase === "look") {
     const count = `<b>Glimpse ${episode.fixations.length} of ${horizon}.</b>`;
-    return `${count} ${click} where to look next, and answer${isTouch ? "" : " with 0 to 9"} as soon as you know.`;
+    if (isTouch) return `${count} Tap where to look next, and answer as soon as you know.`;
+    return `${count} Click where to look next, or use the arrows and space. Answer with 0 to 9 as soon as you know.`;
   }
   const look = isTouch ? "Look with a finger" : "Look with the mouse";
   const move = isTouch ? "the buttons" : "the left and right arrow keys";
   if (paused && steps) return `<b>Paused.</b> ${click} or press ${isTouch ? "Continue" : "space"} to go on.`;
-  if (paused) return `<b>${click} the screen to start.</b> ${look}, and move the paddle with ${move}.`;
+  if (paused) return `<b>${click} the screen${isTouch ? "" : " or press space"} to start.</b> ${look}, and move the paddle with ${move}.`;
   return `${look}, and move the paddle with ${move}.`; // the same at every step, since it is read aloud
 }
 

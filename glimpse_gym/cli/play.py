@@ -77,7 +77,8 @@ def _play_in_browser(parsed: argparse.Namespace) -> int | None:
     if given:
         names = ["ENV" if name == "env" else f"--{name.replace('_', '-')}" for name in given]
         raise ValueError(
-            f"--browser does not take {', '.join(names)}: choose the task on the page, or leave --browser out"
+            f"--browser does not take {', '.join(names)}: choose the task on the page, or the episode by its address "
+            "(#MNIST-v0/SEED), or leave --browser out"
         )
     path = write_page(parsed.out or _page_in_cache(), _agents_of_page(parsed.against))
     print(path)
