@@ -98,8 +98,9 @@ def test_results_have_the_iqm_over_seeds_and_the_cost():
     assert row[2:] == ["5", "3.60", "4,000", "2.1"]
 
 
-def test_one_seed_has_no_interval():
-    rows = rows_of(result_table([*make_records(successes=(0.5,)), *make_records(algorithm="ram")], "MNIST"))
+@pytest.mark.parametrize("successes", [(0.5,), (0.5, 0.5)])
+def test_one_or_two_seeds_have_no_interval(successes):
+    rows = rows_of(result_table([*make_records(successes=successes), *make_records(algorithm="ram")], "MNIST"))
     assert rows[0][1] == "50.0"
     assert rows[1][1] == "50.0 (40.0 to 60.0)"
 

@@ -44,7 +44,7 @@ _STATISTICS = (
     "is the mean without the lowest and the highest quarter of the runs: with five seeds on one task, of the middle "
     f"three. Intervals are 95 % percentile intervals of a stratified bootstrap with {NUM_RESAMPLES:,} resamples, which "
     "draws seeds with replacement within each task. From five seeds they are too narrow: for normally distributed "
-    "scores they contain the true value in about 90 % of all cases. A single seed has no interval."
+    "scores they contain the true value in about 90 % of all cases. On a single task, one or two seeds have none."
 )
 _PROGRESS = "Number of seeds run so far, by algorithm and task; – where the protocol has no runs:"
 _OTHER_BUDGET = f"{OTHER_BUDGET} With runs of another number of steps than the protocol's."

@@ -19,6 +19,7 @@ COST_SUFFIX = "-cost"
 OTHER_BUDGET = "‡"
 """Mark of runs with another number of steps than the protocol's."""
 _NONE = "–"
+_MIN_SEEDS = 3  # of an interval on a single task
 _STATISTICS = {
     "IQM": statistics.iqm,
     "mean": statistics.mean,
@@ -155,10 +156,11 @@ def result_table(records: Sequence[RunRecord], task: str) -> str:
         if found := select(records, task, algorithm):
             seconds, steps = (sum(getattr(record, name) for record in found) for name in ("seconds", "num_steps"))
             mark = f" {OTHER_BUDGET}" if any(map(has_other_budget, found)) else ""
+            success = bootstrap(statistics.iqm, [final_success(found)])
             rows.append(
                 [
                     algorithm_label(algorithm) + mark,
-                    format_percent(bootstrap(statistics.iqm, [final_success(found)]), has_interval=len(found) > 1),
+                    format_percent(success, has_interval=len(found) >= _MIN_SEEDS),
                     str(len(found)),
                     f"{np.mean([record.test['num_glimpses'] for record in found]):.2f}",
                     f"{steps / seconds:,.0f}" if seconds > len(found) else _NONE,  # else nothing was trained
