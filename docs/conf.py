@@ -84,7 +84,7 @@ def convert_tables(app: Sphinx, what: str, name: str, obj: object, options: obje
 
 
 def write_play_page(app: Sphinx, exception: Exception | None) -> None:
-    """Write the page to play on in the browser, play/index.html."""
+    """Write the web page for playing beside trained agents, play/index.html."""
     if exception is None and app.builder.name == "html":
         from glimpse_gym.browser.page import write_page
 

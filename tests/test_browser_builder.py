@@ -21,7 +21,7 @@ from glimpse_gym.agents.ram import RAM
 from glimpse_gym.browser.base85 import ALPHABET, encode_text
 from glimpse_gym.browser.digits import load_digits, select_digits
 from glimpse_gym.browser.page import build_page, build_rules, write_page
-from glimpse_gym.browser.page_envs import describe_page_envs, page_env_ids
+from glimpse_gym.browser.env_descriptions import describe_page_envs, page_env_ids
 from glimpse_gym.browser.rounding import measure_rounding
 from glimpse_gym.browser.stored_agents import expected_shapes
 from glimpse_gym.browser.weights import encode_weights, round_weights, rounded_tensors

@@ -10,7 +10,7 @@ from chromium import chromium, opened
 from glimpse_gym.agents.checkpoint import load_metadata
 from glimpse_gym.agents.pretrained import agent_folder, pretrained_names
 from glimpse_gym.browser.page import write_page
-from glimpse_gym.browser.page_envs import page_env_ids
+from glimpse_gym.browser.env_descriptions import page_env_ids
 
 CLUTTERED, CATCH = "glimpse_gym/ClutteredMNIST-v0", "glimpse_gym/Catch-v0"
 CATCH_SEED = 46  # of a ball that is caught by a paddle that moves to the right once

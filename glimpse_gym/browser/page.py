@@ -18,7 +18,7 @@ from typing import Any
 from glimpse_gym.atomic_io import atomic_write
 from glimpse_gym.browser.base85 import ALPHABET, encode_text
 from glimpse_gym.browser.digits import encode_digits, load_digits
-from glimpse_gym.browser.page_envs import describe_page_envs
+from glimpse_gym.browser.env_descriptions import describe_page_envs
 from glimpse_gym.extras import require_extra
 
 RULES = (

@@ -63,7 +63,7 @@ def read_agent(name_or_path: str | Path, envs: Mapping[str, dict[str, Any]]) -> 
 
     Args:
         name_or_path: name of a pretrained agent, or path of a checkpoint folder.
-        envs: envs of the page, as of :func:`glimpse_gym.browser.page_envs.describe_page_envs`.
+        envs: envs of the page, as of :func:`glimpse_gym.browser.env_descriptions.describe_page_envs`.
 
     Raises:
         CheckpointError: if there is no such agent, or a file is missing, damaged, or not a checkpoint.
