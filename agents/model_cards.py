@@ -191,9 +191,7 @@ def _usage(source: str, metadata: CheckpointMetadata) -> str:
     commands, needs = [f"glimpse-gym watch {source}", f"glimpse-gym eval {source} --split test"], ""
     if any(_is_path(key, value) for key, value in metadata.env_kwargs.items()):
         commands = [f"{command} --trust" for command in commands]
-        needs = (
-            "The commands need the images of the training at the path in `agent.json`, which `--trust` lets them open:"
-        )
+        needs = "The commands need the images at the path in `agent.json`, which `--trust` lets them open:"
     parts = [f"`pip install 'glimpse_gym[agents]'`.{remark}", _block("python", lines), needs, _block("sh", commands)]
     return "\n\n".join(filter(None, parts))
 
