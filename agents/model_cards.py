@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 
 from glimpse_gym.agents.base import Policy
 from glimpse_gym.agents.checkpoint import CheckpointMetadata, load_agent
 from glimpse_gym.agents.markdown import markdown_table
 from glimpse_gym.agents.pretrained import agent_folder, is_pretrained
 from glimpse_gym.agents.registry import policy_name
+from glimpse_gym.agents.scores import mean_errors
 from glimpse_gym.agents.task_envs import has_splits
 from glimpse_gym.images.datasets import DATA_SETS
 from glimpse_gym.validation import printable
@@ -118,7 +118,7 @@ def _header(name: str, metadata: CheckpointMetadata) -> dict[str, Any]:
 
 def _result(scores: Sequence[dict[str, Any]], data_set: str | None, metadata: CheckpointMetadata) -> dict[str, Any]:
     """Build the entry of the model index for the last error at the agent's own locations."""
-    errors = _mean_errors(scores, "learned", sample=False)
+    errors = mean_errors(scores, scores[0]["split"], "learned", sample=False)
     task = {"type": "reinforcement-learning", "name": "sequential visual attention"}
     metric = {"type": "success_rate", "name": "success rate"}
     if _has_label(metadata):
@@ -150,13 +150,6 @@ def _best_split(metadata: CheckpointMetadata) -> list[dict[str, Any]]:
     return []
 
 
-def _mean_errors(scores: Sequence[dict[str, Any]], locations: str, sample: bool) -> np.ndarray:
-    """Average the errors over seeds, float64 (T,); (0,) if there are none of that length."""
-    found = [score["errors"] for score in scores if (score["locations"], score["sample"]) == (locations, sample)]
-    same = [errors for errors in found if len(errors) == len(found[0])]
-    return np.mean(same, axis=0) if same else np.zeros(0)
-
-
 def _description(policy: Policy, metadata: CheckpointMetadata) -> str:
     spec, kind = metadata.task_spec, policy_name(metadata.policy_config)
     depth, rows, columns = spec.glimpse_shape
@@ -181,8 +174,8 @@ def _usage(source: str, metadata: CheckpointMetadata) -> str:
     if metadata.env_id in gym.registry and has_splits(metadata.env_id):
         arguments.append('split="test"')
     for key, value in metadata.env_kwargs.items():
-        is_path = key in ("images", "labels") and isinstance(value, str) and value not in DATA_SETS
-        arguments.append(f"{printable(key)}={'YOUR_' + key.upper() if is_path else printable(repr(value))}")
+        shown = "YOUR_" + key.upper() if _is_path(key, value) else printable(repr(value))
+        arguments.append(f"{printable(key)}={shown}")
     lines = [
         *("import gymnasium as gym", "import glimpse_gym.agents", ""),
         f'agent = glimpse_gym.agents.load("{source}")',
@@ -195,14 +188,26 @@ def _usage(source: str, metadata: CheckpointMetadata) -> str:
     if not metadata.task_spec.num_cells:  # otherwise episodes end at different steps
         lines.append('print(info["success"].mean())')
     remark = " `FOLDER` is the folder of these files." if source == "FOLDER" else ""
-    commands = f"glimpse-gym watch {source}\nglimpse-gym eval {source} --split test"
-    code = "\n".join(lines)
-    return f"`pip install 'glimpse_gym[agents]'`.{remark}\n\n```python\n{code}\n```\n\n```sh\n{commands}\n```"
+    commands, needs = [f"glimpse-gym watch {source}", f"glimpse-gym eval {source} --split test"], ""
+    if any(_is_path(key, value) for key, value in metadata.env_kwargs.items()):
+        commands = [f"{command} --trust" for command in commands]
+        needs = "The commands need the images at the path in `agent.json`, which `--trust` lets them open:"
+    parts = [f"`pip install 'glimpse_gym[agents]'`.{remark}", _block("python", lines), needs, _block("sh", commands)]
+    return "\n\n".join(filter(None, parts))
+
+
+def _block(language: str, lines: Sequence[str]) -> str:
+    return "\n".join([f"```{language}", *lines, "```"])
+
+
+def _is_path(key: str, value: Any) -> bool:
+    """Return whether a keyword argument of an env is the path of images or labels."""
+    return key in ("images", "labels") and isinstance(value, str) and value not in DATA_SETS
 
 
 def _errors(scores: Sequence[dict[str, Any]], metadata: CheckpointMetadata) -> str:
     """Write a table of the errors at the agent's own and at other locations, and how they were measured."""
-    curves = {text: _mean_errors(scores, *key) for key, text in _CONDITIONS.items()}
+    curves = {text: mean_errors(scores, scores[0]["split"], *key) for key, text in _CONDITIONS.items()}
     length = max(map(len, curves.values()))
     rows = [
         [text, *(f"{100 * error:.2f}" for error in curve)] for text, curve in curves.items() if len(curve) == length

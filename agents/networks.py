@@ -20,9 +20,9 @@ from glimpse_gym.agents.layers import conv_features, gru_step
 
 
 class FCGlimpseEncoder(nn.Linear):
-    """The paper's glimpse encoder: one fully connected layer of ReLU units, which has no ``filters``."""
+    """The paper's glimpse encoder: one fully connected layer of ReLU units, which does not use ``filters``."""
 
-    def __init__(self, glimpse_shape: tuple[int, ...], units: int, filters: int = 0) -> None:
+    def __init__(self, glimpse_shape: tuple[int, ...], units: int, filters: int) -> None:
         super().__init__(math.prod(glimpse_shape), units)
 
     def forward(self, glimpse: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ class ConvGlimpseEncoder(nn.Module):
     and further to a multiple of four cells.
     """
 
-    def __init__(self, glimpse_shape: tuple[int, ...], units: int, filters: int = 32) -> None:
+    def __init__(self, glimpse_shape: tuple[int, ...], units: int, filters: int) -> None:
         super().__init__()
         depth, side, _ = glimpse_shape
         self.side = -(-side // 4)

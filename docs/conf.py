@@ -2,6 +2,7 @@
 
 import os
 import re
+from importlib import resources
 from pathlib import Path
 
 os.environ["SDL_VIDEODRIVER"] = "dummy"  # modules that draw open no window
@@ -49,7 +50,7 @@ html_sidebars = {
 }
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-html_favicon = "_static/favicon.svg"
+html_favicon = str(resources.files("glimpse_gym.browser") / "logo.svg")
 html_show_sphinx = False
 html_copy_source = False
 pygments_style = "friendly"
@@ -84,7 +85,7 @@ def convert_tables(app: Sphinx, what: str, name: str, obj: object, options: obje
 
 
 def write_play_page(app: Sphinx, exception: Exception | None) -> None:
-    """Write the page to play on in the browser, play/index.html."""
+    """Write the web page for playing beside trained agents, play/index.html."""
     if exception is None and app.builder.name == "html":
         from glimpse_gym.browser.page import write_page
 

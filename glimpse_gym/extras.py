@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 EXTRAS: dict[str, tuple[str, ...]] = {
     "agents": ("torch", "safetensors", "matplotlib", "tensorboard"),
+    "browser": ("safetensors",),
     "figures": ("matplotlib",),
     "large": ("tifffile",),
     "sb3": ("pebble", "sb3_contrib", "stable_baselines3"),

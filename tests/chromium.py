@@ -29,8 +29,10 @@ def chromium() -> Iterator[Browser]:
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []  # root cannot have one
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=arguments)
-        yield browser
-        browser.close()
+        try:
+            yield browser
+        finally:
+            browser.close()
 
 
 @contextmanager
@@ -45,17 +47,29 @@ def opened(browser: Browser, path: Path, address: str = "", script: str = "", **
         **settings: of the context; see Playwright's `Browser.new_context`.
     """
     context = browser.new_context(**{"viewport": {"width": 1200, "height": 800}} | settings)
-    page = context.new_page()
-    page.set_default_timeout(20_000)
-    if script:
-        page.add_init_script(script)
-    requests, errors = [], []
-    page.on("request", lambda request: requests.append(request.url))
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    url = path.as_uri() + address
-    page.goto(url)
-    yield page
-    context.close()
+    try:
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        if script:
+            page.add_init_script(script)
+        requests, errors = [], []
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        url = path.as_uri() + address
+        page.goto(url)
+        yield page
+    finally:
+        context.close()
     assert errors == []
     assert [each for each in requests if not each.startswith(("data:", path.as_uri()))] == []
+
+
+def status(page):
+    return page.get_by_role("status").inner_text()
+
+
+def wait_for_status(page, *starts):
+    """Wait until the status starts with one of these texts."""
+    found = "starts => starts.some((each) => document.getElementById('status').textContent.startsWith(each))"
+    page.wait_for_function(found, arg=starts)

@@ -138,3 +138,31 @@ def finished_run(train_arguments, tmp_path_factory):
 def run_folder(finished_run, tmp_path):
     """A copy of a finished run, free to be changed."""
     return Path(shutil.copytree(finished_run, tmp_path / "run"))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium."""
+    from chromium import chromium
+
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def page_file(tmp_path_factory):
+    """The page with the pretrained agents."""
+    from glimpse_gym.browser.page import write_page
+
+    return write_page(tmp_path_factory.mktemp("page") / "play.html")
+
+
+@pytest.fixture
+def open_page(browser, page_file):
+    """Opens the page: ``with open_page("#MNIST-v0/3", **settings of a context) as page``."""
+    from chromium import opened
+
+    def start(address="#ClutteredMNIST-v0/17", **settings):
+        return opened(browser, page_file, address, **settings)
+
+    return start

@@ -1,9 +1,11 @@
 """The builder of the page: its parts, its agents, and the ones that it refuses."""
 
+import base64
 import os
 import re
 import shutil
 from html.parser import HTMLParser
+from importlib import resources
 
 import gymnasium as gym
 import numpy as np
@@ -20,8 +22,8 @@ from glimpse_gym.agents.pretrained import agent_folder, pretrained_names
 from glimpse_gym.agents.ram import RAM
 from glimpse_gym.browser.base85 import ALPHABET, encode_text
 from glimpse_gym.browser.digits import load_digits, select_digits
+from glimpse_gym.browser.env_descriptions import describe_page_envs, page_env_ids
 from glimpse_gym.browser.page import build_page, build_rules, write_page
-from glimpse_gym.browser.page_envs import describe_page_envs, page_env_ids
 from glimpse_gym.browser.rounding import measure_rounding
 from glimpse_gym.browser.stored_agents import expected_shapes
 from glimpse_gym.browser.weights import encode_weights, round_weights, rounded_tensors
@@ -60,7 +62,7 @@ def elements_of(page: str) -> Elements:
 def test_the_page_holds_everything_and_needs_no_other_file():
     page = build_page()
     assert len(page.encode()) < MAX_PAGE_BYTES
-    assert not re.search(r"<!-- (style|scripts) -->", page)
+    assert not re.search(r"<!-- (style|icon|logo|documentation|scripts) -->", page)
     elements, without_agents = elements_of(page), elements_of(build_page([]))
     assert elements.tags.count("style") == 1
     assert elements.tags.count("script") == without_agents.tags.count("script") + len(pretrained_names())
@@ -110,10 +112,24 @@ def test_digits_are_the_first_of_each_class_of_the_test_split():
         assert np.array_equal(stored, selected)
 
 
-def test_missing_packages_are_named(monkeypatch):
-    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "safetensors" else name)
-    with pytest.raises(ModuleNotFoundError, match=r"safetensors is not installed: pip install 'glimpse_gym\[agents\]'"):
+def test_a_missing_package_is_named_and_others_are_not_needed(monkeypatch):
+    missing = {"torch", "matplotlib", "tensorboard"}
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name in missing else name)
+    assert build_page(["ram-catch"])
+    missing.add("safetensors")
+    with pytest.raises(
+        ModuleNotFoundError, match=r"^safetensors is not installed: pip install 'glimpse_gym\[browser\]'"
+    ):
         build_page()
+
+
+def test_the_logo_is_in_the_head_and_in_the_icon():
+    page = build_page([])
+    logo = resources.files("glimpse_gym.browser").joinpath("logo.svg").read_bytes()
+    icon = re.search(r'<link rel="icon" href="data:image/svg\+xml;base64,([^"]+)">', page)
+    assert icon
+    assert base64.b64decode(icon[1]) == logo
+    assert page.count(logo.decode().strip()) == 1
 
 
 # ---------------------------------------------------------------- text and weights
@@ -187,7 +203,7 @@ def test_agents_of_training_runs_are_named_for_their_folder(agent):
 
 def test_agents_without_tests_have_no_errors(agent):
     change_entries(agent, scores=[])
-    assert run_node(build_rules([agent, "ram-mnist"]) + "return glimpse.agents.map((a) => a.testErrors);")[0] is None
+    assert run_node(build_rules([agent]) + "return glimpse.agents.map((a) => a.testErrors);") == [None]
 
 
 def test_test_errors_are_means_over_the_seeds():
@@ -197,6 +213,13 @@ def test_test_errors_are_means_over_the_seeds():
         learned = [each["errors"] for each in scores if each["locations"] == "learned" and not each["sample"]]
         assert learned
         assert found == pytest.approx(np.mean(learned, axis=0).tolist())
+
+
+def test_test_errors_of_another_length_are_left_out(agent):
+    score = {"split": "test", "locations": "learned", "sample": False}
+    change_entries(agent, scores=[score | {"errors": errors} for errors in ([0.5, 0.2], [0.1], [0.3, 0.4])])
+    (errors,) = run_node(build_rules([agent]) + "return glimpse.agents.map((a) => a.testErrors);")
+    assert errors == pytest.approx([0.4, 0.3])
 
 
 ACCEPTED = "the page runs agents of the kind 'ram' with learned locations that act in one of glimpse_gym/MNIST-v0, "
@@ -227,10 +250,18 @@ def test_an_agent_of_other_images_is_refused(tmp_path):
         build_page([make_agent(tmp_path)])
 
 
-def test_two_agents_of_one_name_are_refused(agent):
+def test_the_first_agent_of_each_env_is_stored(agent):
+    page = build_page([agent, "ram-catch", "ram-mnist"])
+    assert re.findall(r'"name": "([^"]+)", "envId"', page) == ["my-agent", "ram-catch"]
+    assert page.count("glimpse.addWeights(") == 2
+
+
+def test_agents_of_one_name_are_refused_unless_they_play_one_env(agent):
     twin = shutil.copytree(agent, agent.parent / "runs" / agent.name)
+    assert build_rules([agent, twin]) == build_rules([agent])
+    other = shutil.copytree(agent_folder("ram-catch"), agent.parent / "catch" / agent.name)
     with pytest.raises(ValueError, match=r"must have different names, got \['my-agent', 'my-agent'\]; rename a folder"):
-        build_page([agent, twin])
+        build_page([agent, other])
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from glimpse_gym.agents.checkpoint import CheckpointMetadata, load_metadata, sav
 from glimpse_gym.agents.configs import RAMConfig
 from glimpse_gym.agents.pretrained import agent_folder, pretrained_names
 from glimpse_gym.agents.ram import RAM
+from glimpse_gym.browser.env_descriptions import page_env_ids
 from glimpse_gym.browser.page import build_rules
-from glimpse_gym.browser.page_envs import page_env_ids
 from glimpse_gym.kernels.backend import NUMPY
 from glimpse_gym.retina import Retina
 from glimpse_gym.rng import keys_from_seeds

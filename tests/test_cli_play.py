@@ -12,6 +12,7 @@ from glimpse_gym.agents.pretrained import agent_folder, pretrained_names
 from glimpse_gym.play.recording import load_records
 from glimpse_gym.rendering.window import Event, Window
 
+MAX_PAGE_BYTES = 7_700_000
 MNIST, CATCH = "glimpse_gym/MNIST-v0", "glimpse_gym/Catch-v0"
 
 
@@ -144,13 +145,26 @@ def test_page_without_a_browser(cli, opened_addresses, monkeypatch, tmp_path):
     assert "no browser was found: open this file in one" in result.err
 
 
-def test_page_with_an_agent_of_ones_own(cli, tmp_path):
-    shutil.copytree(agent_folder("ram-mnist"), tmp_path / "mine")
-    result = cli("play", "--browser", "--out", tmp_path / "page.html", "--against", tmp_path / "mine")
+@pytest.mark.parametrize("name", ["mine", "ram-mnist", "ram-catch"])
+def test_page_with_an_agent_of_ones_own_in_the_place_of_the_pretrained_one(cli, tmp_path, name):
+    shutil.copytree(agent_folder("ram-mnist"), tmp_path / "runs" / name)
+    path = tmp_path / "page.html"
+    result = cli("play", "--browser", "--out", path, "--against", tmp_path / "runs" / name)
+    if name == "ram-catch":  # the agent of another task
+        assert "agents of the page must have different names" in result.message
+        return
     assert result.status == 0, result.err
-    names = re.findall(r'"name": "([^"]+)", "envId"', (tmp_path / "page.html").read_text())
-    assert names == ["mine", *pretrained_names()]  # the page takes the first of each env
+    page = path.read_text()
+    names = [name, *(each for each in pretrained_names() if each != "ram-mnist")]
+    assert re.findall(r'"name": "([^"]+)", "envId"', page) == names
+    assert re.findall(r'glimpse\.addWeights\("([^"]+)"', page) == names
+    assert len(page) < MAX_PAGE_BYTES
+
+
+def test_page_with_a_pretrained_agent_is_that_of_all(cli, tmp_path):
     assert cli("play", "--browser", "--out", tmp_path / "page.html", "--against", "ram-mnist").status == 0
+    page = (tmp_path / "page.html").read_text()
+    assert sorted(re.findall(r'"name": "([^"]+)", "envId"', page)) == pretrained_names()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 import yaml
 from huggingface_hub import ModelCard
@@ -12,7 +13,7 @@ from agent_folders import change_entries, make_agent
 from glimpse_gym.agents import pretrained
 from glimpse_gym.agents.base import TaskSpec
 from glimpse_gym.agents.checkpoint import CheckpointError, CheckpointMetadata, load_metadata, save_agent
-from glimpse_gym.agents.configs import ClassifierConfig, DiscreteRAMConfig, ScriptedConfig
+from glimpse_gym.agents.configs import ClassifierConfig, DiscreteRAMConfig, RAMConfig, ScriptedConfig
 from glimpse_gym.agents.model_cards import model_card, to_yaml
 from glimpse_gym.agents.registry import make_policy
 from runs import CATCH, SMALL_RAM
@@ -85,6 +86,31 @@ def test_card_of_a_run_leaves_out_paths_license_and_missing_scores(tmp_path):
     assert "images=YOUR_IMAGES" in text
     assert 'load("FOLDER")' in text
     assert not {"metrics", "model-index", "datasets"} & ModelCard(text).data.to_dict().keys()
+
+
+def test_commands_of_the_card_run(tmp_path, cli):
+    images = np.random.default_rng(0).integers(0, 256, (40, 12, 12), np.uint8)
+    path = tmp_path / "mine.npz"
+    np.savez(path, images=images, labels=np.arange(40) % 3)
+    spec = TaskSpec((3, 12, 12), 3, "label", 3, choice_is_final=True)
+    metadata = CheckpointMetadata("glimpse_gym/Images-v0", {"images": str(path)}, RAMConfig(**SMALL_RAM), spec)
+    folder = tmp_path / "agent"
+    save_agent(folder, make_policy(spec, metadata.policy_config), metadata)
+    text = model_card(folder)
+    assert "at the path in `agent.json`, which `--trust` lets them open:\n\n```sh\n" in text
+    (block,) = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    commands = [command.replace("FOLDER", str(folder)).split()[1:] for command in block.splitlines()]
+    assert [command[0] for command in commands] == ["watch", "eval"]
+    commands[0] += ["--save", str(tmp_path / "a.png")]
+    for command in commands:
+        result = cli(*command)
+        assert result.status == 0, result.err
+        assert cli(*(word for word in command if word != "--trust")).status == 1
+
+
+@every_agent
+def test_agents_on_named_data_sets_need_no_trust(name):
+    assert "--trust" not in model_card(name)
 
 
 @pytest.mark.parametrize(

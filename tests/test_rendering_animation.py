@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glimpse_gym.rendering import animation, drawing
+from glimpse_gym.rendering import animation, appearance
 from glimpse_gym.rendering.animation import gaze_frames, save_gif, save_png
 from glimpse_gym.retina import Retina
 from pictures import CENTER, SHAPES, contains_color, frame_of, is_even_picture, random_episodes, random_image
@@ -29,7 +29,7 @@ def test_frames_of_images_of_different_sizes_are_a_grid():
 def test_predictions_are_colored_at_the_last_glimpse_only():
     short, long = random_episodes([2, 4], success=True, predictions=("1", "2", "3", "4"))
     frames = gaze_frames([short._replace(success=False), long])
-    colored = [(contains_color(f, drawing.SUCCESS), contains_color(f, drawing.FAILURE)) for f in frames]
+    colored = [(contains_color(f, appearance.SUCCESS), contains_color(f, appearance.FAILURE)) for f in frames]
     assert colored == [(False, False), (False, True), (False, True), (True, True)]
     assert len({frame.shape for frame in frames}) == 1
     assert all((a != b).any() for a, b in pairwise(frames))
@@ -69,8 +69,8 @@ def test_gif_keeps_frames_durations_and_outcome_colors(tmp_path):
         assert stored.info["loop"] == 0
     assert durations == [200, 200, 200, 200, 1500]
     assert [picture.shape for picture in pictures] == [frame.shape for frame in frames]
-    assert contains_color(pictures[-1], drawing.SUCCESS)
-    assert not contains_color(pictures[0], drawing.SUCCESS)
+    assert contains_color(pictures[-1], appearance.SUCCESS)
+    assert not contains_color(pictures[0], appearance.SUCCESS)
     for picture, frame in zip(pictures, frames, strict=True):
         assert np.abs(picture.astype(int) - frame).mean() < 4
 

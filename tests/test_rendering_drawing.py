@@ -8,14 +8,14 @@ import numpy as np
 import pygame
 import pytest
 
-from glimpse_gym.rendering import drawing
+from glimpse_gym.rendering import appearance, drawing
 from glimpse_gym.rendering.drawing import surface_to_array
 from pictures import contains_color, random_image
 
 
 def drawn(surface):
     """Mask of the pixels that differ from the background, (height, width)."""
-    return (surface_to_array(surface) != drawing.BACKGROUND).any(axis=-1)
+    return (surface_to_array(surface) != appearance.BACKGROUND).any(axis=-1)
 
 
 @pytest.mark.parametrize(("size", "even"), [((3, 5), (4, 6)), ((4, 6), (4, 6)), ((0.2, 2), (2, 2))])
@@ -45,16 +45,16 @@ def test_arrays_that_are_not_contiguous():
 
 def test_line_is_clipped_to_the_surface():
     surface = drawing.new_surface((20, 20))
-    drawing.draw_line(surface, (100, 100), (120, 130), 2, drawing.TEXT)
+    drawing.draw_line(surface, (100, 100), (120, 130), 2, appearance.TEXT)
     assert not drawn(surface).any()
-    drawing.draw_line(surface, (-50, 10.5), (50, 10.5), 3, drawing.TEXT)
-    assert (surface_to_array(surface)[9:12] == drawing.TEXT).all()
+    drawing.draw_line(surface, (-50, 10.5), (50, 10.5), 3, appearance.TEXT)
+    assert (surface_to_array(surface)[9:12] == appearance.TEXT).all()
     assert drawn(surface).sum() == 3 * 20
 
 
 def test_lines_are_antialiased():
     surface = drawing.new_surface((40, 40))
-    drawing.draw_line(surface, (2, 3), (37, 21), 2, drawing.TEXT)
+    drawing.draw_line(surface, (2, 3), (37, 21), 2, appearance.TEXT)
     assert len(np.unique(surface_to_array(surface)[..., 0])) > 5
 
 
@@ -81,11 +81,11 @@ def test_dot_has_the_area_and_the_place_of_a_disk(center):
 
 def test_ring_is_hollow_and_dots_are_clipped():
     surface = drawing.new_surface((30, 30))
-    drawing.draw_ring(surface, (15, 15), 10, 2, drawing.TEXT)
+    drawing.draw_ring(surface, (15, 15), 10, 2, appearance.TEXT)
     mask = drawn(surface)
     assert not mask[10:20, 10:20].any()
     assert mask[15, 5]
-    drawing.draw_dot(surface, (-100, 500), 6, drawing.TEXT)
+    drawing.draw_dot(surface, (-100, 500), 6, appearance.TEXT)
     assert np.array_equal(drawn(surface), mask)
 
 
@@ -97,11 +97,11 @@ def test_opacity_of_a_dot():
 
 def test_rectangle_is_an_outline():
     surface = drawing.new_surface((9, 9))
-    drawing.draw_rectangle(surface, pygame.Rect(1, 2, 6, 4), drawing.BORDER, 1)
+    drawing.draw_rectangle(surface, pygame.Rect(1, 2, 6, 4), appearance.BORDER, 1)
     expected = np.zeros((9, 9), bool)
     expected[2:7, 1:8] = True
     expected[3:6, 2:7] = False
-    assert np.array_equal((surface_to_array(surface) == drawing.BORDER).all(axis=-1), expected)
+    assert np.array_equal((surface_to_array(surface) == appearance.BORDER).all(axis=-1), expected)
 
 
 def test_filled_rectangles():
@@ -121,7 +121,7 @@ def test_filled_rectangles():
 @pytest.mark.parametrize(("align", "low", "high"), [("left", 100, 160), ("center", 70, 130), ("right", 40, 100)])
 def test_text_alignment(align, low, high):
     surface = drawing.new_surface((200, 40))
-    width = drawing.draw_text(surface, "glimpse", (100, 25), 12, drawing.TEXT, align)
+    width = drawing.draw_text(surface, "glimpse", (100, 25), 12, appearance.TEXT, align)
     columns = np.flatnonzero(drawn(surface).any(axis=0))
     assert 20 < width < 60
     assert width == drawing.text_width("glimpse", 12)
@@ -169,7 +169,7 @@ def test_progress_fills_a_fraction_of_the_bar(total, count):
     surface = drawing.new_surface((200, 20))
     drawing.draw_progress(surface, pygame.Rect(0, 7, 200, 6), count, total)
     row = surface_to_array(surface)[10]
-    filled = np.flatnonzero((row == drawing.SCALE_COLORS[0]).all(axis=-1))
+    filled = np.flatnonzero((row == appearance.SCALE_COLORS[0]).all(axis=-1))
     if count == 0:
         assert len(filled) == 0
     else:
@@ -178,9 +178,9 @@ def test_progress_fills_a_fraction_of_the_bar(total, count):
 
 def test_colors():
     colors = [drawing.outcome_color(success) for success in (None, True, False)]
-    assert colors == [drawing.TEXT, drawing.SUCCESS, drawing.FAILURE]
+    assert colors == [appearance.TEXT, appearance.SUCCESS, appearance.FAILURE]
     times = drawing.time_colors(5)
-    assert np.array_equal([times[0], times[-1]], drawing.TIME_GRADIENT[[0, -1]])
+    assert np.array_equal([times[0], times[-1]], [appearance.TIME_GRADIENT[0], appearance.TIME_GRADIENT[-1]])
     assert len(set(times)) == 5
     assert drawing.time_colors(1) == times[:1]
 
@@ -188,10 +188,10 @@ def test_colors():
 def test_drawing_needs_no_display_and_makes_no_sound():
     program = """
 import pygame
-from glimpse_gym.rendering import drawing
+from glimpse_gym.rendering import appearance, drawing
 surface = drawing.new_surface((60, 40))
 drawing.draw_text(surface, "seen", (5, 20), 12)
-drawing.draw_line(surface, (0, 0), (60, 40), 2, drawing.TEXT)
+drawing.draw_line(surface, (0, 0), (60, 40), 2, appearance.TEXT)
 drawing.surface_to_array(surface)
 assert not pygame.display.get_init()
 assert not pygame.mixer.get_init()
@@ -204,5 +204,5 @@ assert not pygame.mixer.get_init()
 
 def test_contains_color_finds_single_pixels():
     surface = drawing.new_surface((5, 5))
-    surface.set_at((3, 2), drawing.SUCCESS)
-    assert contains_color(surface_to_array(surface), drawing.SUCCESS)
+    surface.set_at((3, 2), appearance.SUCCESS)
+    assert contains_color(surface_to_array(surface), appearance.SUCCESS)

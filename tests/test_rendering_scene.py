@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glimpse_gym.rendering import drawing
+from glimpse_gym.rendering import appearance, drawing
 from glimpse_gym.rendering.drawing import surface_to_array
 from glimpse_gym.rendering.scene import GlimpseView, ImageView, Scene, glimpse_patches
 from glimpse_gym.retina import Retina
@@ -68,7 +68,7 @@ def test_brightness_falls_with_scale_and_unseen_pixels_are_faint():
 
 def test_unseen_black_is_the_color_of_that_name():
     scene = Scene(np.zeros((9, 9), np.uint8), Retina(1), CENTER - 1, max_side=9, margin=0)
-    assert np.abs(shown(scene)[8, 8].astype(int) - drawing.UNSEEN_BLACK).max() <= 1
+    assert np.abs(shown(scene)[8, 8].astype(int) - appearance.UNSEEN_BLACK).max() <= 1
 
 
 def test_large_image_is_reduced_with_its_rects():
@@ -118,7 +118,7 @@ def test_glimpse_view_depends_on_glimpses_only(size, patch_size, num_scales, cou
     inside_image = np.zeros_like(outside)
     inside_image[rect.top : rect.bottom, rect.left : rect.right] = True
     pixels = surface_to_array(view.surface)
-    assert (pixels[outside & inside_image] == drawing.UNSEEN_BLACK).all()
+    assert (pixels[outside & inside_image] == appearance.UNSEEN_BLACK).all()
 
 
 def test_earlier_glimpses_fade():
@@ -137,12 +137,12 @@ def test_overlays():
     view.draw_patches(CENTER[0], 2)
     for scale in range(2):
         rect = view.patch_rect(CENTER[0], scale)
-        assert tuple(view.surface.get_at(rect.topleft)[:3]) == drawing.SCALE_COLORS[scale]
+        assert tuple(view.surface.get_at(rect.topleft)[:3]) == appearance.SCALE_COLORS[scale]
     view.draw_location_distribution((0.5, 0.5), 0.2)
     x, y = view.to_pixel((0.5, 0.5))
-    assert tuple(view.surface.get_at((int(x), int(y)))[:3]) == drawing.SCALE_COLORS[0]
+    assert tuple(view.surface.get_at((int(x), int(y)))[:3]) == appearance.SCALE_COLORS[0]
     ring = surface_to_array(view.surface)[int(y), int(x) + 19 : int(x) + 22]
-    assert (ring != drawing.SCENE_BACKGROUND).any()
+    assert (ring != appearance.SCENE_BACKGROUND).any()
     view.draw_numbered_scanpath(random_fixations(4), 6.5)
     view.draw_scanpath(random_fixations(4, seed=1), 3)
     assert contains_color(surface_to_array(view.surface), drawing.time_colors(4)[0])

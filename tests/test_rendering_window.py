@@ -9,7 +9,7 @@ import numpy as np
 import pygame
 import pytest
 
-from glimpse_gym.rendering import drawing
+from glimpse_gym.rendering import appearance, drawing
 from glimpse_gym.rendering.drawing import new_surface, surface_to_array
 from glimpse_gym.rendering.window import NoDisplayError, Window, WindowClosedError
 
@@ -42,8 +42,8 @@ def test_other_pictures_are_letterboxed(window, size):
     window.show(new_surface(size, (250, 250, 250)))
     pixels = content(window)
     assert (pixels[:, 50:150] == 250).all()
-    assert (pixels[:, :50] == drawing.BACKGROUND).all()
-    assert (pixels[:, 150:] == drawing.BACKGROUND).all()
+    assert (pixels[:, :50] == appearance.BACKGROUND).all()
+    assert (pixels[:, 150:] == appearance.BACKGROUND).all()
 
 
 def test_windows_fit_on_the_desktop():

@@ -1,1 +1,1 @@
-"""A page to play on in a browser, beside trained agents: its rules in JavaScript, and its builder."""
+"""Web page for playing beside trained agents: its rules in JavaScript, and its builder."""

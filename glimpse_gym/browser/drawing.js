@@ -1,28 +1,24 @@
-// Pictures of an episode, as of glimpse_gym/rendering/scene.py: what was seen, the gaze, and the whole image with a
-// scanpath. Sizes are in pixels of the canvas.
+// Pictures of an episode, similar to those of glimpse_gym/rendering/scene.py: what was seen, the gaze, and the whole
+// image with a scanpath. Sizes are in pixels of the canvas.
 
-// Of the finest scale first, reused from the start if there are more scales.
-const SCALE_COLORS = [
-  [255, 190, 50],
-  [64, 172, 240],
-  [160, 128, 238],
-  [58, 158, 140],
-];
-const UNSEEN = [27, 30, 42];
-const BEYOND = [20, 22, 31]; // outside of the image
+// Shared with the window, from glimpse_gym/rendering/appearance.py.
+const {
+  BACKGROUND,
+  SCENE_BACKGROUND, // outside of the image
+  UNSEEN, // blended with what was not seen, in a review
+  UNSEEN_BLACK, // a pixel that was not seen, while playing
+  TEXT,
+  SCALE_COLORS,
+  TIME_GRADIENT,
+  UNSEEN_BRIGHTNESS,
+  SCALE_DECAY,
+  MEMORY_FADE,
+  MEMORY_FADE_MOVING,
+  MIN_MEMORY_BRIGHTNESS,
+  MAX_MEMORY_MOVING,
+} = APPEARANCE;
+// Of the page alone.
 const DOT = "rgb(66, 72, 96)";
-// Gradient stops of a scanpath, from the first to the last fixation.
-const TIME_STOPS = [
-  [92, 164, 255],
-  [214, 116, 214],
-  [255, 152, 60],
-];
-const FADE = 0.85; // brightness of a remembered glimpse, from each glimpse to the one before
-const FADE_MOVING = 0.5; // the same where the image has changed since
-const MAX_MEMORY_MOVING = 4;
-const MIN_BRIGHTNESS = 0.25;
-const UNSEEN_BRIGHTNESS = 0.3; // of pixels outside all glimpses, in a review
-const SCALE_DECAY = 0.6; // factor of the brightness from each scale to the next coarser one
 const TRAIL_BRIGHTNESS = 0.3; // of the ball and the paddle of earlier steps, in a review
 
 function css([red, green, blue], opacity = 1) {
@@ -36,9 +32,9 @@ function blend(first, second, weight) {
 
 /** Color of one of `count` fixations. */
 function timeColor(index, count) {
-  const position = count > 1 ? (2 * index) / (count - 1) : 0;
-  const stop = Math.min(Math.floor(position), 1);
-  return blend(TIME_STOPS[stop], TIME_STOPS[stop + 1], position - stop).map(Math.round);
+  const position = count > 1 ? ((TIME_GRADIENT.length - 1) * index) / (count - 1) : 0;
+  const stop = Math.min(Math.floor(position), TIME_GRADIENT.length - 2);
+  return blend(TIME_GRADIENT[stop], TIME_GRADIENT[stop + 1], position - stop).map(Math.round);
 }
 
 /** Make a canvas of gray values in [0, 1]. */
@@ -106,7 +102,7 @@ class Frame {
 
   /** Draw what surrounds the image, and restrict drawing to the image while `draw` runs. */
   fill(context, color, draw) {
-    context.fillStyle = css(BEYOND);
+    context.fillStyle = css(SCENE_BACKGROUND);
     context.fillRect(0, 0, this.side, this.side);
     context.fillStyle = css(color);
     context.fillRect(this.left, this.top, this.width, this.height);
@@ -126,12 +122,12 @@ function drawGlimpses(context, frame, episode) {
   const glimpses = episode.glimpses.slice(first);
   const fixations = episode.fixations.slice(first);
   const { patchSize, numScales } = frame.retina;
-  const fade = episode.imageMoves ? FADE_MOVING : FADE;
-  frame.fill(context, UNSEEN, () => {
+  const fade = episode.imageMoves ? MEMORY_FADE_MOVING : MEMORY_FADE;
+  frame.fill(context, UNSEEN_BLACK, () => {
     drawDots(context, frame);
     for (let scale = numScales - 1; scale >= 0; scale--) {
       glimpses.forEach((glimpse, i) => {
-        const brightness = Math.max(fade ** (glimpses.length - 1 - i), MIN_BRIGHTNESS);
+        const brightness = Math.max(fade ** (glimpses.length - 1 - i), MIN_MEMORY_BRIGHTNESS);
         const values = patchValues(glimpse, scale, patchSize, episode.imageMoves).map((value) => brightness * value);
         context.drawImage(grayPicture(values, patchSize, patchSize), ...frame.patch(fixations[i], scale));
       });
@@ -242,9 +238,9 @@ function drawNumberedPath(context, frame, fixations, total, unit) {
   context.textBaseline = "middle";
   fixations.forEach((location, i) => {
     const [x, y] = frame.center(location);
-    drawDot(context, x, y, radius + 1.5 * unit, css(BEYOND));
+    drawDot(context, x, y, radius + 1.5 * unit, css(BACKGROUND));
     drawDot(context, x, y, radius, css(timeColor(i, total)));
-    context.fillStyle = css(BEYOND);
+    context.fillStyle = css(BACKGROUND);
     context.fillText(String(i + 1), x, y + 0.5 * unit);
   });
 }
@@ -253,11 +249,11 @@ function drawNumberedPath(context, frame, fixations, total, unit) {
 function drawPath(context, frame, fixations, unit) {
   const points = fixations.map((location) => frame.center(location));
   context.lineWidth = 2 * unit;
-  context.strokeStyle = "rgba(232, 235, 242, 0.45)";
+  context.strokeStyle = css(TEXT, 0.45);
   drawLine(context, points);
   points.forEach(([x, y], i) => {
     const isLast = i === points.length - 1;
-    drawDot(context, x, y, (isLast ? 5 : 3) * unit, isLast ? css(SCALE_COLORS[0]) : "rgba(232, 235, 242, 0.6)");
+    drawDot(context, x, y, (isLast ? 5 : 3) * unit, isLast ? css(SCALE_COLORS[0]) : css(TEXT, 0.6));
   });
 }
 

@@ -1,11 +1,11 @@
-// What the page uses: globalThis.glimpse. DATA is what glimpse_gym/browser/page.py stores.
+// The interface of the rules, globalThis.glimpse. DATA is from glimpse_gym/browser/page.py.
 
 const digits = readDigits(DATA.digits, DATA.alphabet);
-const weights = Object.fromEntries(DATA.agents.map(({ name }) => [name, receiver()])); // as text
+const weights = Object.fromEntries(DATA.agents.map(({ name }) => [name, deferred()])); // as text
 const tensors = {}; // by name of the agent: promises of its weights
 
-/** A promise, and the functions that settle it. */
-function receiver() {
+/** Make a promise, and the functions that settle it. */
+function deferred() {
   const parts = {};
   parts.promise = new Promise((resolve, reject) => Object.assign(parts, { resolve, reject }));
   parts.promise.catch(() => {}); // reported where the agent is wanted

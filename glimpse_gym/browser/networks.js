@@ -123,7 +123,8 @@ class GlimpseNetwork {
   constructor(tensors, config) {
     const what = tensorsOf(tensors, "what");
     const [depth, size] = config.glimpseShape;
-    this._what = config.glimpseNetwork === "conv" ? new ConvGlimpseEncoder(what, depth, size) : new FCGlimpseEncoder(what);
+    const isConv = config.glimpseNetwork === "conv";
+    this._what = isConv ? new ConvGlimpseEncoder(what, depth, size) : new FCGlimpseEncoder(what);
     [this._where, this._whatOut, this._whereOut] = ["where", "what_out", "where_out"].map((name) =>
       tensorsOf(tensors, name),
     );

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,10 +15,21 @@ from glimpse_gym.agents.configs import RAMConfig
 from glimpse_gym.agents.json_checks import check_fraction, check_list
 from glimpse_gym.agents.pretrained import agent_folder
 from glimpse_gym.agents.registry import make_policy_config
+from glimpse_gym.agents.scores import mean_errors
 from glimpse_gym.browser.weights import is_rounded
 from glimpse_gym.validation import check_types
 
 _GATES = {"gru": 3, "lstm": 4}
+
+
+class _Metadata(NamedTuple):
+    """Entries of ``agent.json`` that the page needs."""
+
+    env_id: str
+    config: RAMConfig
+    glimpse_shape: tuple[int, ...]
+    num_choices: int
+    test_errors: list[float] | None
 
 
 @dataclass(frozen=True)
@@ -37,7 +48,7 @@ class StoredAgent:
     """Errors on the test split, as of :class:`glimpse_gym.agents.evaluation.Score`; None if it was not tested."""
 
     def entry(self) -> dict[str, Any]:
-        """Return what the page knows of the agent beside its weights, as ``Agent`` in ``agent.js`` reads it."""
+        """Return the agent's metadata, for ``Agent`` in ``agent.js``."""
         config = {
             "glimpseShape": self.glimpse_shape,
             "glimpseNetwork": self.config.glimpse_network,
@@ -63,33 +74,35 @@ def read_agent(name_or_path: str | Path, envs: Mapping[str, dict[str, Any]]) -> 
 
     Args:
         name_or_path: name of a pretrained agent, or path of a checkpoint folder.
-        envs: envs of the page, as of :func:`glimpse_gym.browser.page_envs.describe_page_envs`.
+        envs: envs of the page, as of :func:`glimpse_gym.browser.env_descriptions.describe_page_envs`.
 
     Raises:
         CheckpointError: if there is no such agent, or a file is missing, damaged, or not a checkpoint.
         ValueError: if the page cannot run it; the message says which agents it can.
     """
     folder = agent_folder(name_or_path)
-    entries, content = read_checkpoint(folder, lambda entries: _parse(folder, entries, envs))
-    config, (*glimpse_shape, num_choices) = entries["policy_config"], entries["sizes"]
+    metadata, content = read_checkpoint(folder, lambda entries: _parse(folder, entries, envs))
+    shapes = expected_shapes(metadata.config, metadata.glimpse_shape, metadata.num_choices)
     return StoredAgent(
         name=folder.resolve().name,
-        env_id=entries["env_id"],
-        config=config,
-        glimpse_shape=tuple(glimpse_shape),
-        tensors=_read_tensors(content, expected_shapes(config, tuple(glimpse_shape), num_choices), folder),
-        test_errors=entries["test_errors"],
+        env_id=metadata.env_id,
+        config=metadata.config,
+        glimpse_shape=metadata.glimpse_shape,
+        tensors=_read_tensors(content, shapes, folder),
+        test_errors=metadata.test_errors,
     )
 
 
-def _parse(folder: Path, entries: dict[str, Any], envs: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """Check that the page can run an agent, and return what is needed of the entries, some of them converted."""
+def _parse(folder: Path, entries: dict[str, Any], envs: Mapping[str, dict[str, Any]]) -> _Metadata:
+    """Convert the entries of ``agent.json``, after checking that the page can run the agent."""
     try:
         policy, env_id, env_kwargs = entries["policy"], entries["env_id"], entries["env_kwargs"]
         config = make_policy_config(policy, entries["policy_config"])
-        sizes = [*entries["task_spec"]["glimpse_shape"], entries["task_spec"]["num_choices"]]
+        glimpse_shape, num_choices = tuple(entries["task_spec"]["glimpse_shape"]), entries["task_spec"]["num_choices"]
         check_types(entries, env_id=str, env_kwargs=dict, weights_checksum=str)
-        test_errors = _test_errors(entries["scores"])
+        for score in entries["scores"]:
+            check_list("errors", score["errors"], check_fraction)
+        test_errors = mean_errors(entries["scores"], "test", "learned", sample=False).tolist()
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{folder / METADATA} is incomplete or damaged: {error!r:.500}") from error
     problem = ""
@@ -106,10 +119,11 @@ def _parse(folder: Path, entries: dict[str, Any], envs: Mapping[str, dict[str, A
             f"in one of {', '.join(envs)} without settings of its own; leave it out, or train such an agent"
         )
     env = envs[env_id]
-    if sizes != [env["numScales"], env["patchSize"], env["patchSize"], len(env["choiceNames"])]:
+    expected = (env["numScales"], env["patchSize"], env["patchSize"]), len(env["choiceNames"])
+    if (glimpse_shape, num_choices) != expected:
         task = entries["task_spec"]
         raise CheckpointError(f"{folder / METADATA} is damaged: its task_spec is not that of {env_id}: {task!r:.300}")
-    return entries | {"policy_config": config, "sizes": sizes, "test_errors": test_errors}
+    return _Metadata(env_id, config, glimpse_shape, num_choices, test_errors or None)
 
 
 def _read_tensors(content: bytes, expected: dict[str, tuple[int, ...]], folder: Path) -> dict[str, np.ndarray]:
@@ -158,12 +172,3 @@ def expected_shapes(config: RAMConfig, glimpse_shape: tuple[int, ...], num_choic
         cell = {"weight_ih": (rows, features), "weight_hh": (rows, hidden), "bias_ih": (rows,), "bias_hh": (rows,)}
         shapes |= {f"core_network.cell.{name}": shape for name, shape in cell.items()}
     return shapes
-
-
-def _test_errors(scores: Any) -> list[float] | None:
-    """Average the errors of an agent as it acts in the page over the seeds of its tests."""
-    conditions = {"split": "test", "locations": "learned", "sample": False}
-    tests = [
-        check_list("errors", score["errors"], check_fraction) for score in scores if conditions.items() <= score.items()
-    ]
-    return np.mean(tests, axis=0).tolist() if tests else None

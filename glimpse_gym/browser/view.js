@@ -92,7 +92,7 @@ class View {
    * @param {string} problem why there is no agent, or "".
    */
   update(game, step, problem) {
-    const { episode, opponent, phase } = game;
+    const { episode, phase } = game;
     const isReview = phase === "review";
     const isCatch = episode.imageMoves;
     show("answers", !isCatch && !isReview);

@@ -16,6 +16,12 @@ function percent(probability) {
   return `${Math.floor(100 * probability)}%`;
 }
 
+/** Format a fraction of failures: "0.9%", "12%". */
+function formatError(fraction) {
+  const error = 100 * fraction;
+  return `${error.toFixed(error < 9.95 ? 1 : 0)}%`;
+}
+
 function plural(count, noun) {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
@@ -63,7 +69,7 @@ function describeAgent({ name, testErrors }, { kind, horizon }) {
   const text =
     `${name} is a recurrent attention model, ${training}. From each glimpse it updates its ` +
     `memory, the probability of each ${isCatch ? "move" : "digit"}, and where to look next. `;
-  const error = testErrors ? `${(100 * testErrors[testErrors.length - 1]).toPrecision(2)}%` : "";
+  const error = testErrors ? formatError(testErrors[testErrors.length - 1]) : "";
   if (isCatch) return text + (error ? `In its test it missed ${error} of the balls.` : "");
   const test = error ? `In its test ${error} of its answers after ${horizon} glimpses were wrong. ` : "";
   return `${text}${test}It takes all of its glimpses, also if you answer early.`;

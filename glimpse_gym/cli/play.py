@@ -95,11 +95,10 @@ def _page_in_cache() -> Path:
 
 
 def _agents_of_page(against: str | None) -> list[str]:
-    """Names or paths of the page's agents, of which it takes the first of each task."""
+    """List names or paths of the page's agents, of which it has the first for each task."""
     from glimpse_gym.agents.pretrained import pretrained_names
 
-    names = [name for name in pretrained_names() if name != against]
-    return [against, *names] if against else names
+    return [against, *pretrained_names()] if against else pretrained_names()
 
 
 def _play_in_window(parsed: argparse.Namespace) -> int | None:

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 import pygame
 
-from glimpse_gym.rendering.drawing import (
-    MUTED_TEXT,
-    TEXT,
-    Color,
-    Size,
-    draw_progress,
-    draw_text,
-    even_size,
-    new_surface,
-)
+from glimpse_gym.rendering.appearance import MUTED_TEXT, TEXT, Color
+from glimpse_gym.rendering.drawing import Size, draw_progress, draw_text, even_size, new_surface
 
 _DESIGN_SIZE = (960, 640)  # the size in which lengths are given; pictures of other sizes are scaled
 _MIN_SIDE = 64  # pixels; a smaller window shows the picture reduced

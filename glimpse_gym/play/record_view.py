@@ -8,17 +8,8 @@ import pygame
 from glimpse_gym.play.episode_record import EpisodeRecord
 from glimpse_gym.play.layout import Layout
 from glimpse_gym.play.view import describe_outcome
-from glimpse_gym.rendering.drawing import (
-    BORDER,
-    MUTED_TEXT,
-    SCALE_COLORS,
-    SCENE_BACKGROUND,
-    SUCCESS,
-    TEXT,
-    Size,
-    fill_rectangle,
-    outcome_color,
-)
+from glimpse_gym.rendering.appearance import BORDER, MUTED_TEXT, SCALE_COLORS, SCENE_BACKGROUND, SUCCESS, TEXT
+from glimpse_gym.rendering.drawing import Size, fill_rectangle, outcome_color
 from glimpse_gym.rendering.scene import Scene
 
 _PANEL, _MAX_PANEL = 320, 1 / 2  # width of the panel at the right, and the largest fraction of the body it takes

@@ -11,27 +11,23 @@ import pygame
 from glimpse_gym.play.episode_record import EpisodeRecord
 from glimpse_gym.play.game import Game, Scoreboard
 from glimpse_gym.play.layout import MARGIN, Layout
-from glimpse_gym.rendering.drawing import (
+from glimpse_gym.rendering.appearance import (
     BACKGROUND,
     BORDER,
     FAILURE,
+    MAX_MEMORY_MOVING,
+    MEMORY_FADE,
+    MEMORY_FADE_MOVING,
     MUTED_TEXT,
     SCALE_COLORS,
     SCENE_BACKGROUND,
     TEXT,
-    Point,
-    Size,
-    draw_rectangle,
-    fill_rectangle,
-    outcome_color,
 )
+from glimpse_gym.rendering.drawing import Point, Size, draw_rectangle, fill_rectangle, outcome_color
 from glimpse_gym.rendering.frames import draw_glimpse_panel
 from glimpse_gym.rendering.scene import GlimpseView, ImageView, Scene
 
 _PANEL, _MAX_PANEL = 300, 1 / 3  # width of the panel at the right, and the largest fraction of the body it takes
-_MEMORY_FADE = 0.85  # brightness of a remembered glimpse, from each glimpse to the one before
-_MEMORY_FADE_MOVING = 0.5  # the same where the image has changed since
-_MAX_MEMORY_MOVING = 4
 
 _HELP = {
     "look": (
@@ -184,9 +180,9 @@ class GameView:
         key = episode, episode.num_steps, side
         if self._memory is None or self._memory[0] != key:
             observations = episode.observations[: episode.num_glimpses]
-            fade = _MEMORY_FADE
+            fade = MEMORY_FADE
             if episode.image_moves:
-                observations, fade = episode.observations[-_MAX_MEMORY_MOVING:], _MEMORY_FADE_MOVING
+                observations, fade = episode.observations[-MAX_MEMORY_MOVING:], MEMORY_FADE_MOVING
             glimpses = np.stack([observation["glimpse"] for observation in observations])
             if episode.image_moves:  # a single bright pixel stays visible in coarse cells
                 glimpses = np.sqrt(glimpses)

@@ -10,18 +10,8 @@ import numpy as np
 import pygame
 
 from glimpse_gym.atomic_io import atomic_write
-from glimpse_gym.rendering.drawing import (
-    BACKGROUND,
-    FAILURE,
-    MUTED_TEXT,
-    SCALE_COLORS,
-    SUCCESS,
-    draw_progress,
-    draw_text,
-    new_surface,
-    outcome_color,
-    surface_to_array,
-)
+from glimpse_gym.rendering.appearance import BACKGROUND, FAILURE, MUTED_TEXT, SCALE_COLORS, SUCCESS
+from glimpse_gym.rendering.drawing import draw_progress, draw_text, new_surface, outcome_color, surface_to_array
 from glimpse_gym.rendering.frames import tile_surfaces
 from glimpse_gym.rendering.scene import Scene
 from glimpse_gym.retina import Retina

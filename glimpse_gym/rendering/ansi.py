@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pygame
 
-from glimpse_gym.rendering.drawing import SCALE_COLORS, UNSEEN_BLACK, surface_to_array
+from glimpse_gym.rendering.appearance import SCALE_COLORS, UNSEEN_BLACK
+from glimpse_gym.rendering.drawing import surface_to_array
 from glimpse_gym.rendering.scene import GlimpseView
 from glimpse_gym.retina import Retina
 

@@ -1,4 +1,4 @@
-"""Drawing primitives on pygame surfaces: lines, dots, rectangles, text, colors. None needs a display.
+"""Drawing primitives on pygame surfaces: lines, dots, rectangles, text. None needs a display.
 
 Points are (x, y) and sizes (width, height), in pixels. Surfaces are 32 bits deep, without transparency. Everything
 drawn is clipped to its surface.
@@ -16,23 +16,22 @@ from pathlib import Path
 import numpy as np
 import pygame
 
-Color = tuple[int, int, int]
-"""Red, green and blue from 0 to 255."""
+from glimpse_gym.rendering.appearance import (
+    BACKGROUND,
+    BORDER,
+    FAILURE,
+    SCALE_COLORS,
+    SUCCESS,
+    TEXT,
+    TIME_GRADIENT,
+    Color,
+)
+
 Point = tuple[float, float]
 """x and y in pixels."""
 Size = tuple[int, int]
 """Width and height in pixels."""
 
-BACKGROUND, SCENE_BACKGROUND, BORDER, UNSEEN = (15, 17, 23), (23, 26, 35), (62, 68, 86), (34, 39, 54)
-UNSEEN_BLACK = (27, 30, 42)  # a black pixel that was not seen
-TEXT, MUTED_TEXT, SUCCESS, FAILURE = (232, 235, 242), (134, 142, 162), (74, 211, 130), (255, 104, 104)
-# One per scale, the finest first and most vivid; reused from the start if there are more scales.
-SCALE_COLORS: tuple[Color, ...] = (
-    *((255, 190, 50), (64, 172, 240), (160, 128, 238)),
-    *((58, 158, 140), (186, 108, 140), (120, 130, 150)),
-)
-# Gradient stops of a scanpath, from the first to the last fixation.
-TIME_GRADIENT = np.array([(92, 164, 255), (214, 116, 214), (255, 152, 60)], np.float64)
 PADDING = 24  # pixels between the elements of a frame
 
 # Aileron (Sora Sagano, in the public domain under CC0), reduced to the characters of ASCII.
@@ -315,7 +314,8 @@ def outcome_color(success: bool | None) -> Color:
 
 
 def time_colors(count: int) -> list[Color]:
-    """Return colors for ``count`` fixations, from the first to the last, along :data:`TIME_GRADIENT`."""
+    """Return colors for ``count`` fixations, from the first to the last, along ``TIME_GRADIENT``."""
     times = np.linspace(0, len(TIME_GRADIENT) - 1, count)
-    channels = [np.interp(times, np.arange(len(TIME_GRADIENT)), channel) for channel in TIME_GRADIENT.T]
+    stops = np.arange(len(TIME_GRADIENT))
+    channels = [np.interp(times, stops, channel) for channel in zip(*TIME_GRADIENT, strict=True)]
     return [(int(red), int(green), int(blue)) for red, green, blue in zip(*channels, strict=True)]

@@ -11,11 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 import pygame
 
+from glimpse_gym.rendering.appearance import MUTED_TEXT, SCALE_COLORS, TEXT
 from glimpse_gym.rendering.drawing import (
-    MUTED_TEXT,
     PADDING,
-    SCALE_COLORS,
-    TEXT,
     array_to_surface,
     draw_progress,
     draw_text,

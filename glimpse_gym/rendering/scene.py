@@ -8,15 +8,21 @@ from typing import Any
 import numpy as np
 import pygame
 
-from glimpse_gym.rendering.drawing import (
+from glimpse_gym.rendering.appearance import (
     BACKGROUND,
     BORDER,
+    MEMORY_FADE,
+    MIN_MEMORY_BRIGHTNESS,
     SCALE_COLORS,
+    SCALE_DECAY,
     SCENE_BACKGROUND,
     TEXT,
     UNSEEN,
     UNSEEN_BLACK,
+    UNSEEN_BRIGHTNESS,
     Color,
+)
+from glimpse_gym.rendering.drawing import (
     Point,
     array_to_surface,
     draw_dot,
@@ -29,10 +35,6 @@ from glimpse_gym.rendering.drawing import (
     time_colors,
 )
 from glimpse_gym.retina import Retina
-
-_UNSEEN_BRIGHTNESS = 0.22  # of pixels outside all glimpses: enough to recognize what the agent has not seen
-_SCALE_DECAY = 0.6  # factor of the brightness from each scale to the next coarser one
-_MIN_BRIGHTNESS = 0.25  # of remembered glimpses
 
 
 class ImageView:
@@ -191,7 +193,7 @@ class Scene(ImageView):
             picture = pygame.transform.smoothscale(picture, self._picture_size)
         dimmed = _dim(picture, 0.0)
         for scale in reversed(range(retina.num_scales)):  # finer scales are brighter, and overwrite coarser ones
-            lit = _dim(picture, _SCALE_DECAY**scale)
+            lit = _dim(picture, SCALE_DECAY**scale)
             for location in seen_locations:
                 left, top, right, bottom = self._picture_box(location, scale)
                 area = pygame.Rect(left, top, right - left, bottom - top).clip(dimmed.get_rect())
@@ -224,7 +226,7 @@ class GlimpseView(ImageView):
         locations: Any,
         max_side: int,
         margin: int,
-        fade: float = 0.85,
+        fade: float = MEMORY_FADE,
         surface: pygame.Surface | None = None,
     ) -> None:
         super().__init__(image_size, retina, max_side, margin, surface)
@@ -234,7 +236,7 @@ class GlimpseView(ImageView):
         self.surface.set_clip(self.image_rect)
         for scale in reversed(range(retina.num_scales)):
             for i, location in enumerate(locations):
-                brightness = max(fade ** (count - 1 - i), _MIN_BRIGHTNESS)
+                brightness = max(fade ** (count - 1 - i), MIN_MEMORY_BRIGHTNESS)
                 patch = array_to_surface(np.rint(patches[i][scale] * brightness).astype(np.uint8))
                 rect = self.patch_rect(location, scale)
                 self.surface.blit(pygame.transform.scale(patch, rect.size), rect)
@@ -251,6 +253,6 @@ def glimpse_patches(glimpse: np.ndarray, retina: Retina) -> np.ndarray:
 def _dim(picture: pygame.Surface, brightness: float) -> pygame.Surface:
     """Blend a picture with the color of what is unseen; its brightness is from 0 (unseen) to 1 (unchanged)."""
     dimmed = new_surface(picture.get_size(), UNSEEN)
-    picture.set_alpha(round(255 * (_UNSEEN_BRIGHTNESS + (1 - _UNSEEN_BRIGHTNESS) * brightness)))
+    picture.set_alpha(round(255 * (UNSEEN_BRIGHTNESS + (1 - UNSEEN_BRIGHTNESS) * brightness)))
     dimmed.blit(picture, (0, 0))
     return dimmed

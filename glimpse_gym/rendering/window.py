@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import pygame
 
-from glimpse_gym.rendering.drawing import BACKGROUND, Point, Size
+from glimpse_gym.rendering.appearance import BACKGROUND
+from glimpse_gym.rendering.drawing import Point, Size
 
 _MAX_FRACTION = 0.9  # of the desktop that a new window covers
 _MAX_UNSCALED = 1.06  # a picture is not enlarged by less than this factor, so that it stays sharp

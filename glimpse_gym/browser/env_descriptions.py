@@ -1,4 +1,4 @@
-"""Envs of the page, as described to its JavaScript: read from the worlds themselves."""
+"""Descriptions of the page's envs for its JavaScript, read from the worlds themselves."""
 
 from __future__ import annotations
 
