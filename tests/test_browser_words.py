@@ -24,7 +24,7 @@ def script(name: str) -> str:
 def test_errors_of_agents_are_written_without_exponents(fraction, text):
     agent, env = f"{{ name: 'a', testErrors: [{fraction}] }}", "{ kind: 'classification', horizon: 1 }"
     found = run_node(f"{script('words.js')} return describeAgent({agent}, {env});")
-    assert f"In its test {text} of its answers after 1 glimpses were wrong." in found
+    assert f"In its test {text} of its answers after 1 glimpse were wrong." in found
 
 
 def test_keys_are_those_of_the_window():

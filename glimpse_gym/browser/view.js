@@ -108,9 +108,11 @@ class View {
     setOutcome("status", isReview ? episode.success : null);
     this._updateScores(game.score);
     this._updateAgent(game, step, problem);
-    const taken = Math.min(isReview ? step : Infinity, episode.fixations.length) - Number(isCatch); // no step before the first frame
+    // In Catch the first frame is seen before any step.
+    const shown = (isReview ? step : episode.fixations.length) - Number(isCatch);
+    const taken = Math.min(shown, episode.fixations.length);
     [...element("budget").children].forEach((part, i) => part.classList.toggle("taken", i < taken));
-    if (isReview) setText("step-name", `${isCatch ? "Step" : "Glimpse"} ${step - Number(isCatch)} of ${episode.world.horizon}`);
+    if (isReview) setText("step-name", `${isCatch ? "Step" : "Glimpse"} ${shown} of ${episode.world.horizon}`);
     this._draw(game, step);
   }
 

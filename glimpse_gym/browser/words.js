@@ -71,7 +71,7 @@ function describeAgent({ name, testErrors }, { kind, horizon }) {
     `memory, the probability of each ${isCatch ? "move" : "digit"}, and where to look next. `;
   const error = testErrors ? formatError(testErrors[testErrors.length - 1]) : "";
   if (isCatch) return text + (error ? `In its test it missed ${error} of the balls.` : "");
-  const test = error ? `In its test ${error} of its answers after ${horizon} glimpses were wrong. ` : "";
+  const test = error ? `In its test ${error} of its answers after ${plural(horizon, "glimpse")} were wrong. ` : "";
   return `${text}${test}It takes all of its glimpses, also if you answer early.`;
 }
 
@@ -96,12 +96,14 @@ function instruct(game, isTouch) {
   if (phase === "look") {
     const count = `<b>Glimpse ${episode.fixations.length} of ${horizon}.</b>`;
     if (isTouch) return `${count} Tap where to look next, and answer as soon as you know.`;
-    return `${count} Click where to look next, or use the arrows and space. Answer with 0 to 9 as soon as you know.`;
+    const how = "Click where to look next, or use the arrows and space. Answer with 0 to 9 as soon as you know.";
+    return `${count} ${how}`;
   }
   const look = isTouch ? "Look with a finger" : "Look with the mouse";
   const move = isTouch ? "the buttons" : "the left and right arrow keys";
   if (paused && steps) return `<b>Paused.</b> ${click} or press ${isTouch ? "Continue" : "space"} to go on.`;
-  if (paused) return `<b>${click} the screen${isTouch ? "" : " or press space"} to start.</b> ${look}, and move the paddle with ${move}.`;
+  const start = `${click} the screen${isTouch ? "" : " or press space"} to start.`;
+  if (paused) return `<b>${start}</b> ${look}, and move the paddle with ${move}.`;
   return `${look}, and move the paddle with ${move}.`; // the same at every step, since it is read aloud
 }
 
