@@ -1,4 +1,4 @@
-"""Checkpoints: how an agent is saved and loaded. Only :mod:`glimpse_gym.agents.checkpoint_files` also knows the format.
+"""Checkpoints: how an agent is saved and loaded. :mod:`glimpse_gym.agents.checkpoint_files` reads and checks the files.
 
 A checkpoint is a folder with ``agent.json`` (what the agent is and how it was trained) and ``weights.safetensors``.
 ``agent.json`` carries the checksums of both. A new agent takes the place of an old one in a single step, the rename of

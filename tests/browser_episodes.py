@@ -124,11 +124,11 @@ def for_replay(run: dict) -> dict:
     return run | {"episodes": episodes}
 
 
-def compare(run: dict, found: list) -> dict[str, float]:
+def compare(run: dict, found: list) -> float:
     """Compare recorded episodes with what ``replay`` returned: all is equal, but for the decisions of an agent.
 
     Returns:
-        The largest difference of a decision to the agent, and to the agent with rounded weights.
+        The largest difference between decisions of the page and of the agent, whose weights are not rounded.
     """
     assert len(found) == len(run["episodes"])
     differences = np.zeros((0, 2))
@@ -142,7 +142,7 @@ def compare(run: dict, found: list) -> dict[str, float]:
     largest = differences.max(axis=0, initial=0.0)
     assert largest[0] < TOLERANCE
     assert largest[1] < ROUNDED_TOLERANCE
-    return {"difference": largest[0], "rounded_difference": largest[1]}
+    return float(largest[0])
 
 
 def _compare_states(expected: dict, state: dict) -> None:

@@ -1,5 +1,6 @@
 """The code on all pages runs and prints what the page says; the commands on them are accepted."""
 
+import ast
 import contextlib
 import importlib
 import importlib.util
@@ -8,6 +9,7 @@ import re
 import runpy
 import shlex
 import sys
+import tokenize
 from pathlib import Path
 
 import gymnasium as gym
@@ -29,7 +31,6 @@ from recordings import play
 
 PAGES_WITH_CODE = [name for name in page_names() if blocks_of(name, "python")]
 PAGES_WITH_COMMANDS = [name for name in page_names() if commands_of(name)]
-PRINTED = re.compile(r"^print\(.*\)  # (.+)$", re.MULTILINE)
 
 # Numbers that tests replace by smaller ones.
 SMALLER = {
@@ -56,7 +57,7 @@ def _shapes(folder: Path) -> None:
 
 
 FILES = {"docs/large_images.md": _canvas, "docs/recordings.md": _recording, "docs/own_images.md": _shapes}
-"""What makes the files that the code of a page reads."""
+"""Functions that make the files that the code of a page reads."""
 
 
 @pytest.fixture
@@ -106,19 +107,36 @@ def run(code: str, module: str | None, namespace: dict) -> str:
 
 def check_output(block: Block, printed: str) -> None:
     """Compare with the text block that follows, or with the comments behind ``print``; there ``...`` is anything."""
+    expected = printed_comments(block.code)
     if block.output is not None:
         assert printed == block.output
-        return
-    expected = PRINTED.findall(block.code)
-    if expected:
+        assert not expected, f"the page has a block of output, and also the comments {expected}"
+    elif expected:
         pattern = "\n".join(re.escape(line).replace(re.escape("..."), ".*") for line in expected)
         assert re.fullmatch(pattern, printed.strip()), f"expected {expected}, printed:\n{printed}"
+
+
+def printed_comments(code: str) -> list[str]:
+    """List the comments behind calls of ``print``, in their order."""
+    tokens = list(tokenize.generate_tokens(io.StringIO(code).readline))
+    comments = {each.start[0]: each.string.removeprefix("# ") for each in tokens if each.type == tokenize.COMMENT}
+    calls = (each for each in ast.walk(ast.parse(code)) if isinstance(each, ast.Call))
+    spans = sorted((each.lineno, each.end_lineno) for each in calls if getattr(each.func, "id", "") == "print")
+    for first, last in spans:
+        inside = comments.keys() & range(first, last)
+        assert not inside, f"a comment inside of print( ) is not compared: {comments[min(inside)]}"
+    return [comments[last] for _, last in spans if last in comments]
 
 
 @pytest.mark.parametrize(
     ("code", "output", "printed"),
     [
         ("print(1)\n", "1\n", "2\n"),
+        ("print(1)  # 1\n", "2\n", "2\n"),
+        ("print(\n    1\n)  # 1\n", None, "2\n"),
+        ("print(\n    1  # 1\n)\n", None, "2\n"),
+        ("if True:\n    print(1)  # 1\n", None, "2\n"),
+        ("print(1)  # 1\nprint(2)\n", None, "1\n2\n"),
         ("print(1)  # 1\n", None, "2\n"),
         ("print({})  # {'a': ..., 'b'}\n", None, "{'a': 1}\n"),
     ],

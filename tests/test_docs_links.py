@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 
 from doc_pages import ROOT, page_names, read_page
+from glimpse_site.staging import CODE
 
-CODE = re.compile(r"^```.*?^```$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^()\s]+)\)|<(?:img|a)\s[^>]*?(?:src|href)=\"([^\"]+)\"")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 # Pages that only the built site has; tests/test_docs_site.py looks for them.

@@ -1,7 +1,6 @@
 """The documentation site: its generators, and the site as built."""
 
 import html
-import importlib
 import os
 import re
 import subprocess
@@ -12,8 +11,11 @@ from pathlib import Path
 import PIL.Image
 import pytest
 
-from doc_pages import ROOT, page_names, read_page
+from doc_pages import ROOT, blocks_of, page_names, read_page
 from glimpse_gym.registration import WORLDS, env_id
+from glimpse_site.env_pages import SUMMARIES
+from glimpse_site.speed import load_speeds, speed_table
+from glimpse_site.staging import relink, stage_pages, staged_paths
 
 DOCS = ROOT / "docs"
 # In a checkout that is not installed, conftest.py maps envs/ and agents/.
@@ -45,20 +47,11 @@ def site(source):
     return folder
 
 
-@pytest.fixture
-def generators(monkeypatch):
-    """Imports a module of docs/glimpse_site."""
-    monkeypatch.syspath_prepend(DOCS)
-    yield lambda name: importlib.import_module(f"glimpse_site.{name}")
-    for name in [name for name in sys.modules if name.partition(".")[0] == "glimpse_site"]:
-        del sys.modules[name]
-
-
 LOADED = {"img": "src", "script": "src", "iframe": "src", "source": "srcset", "video": "src", "link": "href"}
 
 
 class References(HTMLParser):
-    """What a page links to and loads, and the ids of its elements."""
+    """Links of a page, the files that it loads, and the ids of its elements."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -152,12 +145,20 @@ def test_docstrings_leave_no_markup(site):
     assert "<td><p>folder with one subfolder" in pages["sensor"]
 
 
+def test_the_api_reference_has_what_pages_import(site):
+    code = "".join(block.code for name in page_names() for block in blocks_of(name, "python"))
+    imports = re.findall(r"^from (glimpse_gym[\w.]*) import (.+)$", code, re.MULTILINE)
+    names = {f"{module}.{name}" for module, imported in imports for name in re.split(r",\s*", imported)}
+    ids = set().union(*(References(path).ids for path in (site / "api").glob("*.html")))
+    assert len(names) > 20
+    assert names <= ids, f"add to docs/api: {names - ids}"
+
+
 # ---------------------------------------------------------------- the generators
 
 
-def test_every_registered_world_has_a_summary(generators):
-    summaries = generators("env_pages").SUMMARIES
-    assert set(summaries) == set(WORLDS), "add a sentence to SUMMARIES in docs/glimpse_site/env_pages.py"
+def test_every_registered_world_has_a_summary():
+    assert set(SUMMARIES) == set(WORLDS), "add a sentence to SUMMARIES in docs/glimpse_site/env_pages.py"
 
 
 @pytest.mark.parametrize(
@@ -175,45 +176,42 @@ def test_every_registered_world_has_a_summary(generators):
         ("```\n[a](../SECURITY.md)\n```", "```\n[a](../SECURITY.md)\n```"),
     ],
 )
-def test_links_are_changed_to_the_pages_of_the_site(generators, link, expected):
-    staging = generators("staging")
-    assert staging.relink(link, "docs/play.md", staging.staged_paths(ROOT)) == expected
+def test_links_are_changed_to_the_pages_of_the_site(link, expected):
+    assert relink(link, "docs/play.md", staged_paths(ROOT)) == expected
 
 
-def test_links_of_pages_outside_docs(generators):
-    staging = generators("staging")
-    paths = staging.staged_paths(ROOT)
+def test_links_of_pages_outside_docs():
+    paths = staged_paths(ROOT)
     text = "[a](docs/architecture.md) [b](CHANGELOG.md) [c](docs/envs.md) [d](Makefile)"
-    assert staging.relink(text, "CONTRIBUTING.md", paths) == (
+    assert relink(text, "CONTRIBUTING.md", paths) == (
         "[a](architecture.md) [b](changelog.md) [c](environments/index.md) d"
     )
-    assert staging.relink("[a](../CONTRIBUTING.md)", "docs/api/envs.md", paths) == "a"
-    assert staging.relink("[a](../../CONTRIBUTING.md)", "docs/api/envs.md", paths) == "[a](../contributing.md)"
+    assert relink("[a](../CONTRIBUTING.md)", "docs/api/envs.md", paths) == "a"
+    assert relink("[a](../../CONTRIBUTING.md)", "docs/api/envs.md", paths) == "[a](../contributing.md)"
 
 
-def test_staging_removes_what_was_there(generators, tmp_path):
+def test_staging_removes_what_was_there(tmp_path):
     (tmp_path / "old.md").write_text("old")
-    generators("staging").stage_pages(ROOT, tmp_path)
+    stage_pages(ROOT, tmp_path)
     assert not (tmp_path / "old.md").exists()
     assert (tmp_path / "changelog.md").is_file()
     assert (tmp_path / "examples" / "shapes.py").read_bytes() == (DOCS / "examples" / "shapes.py").read_bytes()
     assert not (tmp_path / "conf.py").exists()
 
 
-def test_the_table_of_speeds_is_that_of_the_measurement(generators):
-    speed = generators("speed")
-    speeds = speed.load_speeds(DOCS / "speed.json")
+def test_the_table_of_speeds_is_that_of_the_measurement():
+    speeds = load_speeds(DOCS / "speed.json")
     env_ids = [name for name in speeds["vector"] if name.startswith("glimpse_gym/")]
     assert len(env_ids) == 5
     page = read_page("docs/architecture.md")
-    assert speed.speed_table(speeds, env_ids) in page
+    assert speed_table(speeds, env_ids) in page
     assert f"took {speeds['render_milliseconds']:.1f} ms" in page
 
 
-def test_a_table_of_speeds_leaves_out_what_was_not_measured(generators):
+def test_a_table_of_speeds_leaves_out_what_was_not_measured():
     rates = {"CartPole-v1": {"steps_per_second": 2000, "ratio": 1.0}, "a": {"steps_per_second": 1500, "ratio": 0.754}}
     speeds = {"num_envs": 3, "vector": rates, "single": {"CartPole-v1": rates["CartPole-v1"], "a": rates["a"]}}
-    assert generators("speed").speed_table(speeds, ["a", "b"]).splitlines() == [
+    assert speed_table(speeds, ["a", "b"]).splitlines() == [
         "| | 3 sub-envs, steps/s | ratio | single env, steps/s | ratio |",
         "| --- | --- | --- | --- | --- |",
         "| `CartPole-v1` | 2,000 | 1.00 | 2,000 | 1.00 |",

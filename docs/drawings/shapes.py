@@ -6,11 +6,8 @@ Run it in the folder in which ``shapes/`` and the training run are: ``python doc
 import sys
 from pathlib import Path
 
-import gymnasium as gym
-import numpy as np
-
-import glimpse_gym
-from glimpse_gym.agents import load
+from glimpse_gym.agents.checkpoint import load_agent
+from glimpse_gym.agents.scanpaths import record_scanpaths
 from glimpse_gym.rendering.animation import ScanpathEpisode
 from glimpse_gym.rendering.figures import scanpath_plate
 from glimpse_gym.rendering.paper_figures import save_figure
@@ -18,31 +15,18 @@ from glimpse_gym.rendering.paper_figures import save_figure
 EACH = 4
 
 
-def play(run: str, images: str) -> list[ScanpathEpisode]:
-    """Play the first test images of each class at mean locations."""
-    agent = load(run)
-    envs = gym.make_vec("glimpse_gym/Images-v0", num_envs=3 * EACH, images=images, split="test")
-    names, labels = envs.metadata["choice_names"], envs.unwrapped.world.images.labels
-    index = np.concatenate([np.flatnonzero(labels == label)[:EACH] for label in range(len(names))])
-    observation, _ = envs.reset(seed=0, options={"image_index": index})
-    pictures = [envs.unwrapped.world.image(row) for row in range(len(index))]
-    state, locations = agent.initial_state(len(index)), []
-    for _ in range(envs.metadata["num_glimpses"]):
-        locations.append(observation["location"])
-        action, state = agent.act(observation, state)
-        observation = envs.step(action)[0]
-    fixations = np.stack(locations, 1)
-    captions = [
-        f"{names[label]} → {names[answer]}" for label, answer in zip(labels[index], action["label"], strict=True)
-    ]
-    success = labels[index] == action["label"]
-    retina = glimpse_gym.Retina(envs.metadata["patch_size"], envs.metadata["num_scales"])
-    rows = zip(pictures, fixations, captions, success, strict=True)
-    return [ScanpathEpisode(image, path, retina, caption, bool(correct)) for image, path, caption, correct in rows]
+def select_episodes(run: Path) -> list[ScanpathEpisode]:
+    """Return the first episodes of each class, of the 300 test images at mean locations."""
+    agent, metadata = load_agent(run, trusted=True)
+    episodes = record_scanpaths(agent, metadata, "test", seed=0, num_episodes=300)
+    by_class: dict[str, list[ScanpathEpisode]] = {}
+    for episode in episodes:
+        by_class.setdefault(episode.caption.partition(" → ")[0], []).append(episode)
+    return [episode for name in sorted(by_class) for episode in by_class[name][:EACH]]
 
 
 if __name__ == "__main__":
     save_figure(
-        scanpath_plate(play(sys.argv[1], "shapes/"), columns=6),
+        scanpath_plate(select_episodes(Path(sys.argv[1])), columns=6),
         Path(__file__).parents[1] / "figures" / "shapes-scanpaths.png",
     )

@@ -13,22 +13,14 @@ from gymnasium.vector import VectorEnv
 
 from glimpse_gym.agents import load
 from glimpse_gym.agents.location_policies import SpiralLocations
-from glimpse_gym.agents.pretrained import PRETRAINED, pretrained_names
 from glimpse_gym.registration import WORLDS, env_id, needs_your_images
 from glimpse_gym.rendering.animation import save_gif
-from glimpse_gym.safe_io import read_checksummed_json
+from glimpse_site.agents import agents_by_env
 
 SHAPES = Path(__file__).parents[1] / "examples" / "shapes.py"
 """Program that makes images, for worlds that need some."""
 
 _FRAME_MS, _MOVING_MS, _LAST_FRAME_MS = 450, 150, 1800
-
-
-def agents_by_env() -> dict[str, str]:
-    """Return the names of the pretrained agents by the ids of their envs."""
-    return {
-        read_checksummed_json(PRETRAINED / name / "agent.json").entries["env_id"]: name for name in pretrained_names()
-    }
 
 
 def draw_animations(folder: Path, num_episodes: int = 3) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from gymnasium.envs.registration import load_env_creator
 
 from glimpse_gym.registration import ACTION_INFIXES, WORLDS, env_id, make_without_data, needs_your_images
-from glimpse_site.animations import agents_by_env
+from glimpse_site.agents import agents_by_env
 from glimpse_site.speed import speed_table
 
 SUMMARIES = {

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-_REFERENCE_ID = "CartPole-v1"
+from glimpse_gym.bench.worlds import REFERENCE_ID
 
 
 def load_speeds(path: Path) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def speed_table(speeds: dict[str, Any], env_ids: list[str]) -> str:
     """
     headings = {"vector": f"{speeds['num_envs']} sub-envs, steps/s", "single": "single env, steps/s"}
     lines = ["| | " + " | ".join(f"{heading} | ratio" for heading in headings.values()) + " |", "| --- " * 5 + "|"]
-    for env_id in (_REFERENCE_ID, *env_ids):
+    for env_id in (REFERENCE_ID, *env_ids):
         if all(env_id in speeds[kind] for kind in headings):
             rows = [speeds[kind][env_id] for kind in headings]
             cells = [f"{row['steps_per_second']:,} | {row['ratio']:.2f}" for row in rows]

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).parents[2]
@@ -14,7 +15,8 @@ _ROOT_PAGES = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.
 _REPLACED = {"README.md": "index.md", "docs/envs.md": "environments/index.md"}
 _NOT_SOURCES = ("_build", "_static", "_templates", "glimpse_site", "conf.py", "__pycache__")
 
-_CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+"""Blocks of code, and code within a line."""
 _LINK = re.compile(r"(?P<image>!?)\[(?P<text>(?:[^\[\]]|\[[^\]]*\])*)\]\((?P<target>[^()\s]+)\)")
 
 
@@ -82,13 +84,13 @@ def relink(text: str, source: str, paths: dict[str, str]) -> str:
     return outside_code(text, lambda part: _LINK.sub(change, part))
 
 
-def outside_code(text: str, change) -> str:  # type: ignore[no-untyped-def]
-    """Apply a function to the parts of a Markdown text that are no code; links whose text is code are kept whole."""
+def outside_code(text: str, change: Callable[[str], str]) -> str:
+    """Apply a function to a Markdown text with its code hidden, and put the code back."""
     hidden: list[str] = []
 
     def hide(match: re.Match[str]) -> str:
         hidden.append(match[0])
         return f"\0{len(hidden) - 1}\0"
 
-    changed = change(_CODE.sub(hide, text))
+    changed = change(CODE.sub(hide, text))
     return re.sub("\0(\\d+)\0", lambda match: hidden[int(match[1])], changed)

@@ -25,7 +25,7 @@ from glimpse_gym.machine import machine_name
 from glimpse_gym.registration import WORLDS, env_id
 from glimpse_gym.validation import check_integer
 
-_REFERENCE_ID = "CartPole-v1"
+REFERENCE_ID = "CartPole-v1"
 _RENDERED_ID = "glimpse_gym/ClutteredMNIST100-v0"
 _NUM_ROUNDS = 5
 
@@ -98,14 +98,14 @@ def _compare(make_step: Callable[[str], Callable[[], None]], num_steps: int, sec
         num_steps: steps that one call of the function takes.
         seconds: duration of each measurement.
     """
-    step_functions = {name: make_step(name) for name in (_REFERENCE_ID, *benchmarked_ids())}
+    step_functions = {name: make_step(name) for name in (REFERENCE_ID, *benchmarked_ids())}
     rates: dict[str, list[float]] = {name: [] for name in step_functions}
     for _ in range(_NUM_ROUNDS):
         for name, step in step_functions.items():
             rates[name].append(num_steps * _calls_per_second(step, seconds / _NUM_ROUNDS))
     speeds = []
     for name, values in rates.items():
-        ratios = [value / reference for value, reference in zip(values, rates[_REFERENCE_ID], strict=True)]
+        ratios = [value / reference for value, reference in zip(values, rates[REFERENCE_ID], strict=True)]
         speeds.append(Speed(name, statistics.median(values), statistics.median(ratios)))
     return speeds
 
