@@ -55,6 +55,23 @@ def test_early_answer_leaves_the_agent_its_glimpses(open_page):
         expect_text(page, "#status", "The agent was right.")
         page.get_by_role("slider").fill("8")
         expect_text(page, "#step-name", "Glimpse 8 of 8")
+        assert page.locator("#budget .taken").count() == 1  # the person's own
+
+
+@pytest.mark.parametrize("address", ["MNIST-v0/3", "MNIST-v0/three", "glimpse_gym/MNIST-v0/3", "MNIST-v0/3/4"])
+def test_address_chooses_the_task_even_if_the_rest_is_wrong(open_page, address):
+    with open_page(f"#{address}") as page:
+        wait_for_status(page, "Glimpse 1 of 7.")
+        assert re.search(r"#MNIST-v0/\d+$", page.url)
+
+
+def test_a_phone_on_its_side_shows_the_image_and_the_buttons(open_page):
+    with open_page("#ClutteredMNIST-v0/3", viewport={"width": 844, "height": 390}) as page:
+        wait_for_status(page, "Glimpse 1 of 8.")
+        for selector in ("#scene", "#answers", "#status"):
+            box = page.locator(selector).bounding_box()
+            assert box["y"] >= 0
+            assert box["y"] + box["height"] <= 390
 
 
 def digit(label):
