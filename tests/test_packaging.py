@@ -150,6 +150,7 @@ def test_the_metadata(metadata):
     assert metadata["Version"] == glimpse_gym.__version__
     assert set(metadata.get_all("Provides-Extra")) == {
         "agents",
+        "browser",
         "docs",
         "figures",
         "large",
