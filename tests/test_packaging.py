@@ -259,8 +259,8 @@ def test_every_import_is_a_requirement():
     for folder, permitted in allowed.items():
         for path in our_files(f"{folder}/**/*.py"):
             for module in {name.partition(".")[0] for name in imports_of(path)} - set(sys.stdlib_module_names):
-                helper = ROOT / "tests" / module
-                if module == "glimpse_gym" or helper.is_dir() or helper.with_suffix(".py").exists():
+                helpers = [ROOT / "tests" / f"{module}.py", ROOT / "tests" / module, ROOT / "docs" / module]
+                if module == "glimpse_gym" or any(helper.exists() for helper in helpers):
                     continue
                 providers = {normal(name) for name in distributions.get(module, [module])}
                 assert providers & {normal(name) for name in permitted}, f"{path} imports {module}"
