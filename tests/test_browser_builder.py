@@ -13,7 +13,7 @@ import pytest
 import safetensors.numpy
 
 from agent_folders import change_entries, make_agent, replace_weights
-from browser_episodes import make_env, run_node
+from browser_episodes import PAGE_ENV_IDS, make_env, run_node
 from glimpse_gym import extras
 from glimpse_gym.agents.base import TaskSpec
 from glimpse_gym.agents.checkpoint import CheckpointError, load_metadata
@@ -22,7 +22,7 @@ from glimpse_gym.agents.pretrained import agent_folder, pretrained_names
 from glimpse_gym.agents.ram import RAM
 from glimpse_gym.browser.base85 import ALPHABET, encode_text
 from glimpse_gym.browser.digits import load_digits, select_digits
-from glimpse_gym.browser.env_descriptions import describe_page_envs, page_env_ids
+from glimpse_gym.browser.env_descriptions import describe_page_envs
 from glimpse_gym.browser.page import build_page, build_rules, write_page
 from glimpse_gym.browser.rounding import measure_rounding
 from glimpse_gym.browser.stored_agents import expected_shapes
@@ -90,7 +90,7 @@ def test_a_page_that_cannot_be_built_leaves_the_old_one(tmp_path, agent):
 
 def test_envs_are_described_as_they_are_registered():
     described = describe_page_envs(*load_digits())
-    assert list(described) == page_env_ids()
+    assert list(described) == PAGE_ENV_IDS
     for env_id, found in described.items():
         env = make_env(env_id)
         metadata, kwargs = env.metadata, gym.spec(env_id).kwargs

@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from browser_episodes import REPLAY, compare, digits, for_replay, record, run_node
+from browser_episodes import PAGE_ENV_IDS, REPLAY, compare, digits, for_replay, record, run_node
 from glimpse_gym.agents.checkpoint import CheckpointMetadata, load_metadata, save_agent
 from glimpse_gym.agents.configs import RAMConfig
 from glimpse_gym.agents.pretrained import agent_folder, pretrained_names
 from glimpse_gym.agents.ram import RAM
-from glimpse_gym.browser.env_descriptions import page_env_ids
 from glimpse_gym.browser.page import build_rules
 from glimpse_gym.kernels.backend import NUMPY
 from glimpse_gym.retina import Retina
@@ -34,7 +33,7 @@ def replay(rules: str, run: dict) -> float:
 # ---------------------------------------------------------------- episodes
 
 
-@pytest.mark.parametrize("env_id", page_env_ids())
+@pytest.mark.parametrize("env_id", PAGE_ENV_IDS)
 def test_worlds_are_those_of_python(rules, env_id):
     replay(rules, record(env_id))
 

@@ -3,17 +3,16 @@
 import numpy as np
 import pytest
 
-from browser_episodes import REPLAY, compare, for_replay, make_env, record
+from browser_episodes import PAGE_ENV_IDS, REPLAY, compare, for_replay, make_env, record
 from chromium import wait_for_status
 from glimpse_gym.agents.checkpoint import load_metadata
 from glimpse_gym.agents.pretrained import agent_folder, pretrained_names
-from glimpse_gym.browser.env_descriptions import page_env_ids
 from glimpse_gym.rendering.appearance import MEMORY_FADE
 
 # ---------------------------------------------------------------- rules and agents
 
 
-@pytest.mark.parametrize("env_id", page_env_ids())
+@pytest.mark.parametrize("env_id", PAGE_ENV_IDS)
 def test_recorded_episodes_are_replayed(open_page, env_id):
     check_replay(open_page, record(env_id, seeds=(0, 2**64 - 1)))
 

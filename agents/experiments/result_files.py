@@ -27,6 +27,7 @@ from glimpse_gym.agents.json_checks import (
     check_versions,
 )
 from glimpse_gym.agents.run_state import HISTORY, describe_differences
+from glimpse_gym.agents.scores import mean_errors
 from glimpse_gym.validation import check_number, printable
 
 _MAX_CHANGED = 20
@@ -78,12 +79,8 @@ class Result:
 
     def errors(self, locations: str = "learned", sample: bool = False, split: str = "test") -> np.ndarray | None:
         """Average the errors after each glimpse over the draws of a split: float64 (T,), or None if not measured."""
-        found = [
-            score["errors"]
-            for score in self.scores
-            if (score["split"], score["locations"], score["sample"]) == (split, locations, sample)
-        ]
-        return np.mean(found, axis=0) if found else None
+        errors = mean_errors(self.scores, split, locations, sample)
+        return errors if errors.size else None
 
 
 def save_result(folder: Path, result: Result) -> Path:

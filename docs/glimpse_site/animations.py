@@ -12,6 +12,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from glimpse_gym.agents import load
+from glimpse_gym.agents.base import Agent
 from glimpse_gym.agents.location_policies import SpiralLocations
 from glimpse_gym.registration import WORLDS, env_id, needs_your_images
 from glimpse_gym.rendering.animation import save_gif
@@ -32,7 +33,8 @@ def draw_animations(folder: Path, num_episodes: int = 3) -> None:
             kwargs = _images_for(name, Path(images))
             envs = gym.make_vec(env_id(name), num_envs=1, render_mode="rgb_array", **kwargs)
             seeds = range(i * num_episodes, (i + 1) * num_episodes)
-            frames, durations = _play(envs, agents.get(env_id(name)), seeds)
+            agent = load(agents[env_id(name)]) if env_id(name) in agents else None
+            frames, durations = _play(envs, agent, seeds)
         save_gif(folder / f"{name}.gif", frames, durations, colors=256)
 
 
@@ -47,14 +49,14 @@ def _images_for(name: str, folder: Path) -> dict[str, Any]:
 
 
 def _play(
-    envs: VectorEnv[Any, Any, Any], agent_name: str | None, seeds: Sequence[int]
+    envs: VectorEnv[Any, Any, Any], agent: Agent | None, seeds: Sequence[int]
 ) -> tuple[list[np.ndarray], list[int]]:
     """Play episodes and return their frames, with the duration of each in milliseconds."""
     frames, durations = [], []
     for seed in seeds:
         observation, _ = envs.reset(seed=seed)
         frames.append(envs.render()[0])
-        for action in _actions(envs, observation, agent_name):
+        for action in _actions(envs, observation, agent):
             observation.update(envs.step(action)[0])
             frames.append(envs.render()[0])
         num_steps = envs.metadata["num_glimpses"]
@@ -63,12 +65,11 @@ def _play(
 
 
 def _actions(
-    envs: VectorEnv[Any, Any, Any], observation: dict[str, np.ndarray], agent_name: str | None
+    envs: VectorEnv[Any, Any, Any], observation: dict[str, np.ndarray], agent: Agent | None
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yield the actions of an episode; the caller updates the observation."""
     num_steps = envs.metadata["num_glimpses"]
-    if agent_name:
-        agent = load(agent_name)
+    if agent:
         state = agent.initial_state(1)
         for _ in range(num_steps):
             action, state = agent.act(observation, state)

@@ -7,6 +7,7 @@ from typing import Any
 
 from gymnasium.envs.registration import load_env_creator
 
+from glimpse_gym.agents.markdown import markdown_table
 from glimpse_gym.registration import ACTION_INFIXES, WORLDS, env_id, make_without_data, needs_your_images
 from glimpse_site.agents import agents_by_env
 from glimpse_site.speed import speed_table
@@ -115,11 +116,11 @@ def _sections(docstring: str) -> dict[str, str]:
 
 
 def _facts(name: str) -> str:
-    rows = ["| id | action space |\n| --- | --- |"]
+    rows = []
     for actions in ACTION_INFIXES:
         env = make_without_data(name, actions=actions)
-        rows.append(f"| `{env_id(name, actions)}` | `{env.action_space}` |")
-    parts = ["\n".join(rows), f"Observation space of all three: `{env.observation_space}`"]
+        rows.append([f"`{env_id(name, actions)}`", f"`{env.action_space}`"])
+    parts = [markdown_table(["id", "action space"], rows), f"Observation space of all three: `{env.observation_space}`"]
     if needs_your_images(name):
         parts.append("The number of labels, here 10, and of channels, here 1, are those of your images.")
     return "\n\n".join(parts)

@@ -76,13 +76,9 @@ class Frame {
     this.top = Math.floor((side - this.height) / 2);
   }
 
-  /** Location, clipped to [-1, 1], under a point of the canvas. */
+  /** Location under a point of the canvas, which may be outside of the image. */
   toLocation(x, y) {
-    const clip = (value) => Math.min(Math.max(value, -1), 1);
-    return {
-      x: clip((2 * (x - this.left)) / this.width - 1),
-      y: clip((2 * (y - this.top)) / this.height - 1),
-    };
+    return { x: (2 * (x - this.left)) / this.width - 1, y: (2 * (y - this.top)) / this.height - 1 };
   }
 
   /** Left, top, width and height of the patch of one scale, exactly as the retina sees it. */

@@ -20,11 +20,6 @@ TITLES = {
 """Worlds of the page, keys of :data:`glimpse_gym.registration.WORLDS`, and their titles."""
 
 
-def page_env_ids() -> list[str]:
-    """Return the ids of the envs of the page."""
-    return [env_id(name) for name in TITLES]
-
-
 def describe_page_envs(images: np.ndarray, labels: np.ndarray) -> dict[str, dict[str, Any]]:
     """Describe the envs of the page by id, with these digits in place of their data sets."""
     return {env_id(name): _describe(name, title, images, labels) for name, title in TITLES.items()}

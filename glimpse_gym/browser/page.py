@@ -117,7 +117,7 @@ def _build_scripts(agents: Sequence[str | Path] | None) -> tuple[str, list[str]]
     first_of_env: dict[str, StoredAgent] = {}
     for each in pretrained_names() if agents is None else agents:
         agent = read_agent(each, envs)
-        first_of_env.setdefault(agent.env_id, agent)
+        first_of_env.setdefault(agent.metadata.env_id, agent)
     stored = list(first_of_env.values())
     names = [agent.name for agent in stored]
     if len(set(names)) < len(names):

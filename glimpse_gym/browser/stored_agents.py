@@ -22,14 +22,16 @@ from glimpse_gym.validation import check_types
 _GATES = {"gru": 3, "lstm": 4}
 
 
-class _Metadata(NamedTuple):
+class Metadata(NamedTuple):
     """Entries of ``agent.json`` that the page needs."""
 
     env_id: str
     config: RAMConfig
     glimpse_shape: tuple[int, ...]
+    """``(k, g, g)``."""
     num_choices: int
     test_errors: list[float] | None
+    """Errors on the test split, as of :class:`glimpse_gym.agents.evaluation.Score`; None if it was not tested."""
 
 
 @dataclass(frozen=True)
@@ -38,22 +40,18 @@ class StoredAgent:
 
     name: str
     """Name of its folder."""
-    env_id: str
-    config: RAMConfig
-    glimpse_shape: tuple[int, ...]
-    """``(k, g, g)``."""
+    metadata: Metadata
     tensors: dict[str, np.ndarray]
     """Weights that act, float32, by name."""
-    test_errors: list[float] | None
-    """Errors on the test split, as of :class:`glimpse_gym.agents.evaluation.Score`; None if it was not tested."""
 
     def entry(self) -> dict[str, Any]:
         """Return the agent's metadata, for ``Agent`` in ``agent.js``."""
+        env_id, ram, glimpse_shape, _, test_errors = self.metadata
         config = {
-            "glimpseShape": self.glimpse_shape,
-            "glimpseNetwork": self.config.glimpse_network,
-            "core": self.config.core,
-            "scaleGain": self.config.scale_gain,
+            "glimpseShape": glimpse_shape,
+            "glimpseNetwork": ram.glimpse_network,
+            "core": ram.core,
+            "scaleGain": ram.scale_gain,
         }
         layout = [
             {"name": name, "shape": tensor.shape, "rounded": is_rounded(tensor.shape)}
@@ -61,9 +59,9 @@ class StoredAgent:
         ]
         return {
             "name": self.name,
-            "envId": self.env_id,
+            "envId": env_id,
             "numWeights": sum(tensor.size for tensor in self.tensors.values()),
-            "testErrors": self.test_errors,
+            "testErrors": test_errors,
             "config": config,
             "layout": layout,
         }
@@ -83,17 +81,10 @@ def read_agent(name_or_path: str | Path, envs: Mapping[str, dict[str, Any]]) -> 
     folder = agent_folder(name_or_path)
     metadata, content = read_checkpoint(folder, lambda entries: _parse(folder, entries, envs))
     shapes = expected_shapes(metadata.config, metadata.glimpse_shape, metadata.num_choices)
-    return StoredAgent(
-        name=folder.resolve().name,
-        env_id=metadata.env_id,
-        config=metadata.config,
-        glimpse_shape=metadata.glimpse_shape,
-        tensors=_read_tensors(content, shapes, folder),
-        test_errors=metadata.test_errors,
-    )
+    return StoredAgent(folder.resolve().name, metadata, _read_tensors(content, shapes, folder))
 
 
-def _parse(folder: Path, entries: dict[str, Any], envs: Mapping[str, dict[str, Any]]) -> _Metadata:
+def _parse(folder: Path, entries: dict[str, Any], envs: Mapping[str, dict[str, Any]]) -> Metadata:
     """Convert the entries of ``agent.json``, after checking that the page can run the agent."""
     try:
         policy, env_id, env_kwargs = entries["policy"], entries["env_id"], entries["env_kwargs"]
@@ -123,7 +114,7 @@ def _parse(folder: Path, entries: dict[str, Any], envs: Mapping[str, dict[str, A
     if (glimpse_shape, num_choices) != expected:
         task = entries["task_spec"]
         raise CheckpointError(f"{folder / METADATA} is damaged: its task_spec is not that of {env_id}: {task!r:.300}")
-    return _Metadata(env_id, config, glimpse_shape, num_choices, test_errors or None)
+    return Metadata(env_id, config, glimpse_shape, num_choices, test_errors or None)
 
 
 def _read_tensors(content: bytes, expected: dict[str, tuple[int, ...]], folder: Path) -> dict[str, np.ndarray]:

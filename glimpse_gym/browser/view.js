@@ -202,7 +202,7 @@ class View {
     if (phase !== "answer") drawRetina(context, this._memory.frame, game.gaze, unit);
   }
 
-  /** Location, clipped to [-1, 1], under a pointer event on the scene. */
+  /** Location under a pointer event on the scene, which may be outside of the image. */
   locationOf(event, { images, world }) {
     const { canvas, unit } = this.scene;
     const { left, top } = canvas.getBoundingClientRect();
